@@ -1,0 +1,1 @@
+"""The shapes of requests, chunks and replies; pure, and public as ``deltaweir.types``."""

@@ -1,0 +1,150 @@
+"""Chunks: what a stream is made of, for chat and for text completions.
+
+Fields are those of OpenAI's API reference (chat completion chunk, completion), with
+``reasoning_content`` as other providers have it. They stand in alphabetical order, which is
+the order in which the embedded model's chunks are printed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deltaweir.schema.record import Record, always, null
+
+
+class FunctionDelta(Record):
+    """A piece of a function call: its name in the first piece, then parts of its arguments."""
+
+    arguments: str | None = None
+    name: str | None = None
+
+
+class ToolCallDelta(Record):
+    """A piece of one tool call; pieces of the same ``index`` belong together."""
+
+    function: FunctionDelta | None = None
+    id: str | None = None
+    index: int | None = None
+    type: str | None = None
+
+
+class TopLogprob(Record):
+    """One of the likeliest tokens at a position, with its natural log probability."""
+
+    bytes: list[int] | None = None
+    logprob: float = always(float)
+    token: str = always(str)
+
+
+class TokenLogprob(Record):
+    """A generated token with its natural log probability and its rivals."""
+
+    bytes: list[int] | None = None
+    logprob: float = always(float)
+    token: str = always(str)
+    top_logprobs: list[TopLogprob] | None = always(list)
+
+
+class ChoiceLogprobs(Record):
+    """Log probabilities of the tokens in this piece, by the field they were written to."""
+
+    content: list[TokenLogprob] | None = None
+    refusal: list[TokenLogprob] | None = None
+
+
+class Delta(Record):
+    """What one chunk adds to the message of one choice."""
+
+    audio: dict[str, Any] | None = None
+    content: str | None = None
+    function_call: FunctionDelta | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    role: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+
+
+class Choice(Record):
+    """One answer's part of a chunk; ``finish_reason`` is null until its last chunk."""
+
+    delta: Delta = always(Delta)
+    finish_reason: str | None = always(null)
+    index: int = always(int)
+    logprobs: ChoiceLogprobs | None = None
+
+
+class PromptTokensDetails(Record):
+    """A breakdown of the prompt's tokens."""
+
+    audio_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class CompletionTokensDetails(Record):
+    """A breakdown of the generated tokens."""
+
+    accepted_prediction_tokens: int | None = None
+    audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Usage(Record):
+    """Tokens read and tokens generated, as the engine or the provider counts them."""
+
+    completion_tokens: int = always(int)
+    completion_tokens_details: CompletionTokensDetails | None = None
+    prompt_tokens: int = always(int)
+    prompt_tokens_details: PromptTokensDetails | None = None
+    total_tokens: int = always(int)
+
+
+class Chunk(Record):
+    """One event of a streamed chat completion."""
+
+    choices: list[Choice] = always(list)
+    created: int = always(int)
+    id: str = always(str)
+    model: str = always(str)
+    object: str = always(lambda: "chat.completion.chunk")
+    deltaweir: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+    obfuscation: str | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    usage: Usage | None = None
+
+
+class TextLogprobs(Record):
+    """Log probabilities of a text completion: four lists, one entry per token."""
+
+    text_offset: list[int] = always(list)
+    token_logprobs: list[float | None] = always(list)
+    tokens: list[str] = always(list)
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
+class TextChoice(Record):
+    """One answer's part of a chunk of a text completion."""
+
+    finish_reason: str | None = always(null)
+    index: int = always(int)
+    logprobs: TextLogprobs | None = None
+    text: str = always(str)
+
+
+class TextChunk(Record):
+    """One event of a streamed text completion."""
+
+    choices: list[TextChoice] = always(list)
+    created: int = always(int)
+    id: str = always(str)
+    model: str = always(str)
+    object: str = always(lambda: "text_completion")
+    deltaweir: dict[str, Any] | None = None
+    system_fingerprint: str | None = None
+    usage: Usage | None = None
+
+
+AnyChunk = Chunk | TextChunk
+"""A chunk of either endpoint."""
