@@ -1,0 +1,86 @@
+"""The texts a choice carries, by field: where counting, budgets and guards look.
+
+A field is named as in the protocol: ``content``, ``reasoning_content``, ``refusal``,
+``function_call`` (its arguments), ``text``; the arguments of the third tool call are
+``tool_calls[2]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from deltaweir.schema.chunk import Choice, Delta, FunctionDelta, TextChoice, ToolCallDelta
+from deltaweir.schema.record import Record
+
+_PLAIN = ("reasoning_content", "content", "refusal")
+
+
+class Text(NamedTuple):
+    """One text of a choice, and where it stands."""
+
+    field: str
+    holder: Record
+    attribute: str
+
+    @property
+    def value(self) -> str:
+        """The text itself."""
+        return str(getattr(self.holder, self.attribute))
+
+    def replace(self, text: str) -> None:
+        """Put another text in its place; an empty one takes the field away."""
+        empty = "" if isinstance(self.holder, TextChoice) else None
+        setattr(self.holder, self.attribute, text or empty)
+
+
+def texts(choice: Choice | TextChoice) -> Iterator[Text]:
+    """Yield the texts of a choice that are not empty."""
+    if isinstance(choice, TextChoice):
+        if choice.text:
+            yield Text("text", choice, "text")
+        return
+    delta = choice.delta
+    for name in _PLAIN:
+        if getattr(delta, name):
+            yield Text(name, delta, name)
+    if delta.function_call is not None and delta.function_call.arguments:
+        yield Text("function_call", delta.function_call, "arguments")
+    for call in delta.tool_calls or ():
+        if call.function is not None and call.function.arguments:
+            yield Text(f"tool_calls[{call.index or 0}]", call.function, "arguments")
+
+
+def has_content(choice: Choice | TextChoice) -> bool:
+    """Tell whether a choice brings something a reader waits for; a role alone is nothing.
+
+    Content is the first non-empty content, text, reasoning, refusal, tool or function call,
+    or audio.
+    """
+    if isinstance(choice, TextChoice):
+        return bool(choice.text)
+    delta = choice.delta
+    return bool(
+        delta.content
+        or delta.reasoning_content
+        or delta.refusal
+        or delta.tool_calls
+        or delta.function_call
+        or delta.audio
+    )
+
+
+def carrier(kind: type[Choice] | type[TextChoice], index: int, field: str, text: str) -> Choice | TextChoice:
+    """Return a choice that brings one text to one field and nothing else."""
+    if kind is TextChoice:
+        return TextChoice(index=index, text=text)
+    if field == "function_call":
+        return Choice(index=index, delta=Delta(function_call=FunctionDelta(arguments=text)))
+    if field.startswith("tool_calls["):
+        call = ToolCallDelta(
+            index=int(field[len("tool_calls[") : -1]), function=FunctionDelta(arguments=text)
+        )
+        return Choice(index=index, delta=Delta(tool_calls=[call]))
+    delta = Delta()
+    setattr(delta, field, text)
+    return Choice(index=index, delta=delta)
