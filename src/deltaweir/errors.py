@@ -237,8 +237,11 @@ class PermissionDenied(PermissionDeniedError):
     """The key is known but may not do this."""
 
 
-class ModelNotFound(NotFoundError):
-    """No model has this name; the message names those that exist."""
+class ModelNotFound(NotFoundError, BadRequestError):
+    """No model has this name; the message names those that exist.
+
+    It is a bad request too, since openai before 1.0 knew no other error for it.
+    """
 
     default_code = "model_not_found"
 

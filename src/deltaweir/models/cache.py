@@ -81,12 +81,14 @@ def present(entry: Entry, *, verify: bool = False, progress: Progress | None = N
             return False
         if not verify and _marked(path, entry=entry):
             return True
-        if digest(path, entry=entry, why="not verified yet", progress=progress) != entry.sha256:
-            return False
+        right = digest(path, entry=entry, why="not verified yet", progress=progress) == entry.sha256
         # A cache that may only be read is used as it is, and verified at each start.
         with contextlib.suppress(OSError):
-            mark(path, entry=entry)
-        return True
+            if right:
+                mark(path, entry=entry)
+            else:
+                _marker(path).unlink(missing_ok=True)
+        return right
 
 
 def digest(path: Path, *, entry: Entry, why: str, progress: Progress | None) -> str:

@@ -23,6 +23,8 @@ _SETTINGS = {
     "HF_HUB_DISABLE_XET": "1",  # plain HTTP goes on where a partial file ends
     "PYTHONIOENCODING": "utf-8",
 }
+# The lines of a traceback that name an exception.
+_EXCEPTION = r"^([\w.]+(?:Error|Exception|Timeout|Enabled))\b(.*)$"
 _REASONS = (
     (r"No module named 'huggingface_hub'", "the package huggingface_hub is not installed"),
     (r"OfflineMode", "switched off by HF_HUB_OFFLINE"),
@@ -38,13 +40,17 @@ def reason_of(log: str) -> str:
 
     Only words of our own and the name of an exception come out: the log may hold addresses.
     """
-    lines = [line for line in log.splitlines() if line.strip() and not line.startswith(" ")]
-    last = lines[-1] if lines else ""
+    found = re.findall(_EXCEPTION, log, re.MULTILINE)
+    if not found:
+        return "failed"
+    name, text = found[-1]
     for pattern, reason in _REASONS:
-        if re.search(pattern, last):
+        if re.search(pattern, name + text):
             return reason
-    name = re.match(r"[\w.]+", last)
-    return f"failed ({name[0].rpartition('.')[2]})" if name else "failed"
+    status = re.search(r"error '([45]\d\d) |\b([45]\d\d) (?:Client|Server) Error", text)
+    if status is not None:
+        return f"answers with status {status[1] or status[2]}"
+    return f"failed ({name.rpartition('.')[2]})"
 
 
 class Hub:

@@ -20,7 +20,9 @@ CONNECT_S = 5.0
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()  # returns when the process that started us is gone
+    # Returns when the process that started us is gone. Not through sys.stdin, whose lock a
+    # waiting thread would hold when the interpreter shuts down, which is a fatal error.
+    os.read(0, 1)
     os._exit(1)
 
 

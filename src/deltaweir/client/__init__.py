@@ -1,0 +1,1 @@
+"""The surfaces that Python programs use."""

@@ -1,0 +1,122 @@
+"""The clocks of a stream: how long to wait for the peer, and for what. Pure.
+
+A clock runs only while somebody waits for the peer. What a reader does between two chunks,
+and the time a source is paused for him, count for none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from deltaweir.errors import InvalidRequest, StallTimeout
+
+
+class Timeouts(NamedTuple):
+    """How long to wait, in seconds; None waits for ever."""
+
+    connect: float | None = 5
+    """For a connection to be made."""
+    headers: float | None = 60
+    """For the answer to begin."""
+    first_content: float | None = 600
+    """For the first content: prompts may be long, and queues longer."""
+    stall: float | None = 60
+    """Between two chunks after the first content."""
+    total: float | None = None
+    """For everything together."""
+
+
+def timeouts_of(
+    timeouts: Mapping[str, float | None] | None = None,
+    timeout: float | None = None,
+    *,
+    base: Timeouts = Timeouts(),  # noqa: B008  # immutable
+) -> Timeouts:
+    """Return the clocks a caller asked for.
+
+    Args:
+        timeouts: Seconds by name; names left out keep the base's value.
+        timeout: Seconds for everything together.
+        base: What holds where the caller says nothing.
+
+    Raises:
+        InvalidRequest: A name is unknown, or a value is not a positive number.
+    """
+    wanted = dict(timeouts or {})
+    if timeout is not None:
+        wanted["total"] = timeout
+    for name, value in wanted.items():
+        if name not in Timeouts._fields:
+            near = difflib.get_close_matches(name, Timeouts._fields, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InvalidRequest(
+                f"got a timeout named {name!r}, expected one of "
+                f"{', '.join(Timeouts._fields)}{hint}",
+                param="timeouts",
+            )
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and 0 < value < math.inf):
+            raise InvalidRequest(
+                f"got {value!r} for the timeout {name}, expected seconds above 0, or None",
+                param="timeouts",
+            )
+    return base._replace(**wanted)
+
+
+class Clocks:
+    """The clocks of one stream.
+
+    Ask `limit` before each wait, and tell `waited` how it went. Whoever waited longer than
+    the limit raises `error`.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._total = 0.0
+        self._before_content = 0.0
+        self._quiet = 0.0
+        self._has_content = False
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds that the next wait may last; None for ever."""
+        left = [seconds for _, seconds in self._left()]
+        return max(0.0, min(left)) if left else None
+
+    def waited(self, seconds: float, *, chunk: bool, content: bool) -> None:
+        """Take note of a wait.
+
+        Args:
+            seconds: How long it lasted.
+            chunk: Whether it ended with a chunk; heartbeats and signs of life are none.
+            content: Whether content has now arrived.
+        """
+        self._total += seconds
+        self._quiet = 0.0 if chunk else self._quiet + seconds
+        if not self._has_content:
+            self._before_content += seconds
+            self._has_content = content
+
+    def error(self) -> StallTimeout:
+        """Return the error of the clock that has run out first."""
+        name, _ = min(self._left(), key=lambda pair: pair[1])
+        limit = getattr(self._timeouts, name)
+        what = {
+            "first_content": "no content came",
+            "stall": "nothing came after the last chunk",
+            "total": "the answer was not whole",
+        }[name]
+        return StallTimeout(
+            f"{what} within {limit:g} s; raise timeouts[{name!r}] to wait longer", param=name
+        )
+
+    def _left(self) -> list[tuple[str, float]]:
+        used = [("total", self._timeouts.total, self._total)]
+        if self._has_content:
+            used.append(("stall", self._timeouts.stall, self._quiet))
+        else:
+            used.append(("first_content", self._timeouts.first_content, self._before_content))
+        return [(name, limit - spent) for name, limit, spent in used if limit is not None]

@@ -1,0 +1,61 @@
+"""The options of a call, as types that an editor can complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+
+class SamplingOptions(TypedDict, total=False):
+    """What both endpoints take; OpenAI's reference describes each."""
+
+    frequency_penalty: float | None
+    logit_bias: dict[str, float] | None
+    max_tokens: int | None
+    n: int | None
+    presence_penalty: float | None
+    seed: int | None
+    stop: str | list[str] | None
+    stream_options: dict[str, Any] | None
+    temperature: float | None
+    top_p: float | None
+    user: str | None
+    extra_body: Mapping[str, Any] | None
+    """Fields that this list does not have; they are merged into the request."""
+    timeout: float | None
+    """Seconds for the whole answer."""
+    timeouts: Mapping[str, float | None] | None
+    """Seconds by clock: connect, headers, first_content, stall, total."""
+
+
+class ChatOptions(SamplingOptions, total=False):
+    """What a chat completion takes beside messages, model and stream."""
+
+    audio: dict[str, Any] | None
+    function_call: str | dict[str, Any] | None
+    functions: list[dict[str, Any]] | None
+    logprobs: bool | None
+    max_completion_tokens: int | None
+    metadata: dict[str, Any] | None
+    modalities: list[str] | None
+    parallel_tool_calls: bool | None
+    prediction: dict[str, Any] | None
+    prompt_cache_key: str | None
+    reasoning_effort: str | None
+    response_format: dict[str, Any] | None
+    safety_identifier: str | None
+    service_tier: str | None
+    store: bool | None
+    tool_choice: str | dict[str, Any] | None
+    tools: list[dict[str, Any]] | None
+    top_logprobs: int | None
+    verbosity: str | None
+
+
+class TextOptions(SamplingOptions, total=False):
+    """What a text completion takes beside prompt, model and stream."""
+
+    best_of: int | None
+    echo: bool | None
+    logprobs: int | None
+    suffix: str | None

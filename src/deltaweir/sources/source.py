@@ -1,0 +1,54 @@
+"""What a source of chunks must do, for readers that block and for readers that await."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from deltaweir.schema.chunk import Chunk, TextChunk, Usage
+
+ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
+
+
+class Source(Protocol[ChunkT]):
+    """One stream of chunks for a reader that blocks."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The source's own count so far, None before it has one."""
+
+    def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
+        """Wait for the next chunks; none in the list is a sign of life, None is the end.
+
+        Raises:
+            TimeoutError: Nothing came within the time; the source may be asked again.
+            DeltaweirError: The source failed; it has ended.
+        """
+
+    def close(self) -> None:
+        """End the stream and what makes it at once, and wake a reader that is waiting.
+
+        Idempotent, from any thread, and never takes a lock: it may be called while garbage
+        is collected or in a signal handler.
+        """
+
+
+class AsyncSource(Protocol[ChunkT]):
+    """One stream of chunks for a reader that awaits."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The source's own count so far, None before it has one."""
+
+    async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
+        """Wait for the next chunks; none in the list is a sign of life, None is the end.
+
+        Raises:
+            TimeoutError: Nothing came within the time; the source may be asked again.
+            DeltaweirError: The source failed; it has ended.
+        """
+
+    def close(self) -> None:
+        """End the stream and what makes it at once, and wake a reader that is waiting.
+
+        Idempotent, from any thread.
+        """
