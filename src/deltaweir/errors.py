@@ -122,13 +122,13 @@ class APIError(DeltaweirError):
 class APIStatusError(APIError):
     """The answer has an HTTP status of 400 or above."""
 
-    fault = "peer"
+    fault: ClassVar[Fault] = "peer"
 
 
 class BadRequestError(APIStatusError):
     """The request is malformed (400)."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"
     default_status = 400
     default_code = "invalid_request"
 
@@ -136,7 +136,7 @@ class BadRequestError(APIStatusError):
 class AuthenticationError(APIStatusError):
     """The key is missing or wrong (401)."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"
     default_status = 401
     default_code = "invalid_api_key"
 
@@ -144,7 +144,7 @@ class AuthenticationError(APIStatusError):
 class PermissionDeniedError(APIStatusError):
     """The key may not do this (403)."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"
     default_status = 403
     default_code = "permission_denied"
 
@@ -152,7 +152,7 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """What was named does not exist (404)."""
 
-    fault = "caller"
+    fault: ClassVar[Fault] = "caller"
     default_status = 404
     default_code = "not_found"
 
@@ -160,7 +160,7 @@ class NotFoundError(APIStatusError):
 class RateLimitError(APIStatusError):
     """Too many requests, or the quota is spent (429)."""
 
-    fault = "policy"
+    fault: ClassVar[Fault] = "policy"
     default_status = 429
     default_code = "rate_limit_exceeded"
 
@@ -168,7 +168,7 @@ class RateLimitError(APIStatusError):
 class InternalServerError(APIStatusError):
     """The server failed (500 and above)."""
 
-    fault = "peer"
+    fault: ClassVar[Fault] = "peer"
     default_status = 500
     default_code = "server_error"
 
@@ -176,7 +176,7 @@ class InternalServerError(APIStatusError):
 class APIConnectionError(APIError):
     """No answer came, since the connection failed."""
 
-    fault = "network"
+    fault: ClassVar[Fault] = "network"
     default_status = 502
     default_code = "connection_failed"
 
@@ -218,14 +218,14 @@ class ContextLengthExceeded(InvalidRequest):
 class GuardBlocked(InvalidRequest):
     """A guard refused the prompt; nothing was sent."""
 
-    fault = "policy"
+    fault: ClassVar[Fault] = "policy"
     default_code = "content_filter"
 
 
 class BudgetExceeded(InvalidRequest):
     """The prompt alone costs more than the budget; nothing was spent."""
 
-    fault = "policy"
+    fault: ClassVar[Fault] = "policy"
     default_code = "budget_exceeded"
 
 
@@ -270,7 +270,7 @@ class StallTimeout(APITimeoutError):
 class StreamTruncated(APIError):
     """The stream ended without saying that it was complete."""
 
-    fault = "peer"
+    fault: ClassVar[Fault] = "peer"
     default_status = 502
     default_code = "upstream_truncated"
 
@@ -278,7 +278,7 @@ class StreamTruncated(APIError):
 class StreamFailed(APIError):
     """The source of a stream died, or sent what no reader can understand."""
 
-    fault = "peer"
+    fault: ClassVar[Fault] = "peer"
     default_status = 502
     default_code = "upstream_failed"
 

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from deltaweir.schema.chunk import AnyChunk, Choice, Chunk, TextChoice, TextChunk
 from deltaweir.schema.texts import carrier, texts
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 _FINAL_WORDS = frozenset({"stop", "tool_calls", "function_call"})
 
@@ -152,6 +152,7 @@ class Weir(Generic[ChunkT]):
         self.state = State.OPEN
         self.ending: Ending | None = None
         self._kind = kind
+        self._choice: type[Choice | TextChoice] = TextChoice if kind is TextChunk else Choice
         self._meter = meter
         self._budget = budget
         self._guard = guard
@@ -242,7 +243,8 @@ class Weir(Generic[ChunkT]):
         if ending is not None:
             for choice in chunk.choices:
                 choice.finish_reason = None  # the cut came first
-        for choice in list(chunk.choices):
+        choices: Sequence[Choice | TextChoice] = chunk.choices
+        for choice in choices:
             reason = choice.finish_reason
             if reason is not None:
                 self._open[choice.index] = False
@@ -289,7 +291,9 @@ class Weir(Generic[ChunkT]):
             if still_open:
                 out += self._held(index, cut=True)
                 if ending.finish_reason is not None:
-                    out.append(self._with(_finish(self._kind, index, ending.finish_reason)))
+                    out.append(
+                        self._with(self._choice(index=index, finish_reason=ending.finish_reason))
+                    )
         if self._usage_chunk is not None and self.state is not State.FAILED:
             out.append(self._usage_chunk)
         return out
@@ -298,20 +302,16 @@ class Weir(Generic[ChunkT]):
         return self._carried(index, self._guard.finish(index, cut=cut)) if self._guard else ()
 
     def _carried(self, index: int, held: Sequence[tuple[str, str]]) -> Sequence[ChunkT]:
-        kind: type[Choice] | type[TextChoice] = TextChoice if self._kind is TextChunk else Choice
-        return [self._with(carrier(kind, index, field, text)) for field, text in held if text]
+        return [
+            self._with(carrier(self._choice, index, field, text)) for field, text in held if text
+        ]
 
-    def _with(self, choice: Choice | TextChoice) -> ChunkT:
+    def _with(self, choice: Any) -> ChunkT:
         """Return a chunk of this stream that brings one choice."""
         last = self._last
         if last is None:
             return self._kind(choices=[choice])
         return self._kind(choices=[choice], id=last.id, created=last.created, model=last.model)
-
-
-def _finish(kind: type[AnyChunk], index: int, reason: str) -> Choice | TextChoice:
-    choice = TextChoice if kind is TextChunk else Choice
-    return choice(index=index, finish_reason=reason)
 
 
 def _says_something(chunk: AnyChunk) -> bool:

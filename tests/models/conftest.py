@@ -163,7 +163,7 @@ def wheel(folder: Path, *, number: int, content: bytes, member: str = "part.bin"
 class Builders:
     """What the tests of this folder build their cases from."""
 
-    keys = staticmethod(keys)
+    items = staticmethod(keys)
     text = staticmethod(text)
     texts = staticmethod(texts)
     gguf = staticmethod(gguf)

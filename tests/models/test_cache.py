@@ -32,7 +32,7 @@ def test_the_folder_follows_the_rules_of_the_system(
     environ: dict[str, str], platform: str, wanted: str
 ) -> None:
     """Our variable comes first, then XDG, then what the system uses."""
-    found = module._folder(environ, platform=platform)  # noqa: SLF001  other systems' rules
+    found = module._folder(environ, platform=platform)
     assert found == Path(wanted).expanduser().absolute()
 
 
@@ -145,9 +145,9 @@ def test_room_is_compared_with_what_is_needed(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named_as_such(tmp_path: Path) -> None:
     """ENOSPC in the middle says the same."""
-    with pytest.raises(ModelUnavailable, match=r"the disk is full: more bytes needed, [\d,]+ free"):
-        with explained(tmp_path):
-            raise OSError(errno.ENOSPC, "No space left on device")
+    wanted = r"the disk is full: more bytes needed, [\d,]+ free"
+    with pytest.raises(ModelUnavailable, match=wanted), explained(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_refusal_names_the_variable(tmp_path: Path) -> None:

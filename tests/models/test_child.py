@@ -18,7 +18,7 @@ def _run(program: str, tmp_path: Path, *, start_s: float = 15, stall_s: float = 
         environ={"DELTAWEIR_TEST": "set"},
         log=tmp_path / "log",
         size=lambda: _size(tmp_path / "data"),
-        advance=lambda size: None,
+        advance=lambda _: None,
         start_s=start_s,
         stall_s=stall_s,
     )
@@ -77,7 +77,7 @@ def test_a_program_that_is_not_there_is_a_failed_source(tmp_path: Path) -> None:
             environ={},
             log=tmp_path / "log",
             size=lambda: 0,
-            advance=lambda size: None,
+            advance=lambda _: None,
             start_s=1,
             stall_s=1,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
@@ -25,7 +26,7 @@ def test_a_head_says_what_the_file_holds(build: Any) -> None:
         vocabulary=3,
         tensors=1,
         chat_template="{{ messages }}",
-        infill=False,
+        infill=None,
         add_bos=True,
         bos_id=0,
         eos_id=1,
@@ -42,7 +43,7 @@ def test_what_is_not_said_is_none(build: Any) -> None:
         vocabulary=0,
         tensors=1,
         chat_template=None,
-        infill=False,
+        infill=None,
         add_bos=None,
         bos_id=None,
         eos_id=None,
@@ -50,16 +51,17 @@ def test_what_is_not_said_is_none(build: Any) -> None:
 
 
 def test_infill_tokens_are_found_by_text(build: Any) -> None:
-    """The three infill tokens in the vocabulary suffice, as in Qwen2.5-Coder."""
+    """All three infill tokens in the vocabulary suffice, as in Qwen2.5-Coder."""
     tokens = ["a", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"]
-    assert parse_head(build.gguf(build.keys(tokens=tokens)), label="x").infill
-    assert not parse_head(build.gguf(build.keys(tokens=tokens[:3])), label="x").infill
+    head = parse_head(build.gguf(build.items(tokens=tokens)), label="x")
+    assert head.infill == ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+    assert parse_head(build.gguf(build.items(tokens=tokens[:3])), label="x").infill is None
 
 
 def test_an_infill_text_inside_a_longer_token_does_not_count(build: Any) -> None:
     """Only a whole token is an infill token."""
     tokens = ["x<|fim_prefix|>", "x<|fim_middle|>", "x<|fim_suffix|>"]
-    assert not parse_head(build.gguf(build.keys(tokens=tokens)), label="x").infill
+    assert parse_head(build.gguf(build.items(tokens=tokens)), label="x").infill is None
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,16 @@ def test_an_infill_text_inside_a_longer_token_does_not_count(build: Any) -> None
     ],
 )
 def test_infill_tokens_are_found_by_key(build: Any, names: tuple[str, ...]) -> None:
-    """The keys of today and those of older files name the infill tokens."""
-    ids = [(f"tokenizer.ggml.{name}", 4, struct.pack("<I", 1)) for name in names]
-    assert parse_head(build.gguf(build.keys() + ids), label="x").infill
+    """The keys of today and those of older files name the infill tokens; others do not count."""
+
+    def infill(*ids: int) -> tuple[str, str, str] | None:
+        named = zip(names, ids, strict=True)
+        more = [(f"tokenizer.ggml.{name}", 4, struct.pack("<I", n)) for name, n in named]
+        items = build.items(tokens=["", "before", "after é", "middle"]) + more
+        return parse_head(build.gguf(items), label="x").infill
+
+    assert infill(1, 2, 3) == ("before", "after é", "middle")
+    assert infill(1, 2, 4) is None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_the_file_must_be_as_long_as_its_tensors(
 
 
 def _with(build: Any, key: str, kind: int, raw: bytes) -> bytes:
-    kept = [item for item in build.keys() if item[0] != key]
+    kept = [item for item in build.items() if item[0] != key]
     data: bytes = build.gguf([*kept, (key, kind, raw)])
     return data
 
@@ -113,6 +122,7 @@ def _with(build: Any, key: str, kind: int, raw: bytes) -> bytes:
         ("tiny.context_length", 5, struct.pack("<i", -1), "wanted a whole number of 0 or more"),
         ("tiny.context_length", 6, struct.pack("<f", 1), "wanted a whole number of 0 or more"),
         ("tokenizer.ggml.tokens", 4, b"\1\0\0\0", "tokens of another type"),
+        ("tokenizer.ggml.tokens", 9, struct.pack("<IQB", 0, 1, 7), "tokens of another type"),
         ("k", 13, b"", "type 13 for 'k'"),
         ("k", 9, struct.pack("<IQ", 9, 1), "an array of type 9, wanted numbers or texts"),
         ("k", 9, struct.pack("<IQ", 4, 10**9), "number of items = 1,000,000,000"),
@@ -156,7 +166,7 @@ def test_a_file_that_is_no_gguf_is_refused(data: bytes, said: str) -> None:
 def test_a_key_that_stands_there_twice_is_refused(build: Any) -> None:
     """llama.cpp refuses it as well."""
     with pytest.raises(ModelCorrupt, match="twice"):
-        parse_head(build.gguf([*build.keys(), build.keys()[0]]), label="x")
+        parse_head(build.gguf([*build.items(), build.items()[0]]), label="x")
 
 
 def test_a_row_that_is_no_whole_number_of_blocks_is_refused(build: Any) -> None:
@@ -166,7 +176,7 @@ def test_a_row_that_is_no_whole_number_of_blocks_is_refused(build: Any) -> None:
 
 
 def test_five_dimensions_are_refused(build: Any) -> None:
-    """ggml knows four."""
+    """Four is what ggml knows."""
     with pytest.raises(ModelCorrupt, match="number of dimensions"):
         parse_head(build.gguf(sizes=(1, 1, 1, 1, 1)), label="x")
 
@@ -175,10 +185,8 @@ def test_five_dimensions_are_refused(build: Any) -> None:
 def test_arbitrary_bytes_end_in_a_head_or_an_error(data: bytes) -> None:
     """Nothing but ModelCorrupt comes out, with the magic in front or not."""
     for case in (data, b"GGUF" + data, b"GGUF\3\0\0\0" + data):
-        try:
+        with contextlib.suppress(ModelCorrupt):
             parse_head(case, label="x")
-        except ModelCorrupt:
-            continue
 
 
 @given(cut=st.integers(min_value=0, max_value=10**6))
@@ -199,10 +207,8 @@ def test_every_mutation_ends_in_a_head_or_an_error(
     data = bytearray(build.gguf())
     for at, byte in changes:
         data[at % len(data)] = byte
-    try:
+    with contextlib.suppress(ModelCorrupt):
         parse_head(bytes(data), label="x")
-    except ModelCorrupt as error:
-        assert len(error.message) < 500
 
 
 def test_a_file_is_read_from_its_path(build: Any, tmp_path: Path) -> None:
@@ -215,7 +221,7 @@ def test_a_file_is_read_from_its_path(build: Any, tmp_path: Path) -> None:
 def test_a_vocabulary_of_150000_tokens_is_read_quickly(build: Any, tmp_path: Path) -> None:
     """The head of a big vocabulary takes well under a second even on a slow machine."""
     path = tmp_path / "big.gguf"
-    path.write_bytes(build.gguf(build.keys(tokens=[f"token{n}" for n in range(150_000)])))
+    path.write_bytes(build.gguf(build.items(tokens=[f"token{n}" for n in range(150_000)])))
     begun = time.perf_counter()
     assert read_head(path).vocabulary == 150_000
     assert time.perf_counter() - begun < 1

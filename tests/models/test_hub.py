@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 import http.server
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from deltaweir.models import hub_download
 from deltaweir.models.catalogue import HubSource
 from deltaweir.models.hub import Hub, reason_of
 from deltaweir.models.sources import SourceFailed
@@ -27,7 +30,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     content = CONTENT
     etag = hashlib.sha256(CONTENT).hexdigest()
     status = 200
-    ranges: list[str | None]
+    ranges: ClassVar[list[str | None]]
 
     def _head(self, status: int, length: int) -> None:
         self.send_response(status)
@@ -48,7 +51,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.content[first:])
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Stay silent."""
 
 
@@ -57,7 +60,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Handler]]:
     """Serve a hub on this machine for one test; its settings can be changed."""
 
     class Handler(_Handler):
-        ranges: list[str | None] = []
+        ranges: ClassVar[list[str | None]] = []
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -136,7 +139,7 @@ def test_a_hub_that_is_not_there_is_no_connection(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     _use(f"http://127.0.0.1:{port}", monkeypatch=monkeypatch)
-    with pytest.raises(SourceFailed, match="^no connection$"):
+    with pytest.raises(SourceFailed, match=r"^no connection$"):
         _fetch(build, tmp_path)
 
 
@@ -147,6 +150,23 @@ def test_the_offline_switch_is_obeyed(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SourceFailed, match="switched off by HF_HUB_OFFLINE"):
         _fetch(build, tmp_path)
+
+
+def test_the_download_ends_with_the_process_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the pull is killed, its standard input closes, and the program goes too."""
+    program = Path(hub_download.__file__)
+    arguments = ["owner/tiny", "tiny.gguf", str(tmp_path / "part"), "1", "0" * 64]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        _use(f"http://127.0.0.1:{silent.getsockname()[1]}", monkeypatch=monkeypatch)
+        command = [sys.executable, "-P", str(program), *arguments]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            connection, _ = silent.accept()
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(4) == 1
+            connection.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")

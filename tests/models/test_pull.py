@@ -90,8 +90,8 @@ def test_the_checksum_decides(build: Any, wrong: bytes, said: str) -> None:
     sources = [build.Source(wrong, name="hub"), build.Source(CONTENT)]
     assert pull(entry, sources=sources, progress=progress).read_bytes() == CONTENT
     assert progress.notes[0].startswith(f"hub: {said}")
+    other = build.entry(CONTENT, name="other")
     with pytest.raises(ModelCorrupt, match=said):
-        other = build.entry(CONTENT, name="other")
         pull(other, sources=[build.Source(wrong, name="hub")])
     assert not path_of(other).exists()
     assert list(path_of(other).parent.glob("partial-hub/*")) == []
@@ -181,7 +181,7 @@ def test_the_second_of_two_pulls_waits_and_finds_the_file(build: Any) -> None:
     entry, slow, idle = build.entry(CONTENT), _SlowSource(), build.Source(CONTENT)
     waits = threading.Event()
 
-    class Waiting(build.Recorder):  # type: ignore[misc, name-defined]
+    class Waiting(build.Recorder):  # type: ignore[misc]
         def note(self, text: str) -> None:
             assert "another process is downloading tiny" in text
             waits.set()

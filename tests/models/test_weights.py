@@ -93,7 +93,7 @@ def test_a_file_that_is_no_language_model_is_refused(
 ) -> None:
     """Half a model is told apart from a damaged one."""
     if "items" in options:
-        options = {"items": build.keys()[:3]}
+        options = {"items": build.items()[:3]}
     (tmp_path / "half.gguf").write_bytes(build.gguf(**options))
     with pytest.raises(ModelCorrupt, match=said):
         resolve(tmp_path / "half.gguf")

@@ -17,8 +17,8 @@ from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.local.source import LocalSource
 from deltaweir.weir import Weir
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
-ReplyT = TypeVar("ReplyT", Reply, TextReply)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
 
 class Completions:

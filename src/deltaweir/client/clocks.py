@@ -33,7 +33,7 @@ def timeouts_of(
     timeouts: Mapping[str, float | None] | None = None,
     timeout: float | None = None,
     *,
-    base: Timeouts = Timeouts(),  # noqa: B008  # immutable
+    base: Timeouts = Timeouts(),  # immutable
 ) -> Timeouts:
     """Return the clocks a caller asked for.
 

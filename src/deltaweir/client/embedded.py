@@ -135,6 +135,4 @@ def best_of(reply: TextReply, prepared: Prepared) -> TextReply:
     if keep is None:
         return reply
     each = len(prepared.planned.calls) // len(prepared.planned.echo)
-    return keep_best(
-        reply, each=each, keep=keep, logprobs=prepared.planned.logprobs is not None
-    )
+    return keep_best(reply, each=each, keep=keep, logprobs=prepared.planned.logprobs is not None)

@@ -15,8 +15,8 @@ from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.source import AsyncSource, Source
 from deltaweir.weir import Weir
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
-ReplyT = TypeVar("ReplyT", Reply, TextReply)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
 
 class Stream(StreamView[ChunkT, ReplyT]):

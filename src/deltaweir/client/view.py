@@ -20,8 +20,8 @@ from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.weir import Ending, State, Weir
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
-ReplyT = TypeVar("ReplyT", Reply, TextReply)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
 
 class Timing(NamedTuple):

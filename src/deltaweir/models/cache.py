@@ -152,7 +152,7 @@ def full(folder: Path, *, needed: int | None = None) -> ModelUnavailable:
 
 
 def _free(folder: Path) -> int:
-    import shutil  # noqa: PLC0415  a start that finds its weights does not need it
+    import shutil  # a start that finds its weights does not need it
 
     return shutil.disk_usage(folder).free
 

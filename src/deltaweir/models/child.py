@@ -29,7 +29,7 @@ class Ending(msgspec.Struct, frozen=True):
     log: str
 
 
-def watch(  # noqa: PLR0913  a program, its surroundings, and the limits of patience
+def watch(
     command: list[str],
     *,
     environ: Mapping[str, str],

@@ -22,6 +22,7 @@ from deltaweir.models.gguf_layout import (
     check_tensors,
     read_keys,
     read_start,
+    text_at,
 )
 
 _DEFAULT_ALIGNMENT = 32
@@ -32,15 +33,15 @@ _MAX_ALIGNMENT = 1 << 20
 _INFILL: Final = (
     (
         ("fim_pre_token_id", "prefix_token_id"),
-        ("<|fim_prefix|>", "<fim_prefix>", "<fim-prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>"),
+        ("<|fim_prefix|>", "<fim_prefix>", "<fim-prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>"),  # noqa: RUF001  DeepSeek
     ),
     (
         ("fim_suf_token_id", "suffix_token_id"),
-        ("<|fim_suffix|>", "<fim_suffix>", "<fim-suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>"),
+        ("<|fim_suffix|>", "<fim_suffix>", "<fim-suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>"),  # noqa: RUF001  DeepSeek
     ),
     (
         ("fim_mid_token_id", "middle_token_id"),
-        ("<|fim_middle|>", "<fim_middle>", "<fim-middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>"),
+        ("<|fim_middle|>", "<fim_middle>", "<fim-middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>"),  # noqa: RUF001  DeepSeek
     ),
 )
 
@@ -55,7 +56,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         vocabulary: Number of tokens the model knows; 0 means the file has no tokenizer.
         tensors: Number of tensors; 0 means the file has a vocabulary only.
         chat_template: Jinja text that turns messages into a prompt, or None.
-        infill: Whether the model can fill a gap between a prefix and a suffix.
+        infill: The texts of the tokens that stand before a prefix, before a suffix and before
+            what is to be filled in between; None when the model cannot fill in.
         add_bos: Whether a prompt begins with the begin-of-text token, None when not said.
         bos_id: Id of the begin-of-text token, or None.
         eos_id: Id of the token that ends a text or turn, or None.
@@ -67,7 +69,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: int
     tensors: int
     chat_template: str | None
-    infill: bool
+    infill: tuple[str, str, str] | None
     add_bos: bool | None
     bos_id: int | None
     eos_id: int | None
@@ -89,14 +91,24 @@ def _text(reader: Reader, keys: dict[str, Value], *, key: str) -> str | None:
     return value
 
 
-def _knows_infill(reader: Reader, keys: dict[str, Value], *, tokens: Array | None) -> bool:
-    listed = b"" if tokens is None else reader.data[tokens.start : tokens.end]
-    # With its length in front, a text is found as a whole token, not inside another one.
-    return all(
-        any(f"tokenizer.ggml.{name}" in keys for name in names)
-        or any(U64.pack(len(raw)) + raw in listed for raw in (text.encode() for text in texts))
-        for names, texts in _INFILL
-    )
+def _infill(
+    reader: Reader, keys: dict[str, Value], *, tokens: Array | None
+) -> tuple[str, str, str] | None:
+    """Return the texts of the three infill tokens; llama.cpp fills in with all or none."""
+    if tokens is None:
+        return None
+    listed = reader.data[tokens.start : tokens.end]
+    found: list[str] = []
+    for names, texts in _INFILL:
+        ids = [_number(reader, keys, key=f"tokenizer.ggml.{name}") for name in names]
+        known = [index for index in ids if index is not None and index < tokens.items]
+        # With its length in front, a text is found as a whole token, not inside another one.
+        told = [text for text in texts if U64.pack(len(raw := text.encode())) + raw in listed]
+        if known:
+            found.append(text_at(reader, tokens, index=known[0]))
+        elif told:
+            found.append(told[0])
+    return (found[0], found[1], found[2]) if len(found) == len(_INFILL) else None
 
 
 def _summary(reader: Reader, keys: dict[str, Value], *, tensors: int) -> Head:
@@ -104,7 +116,7 @@ def _summary(reader: Reader, keys: dict[str, Value], *, tensors: int) -> Head:
     if architecture is None:
         reader.fail("no key general.architecture", wanted="the name of an architecture")
     tokens = keys.get("tokenizer.ggml.tokens")
-    if tokens is not None and not isinstance(tokens, Array):
+    if tokens is not None and not (isinstance(tokens, Array) and tokens.texts):
         reader.fail("tokenizer.ggml.tokens of another type", wanted="an array of texts")
     add_bos = keys.get("tokenizer.ggml.add_bos_token")
     return Head(
@@ -114,7 +126,7 @@ def _summary(reader: Reader, keys: dict[str, Value], *, tensors: int) -> Head:
         vocabulary=0 if tokens is None else tokens.items,
         tensors=tensors,
         chat_template=_text(reader, keys, key="tokenizer.chat_template"),
-        infill=_knows_infill(reader, keys, tokens=tokens),
+        infill=_infill(reader, keys, tokens=tokens),
         add_bos=add_bos if isinstance(add_bos, bool) else None,
         bos_id=_number(reader, keys, key="tokenizer.ggml.bos_token_id"),
         eos_id=_number(reader, keys, key="tokenizer.ggml.eos_token_id"),

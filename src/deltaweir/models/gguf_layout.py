@@ -61,11 +61,13 @@ class Array(msgspec.Struct, frozen=True):
     """Say where an array of the head lies; its items are left where they are.
 
     Attributes:
+        texts: Whether the items are texts, not numbers.
         items: Number of items.
         start: Offset of the first item, in bytes from the start of the file.
         end: Offset behind the last item.
     """
 
+    texts: bool
     items: int
     start: int
     end: int
@@ -139,7 +141,7 @@ class Reader:
         else:
             # The specification allows arrays of arrays; llama.cpp refuses them.
             self.fail(f"an array of type {kind}", wanted="numbers or texts")
-        return Array(items=items, start=start, end=self.at)
+        return Array(texts=kind == _STRING, items=items, start=start, end=self.at)
 
     def _skip_texts(self, items: int) -> None:
         """Walk over texts, whose lengths are known only one by one: 0.1 µs each."""
@@ -189,6 +191,21 @@ def read_keys(reader: Reader, *, keys: int) -> dict[str, Value]:
             reader.fail(f"the key {key[:80]!r} twice", wanted="each key once")
         found[key] = reader.value(key[:80])
     return found
+
+
+def text_at(reader: Reader, array: Array, *, index: int) -> str:
+    """Return one item of an array of texts, walking there from its start.
+
+    Args:
+        reader: What the array was taken from; its position is not changed.
+        array: An array of texts.
+        index: Number of the item, below ``array.items``.
+    """
+    data, at = reader.data, array.start
+    for _ in range(index):
+        at += U64.size + U64.unpack_from(data, at)[0]
+    length = U64.unpack_from(data, at)[0]
+    return data[at + U64.size : at + U64.size + length].decode("utf-8", "replace")
 
 
 def check_tensors(reader: Reader, *, tensors: int, alignment: int) -> None:

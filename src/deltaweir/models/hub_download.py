@@ -23,7 +23,7 @@ def _end_with_parent() -> None:
     # Returns when the process that started us is gone. Not through sys.stdin, whose lock a
     # waiting thread would hold when the interpreter shuts down, which is a fatal error.
     os.read(0, 1)
-    os._exit(1)
+    os._exit(1)  # pragma: no cover  (ends the process before it is measured)
 
 
 def download(repo: str, *, file: str, target: Path, size: int, sha256: str) -> str | None:
@@ -39,8 +39,8 @@ def download(repo: str, *, file: str, target: Path, size: int, sha256: str) -> s
     Returns:
         None, or the reason why the hub's file is not the one wanted.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  see above
-    from huggingface_hub.file_download import http_get  # noqa: PLC0415
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
 
     url = hf_hub_url(repo, file)
     # Without the user's token: the repository is public, and an expired token is refused.
@@ -49,7 +49,8 @@ def download(repo: str, *, file: str, target: Path, size: int, sha256: str) -> s
         return f"holds another file of {found.size:,} bytes"
     if found.etag is not None and len(found.etag) == len(sha256) and found.etag != sha256:
         return "holds another file of the same size"
-    print("found", flush=True)
+    sys.stdout.write("found\n")
+    sys.stdout.flush()
     done = target.stat().st_size if target.exists() else 0
     with target.open("ab" if done <= size else "wb") as output:
         http_get(url, output, resume_size=done if done <= size else 0, expected_size=size)
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
     reason = download(repo, file=file, target=Path(target), size=int(size), sha256=sha256)
     if reason is None:
         return 0
-    print(reason)
+    sys.stdout.write(f"{reason}\n")
     return 3
 
 

@@ -30,8 +30,8 @@ from deltaweir.models.sources import Source, SourceFailed
 
 def sources_of(entry: Entry) -> list[Source]:
     """Return the sources of a catalogue model, in the order to try."""
-    from deltaweir.models.hub import Hub  # noqa: PLC0415  needed by a pull only
-    from deltaweir.models.mirror import Mirror  # noqa: PLC0415
+    from deltaweir.models.hub import Hub
+    from deltaweir.models.mirror import Mirror
 
     return [
         Hub(source) if isinstance(source, HubSource) else Mirror(source) for source in entry.sources

@@ -31,10 +31,18 @@ from deltaweir.schema.reply import (
     ToolCall,
 )
 
-ReplyT = TypeVar("ReplyT", Reply, TextReply)
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
-_ENVELOPE = ("created", "deltaweir", "id", "model", "moderation", "service_tier")
-_ENVELOPE += ("system_fingerprint", "usage")
+_ENVELOPE = (
+    "created",
+    "deltaweir",
+    "id",
+    "model",
+    "moderation",
+    "service_tier",
+    "system_fingerprint",
+    "usage",
+)
 _SINGLE = frozenset({"id", "index", "role", "type"})
 
 
@@ -82,7 +90,7 @@ class ReplyBuilder(Generic[ReplyT]):
 
     def build(self) -> ReplyT:
         """Return the reply so far; the builder may go on."""
-        choices = [self._choices[index].build() for index in sorted(self._choices)]
+        choices: list[Any] = [self._choices[index].build() for index in sorted(self._choices)]
         known = {k: v for k, v in self._envelope.items() if k in self._kind.__struct_fields__}
         reply = self._kind(choices=choices, **known)
         reply.__dict__.update((k, v) for k, v in self._envelope.items() if k not in known)
@@ -197,9 +205,7 @@ class _ChatChoice:
             tool_calls=[self._tools[at].build() for at in sorted(self._tools)] or None,
         )
         self._unknown_of_delta.give(message)
-        built = ReplyChoice(
-            finish_reason=self.finish_reason, index=self.index, message=message
-        )
+        built = ReplyChoice(finish_reason=self.finish_reason, index=self.index, message=message)
         if self._logprobs:
             built.logprobs = ChoiceLogprobs(
                 content=_chained(piece.content for piece in self._logprobs),

@@ -30,7 +30,7 @@ def always(factory: Callable[[], T]) -> T:
     """
     # msgspec leaves out a field that equals its default, but cannot know what a factory makes;
     # it does know `list` itself, so none is passed bare.
-    return typing.cast(T, msgspec.field(default_factory=lambda: factory()))
+    return msgspec.field(default_factory=lambda: factory())  # noqa: PLW0108  # see above
 
 
 def null() -> None:
@@ -65,7 +65,7 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
                 object, or a known field has another type.
         """
         try:
-            return typing.cast(Self, _decoder(cls).decode(text))
+            return typing.cast("Self", _decoder(cls).decode(text))
         except (msgspec.DecodeError, UnicodeError):  # an unknown field, or no JSON at all
             return _restore(cls, cls._parsed(text))
 
@@ -210,7 +210,7 @@ def _decoder(cls: type[Record]) -> msgspec.json.Decoder[Any]:
 
 def _restore(cls: type[T], value: Any) -> T:
     unknown: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    record = typing.cast(type[Record], cls)
+    record = typing.cast("type[Record]", cls)
     if not isinstance(value, Mapping):
         raise record.invalid(f"expected a JSON object, got {type(value).__name__}")
     known = _split(record, value, (), unknown)

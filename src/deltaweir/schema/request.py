@@ -168,9 +168,7 @@ def _check_both(request: AnyRequest) -> None:
     _check_range("max_tokens", request.max_tokens, 0, None)
     for token, bias in (request.logit_bias or {}).items():
         if not token.isdecimal():
-            raise InvalidRequest(
-                "logit_bias has a key that is not a token id", param="logit_bias"
-            )
+            raise InvalidRequest("logit_bias has a key that is not a token id", param="logit_bias")
         _check_range("logit_bias", bias, -100, 100)
     if request.stream_options is not None and not request.stream:
         raise InvalidRequest("stream_options needs stream=True", param="stream_options")
@@ -181,9 +179,7 @@ def _check_both(request: AnyRequest) -> None:
         check_text_is_unicode("stop", text)
 
 
-def _check_range(
-    name: str, value: float | None, low: float, high: float | None
-) -> None:
+def _check_range(name: str, value: float | None, low: float, high: float | None) -> None:
     if value is None:
         return
     # written so that NaN is refused too

@@ -70,7 +70,9 @@ def has_content(choice: Choice | TextChoice) -> bool:
     )
 
 
-def carrier(kind: type[Choice] | type[TextChoice], index: int, field: str, text: str) -> Choice | TextChoice:
+def carrier(
+    kind: type[Choice | TextChoice], index: int, field: str, text: str
+) -> Choice | TextChoice:
     """Return a choice that brings one text to one field and nothing else."""
     if kind is TextChoice:
         return TextChoice(index=index, text=text)

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 
 class Source(Protocol[ChunkT]):

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 SILENCE = "silence"
 """A step in which nothing comes before the clock runs out."""
@@ -43,7 +43,7 @@ class _Playing(Generic[ChunkT]):
                 raise TimeoutError
             if step == HEARTBEAT:
                 return []
-            assert isinstance(step, Chunk | TextChunk)  # noqa: S101  # the last kind of step
+            assert isinstance(step, Chunk | TextChunk)  # the last kind of step
             self.usage = step.usage or self.usage
             return [step]  # type: ignore[list-item]  # a script has chunks of one kind
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Generic, TypeVar, cast
 
 from deltaweir.errors import DeltaweirError, InvalidRequest, StreamFailed
-from deltaweir.models.gguf import Head
 from deltaweir.models.weights import Weights
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.request import AnyRequest, ChatRequest
@@ -13,7 +12,7 @@ from deltaweir.sources.local.chunks import Translation
 from deltaweir.sources.local.engine import Deliver, Engine, Job, engine_for
 from deltaweir.sources.local.request import Abilities, Plan, plan_chat, plan_text
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 CONTEXT = 4096
 """Tokens each answer may use when neither catalogue nor file says less."""
@@ -121,7 +120,7 @@ class LocalAnswer(Generic[ChunkT]):
         """
         if isinstance(said, BaseException):
             raise self._refused(said)
-        return cast(list[ChunkT], self._translation.feed(number, said))
+        return cast("list[ChunkT]", self._translation.feed(number, said))
 
     def cancel(self) -> None:
         """Stop computing within a token; idempotent, from any thread, never blocks."""

@@ -30,5 +30,9 @@ def keep_best(reply: TextReply, *, each: int, keep: int, logprobs: bool) -> Text
 
 
 def _likelihood(choice: TextChoice) -> float:
-    scores = [one for one in choice.logprobs.token_logprobs if one is not None] if choice.logprobs else []
+    scores = (
+        [one for one in choice.logprobs.token_logprobs if one is not None]
+        if choice.logprobs
+        else []
+    )
     return sum(scores) / len(scores) if scores else float("-inf")

@@ -119,7 +119,8 @@ class Translation:
             if self._running:
                 return []
             return [self._kind(choices=[], usage=self.usage, **self._envelope)]
-        return [self._kind(choices=[choice], **self._envelope) for choice in voice.feed(raw)]
+        choices: Iterator[Any] = voice.feed(raw)  # of the endpoint that was planned
+        return [self._kind(choices=[choice], **self._envelope) for choice in choices]
 
 
 class _Voice:
@@ -131,13 +132,13 @@ class _Voice:
         self.ended = False
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.progress: Progress | None = None
-        self._index = call.index
+        self._index = call.choice
         self._plan = plan
         self._echo = plan.echo[call.prompt]
         self._offset = len(self._echo)
         self._opened = False
         forced = plan.tools is not None and plan.tools.forced
-        self._forced = ForcedCall(f"call_{identity[:20]}{call.index}") if forced else None
+        self._forced = ForcedCall(f"call_{identity[:20]}{call.choice}") if forced else None
 
     def feed(self, raw: bytes) -> Iterator[Choice | TextChoice]:
         event = decode(raw)

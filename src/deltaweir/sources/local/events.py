@@ -113,7 +113,7 @@ class Event(Lenient):
 
 
 # between two tokens the engine may say null, which is a sign of life
-_DECODER = msgspec.json.Decoder(Event | None)
+_DECODER: msgspec.json.Decoder[Event | None] = msgspec.json.Decoder(Event | None)
 
 
 def decode(raw: bytes) -> Event | None:

@@ -56,7 +56,7 @@ class Abilities(NamedTuple):
 class Call(NamedTuple):
     """One native call: one prompt, one choice."""
 
-    index: int
+    choice: int
     """The choice that the call's text belongs to."""
     prompt: int
     """Which of the request's prompts it answers."""
@@ -135,9 +135,7 @@ def plan_text(request: TextRequest, abilities: Abilities) -> Plan:
             at * each + one,
             at,
             _ENCODER.encode(
-                _seeded(
-                    {**body, "prompt": _checked(prompt, request, abilities)}, request.seed, one
-                )
+                _seeded({**body, "prompt": _checked(prompt, request, abilities)}, request.seed, one)
             ),
         )
         for at, prompt in enumerate(prompts)
@@ -152,9 +150,7 @@ def _check_unsupported(request: AnyRequest, abilities: Abilities) -> None:
     for name, what in _CANNOT.items():
         value = getattr(request, name, None)
         if value is not None and value != _HARMLESS.get(name, ...):
-            raise InvalidRequest(
-                f"{abilities.name} cannot {what}; leave {name} out", param=name
-            )
+            raise InvalidRequest(f"{abilities.name} cannot {what}; leave {name} out", param=name)
     known = [*request.__struct_fields__, *SAMPLING]
     for name in request.__dict__:
         if name not in SAMPLING:

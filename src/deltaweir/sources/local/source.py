@@ -7,12 +7,12 @@ import queue
 from typing import Any, TypeVar
 
 from deltaweir.models.weights import Weights
-from deltaweir.schema.chunk import Chunk, TextChunk, Usage
+from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.sources.local.answer import LocalAnswer
 from deltaweir.sources.local.engine import Engine
 from deltaweir.sources.local.request import Plan
 
-ChunkT = TypeVar("ChunkT", Chunk, TextChunk)
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 _Item = tuple[int, bytes | BaseException | None] | None
 """A call's number and what it said; None when the reader closed the source."""
@@ -68,7 +68,7 @@ class AsyncLocalSource(LocalAnswer[ChunkT]):
         self.start(engine)
 
     def _deliver(self, *item: Any) -> None:
-        self._put(item)  # type: ignore[arg-type]  # a call's number and what it said
+        self._put(item)
 
     def _put(self, item: _Item) -> None:
         try:

@@ -1,0 +1,85 @@
+# Every daily command. `make help` lists them; each sets up what it needs.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# the newest Python of 3.11 or later
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+UV := $(shell command -v uv 2>/dev/null)
+RUN_STAMP := $(VENV)/.run
+DEV_STAMP := $(VENV)/.dev
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make chat PROMPT="..." [BASE_URL=...]   asks one question; without PROMPT, a conversation'
+
+.PHONY: chat
+chat: $(RUN_STAMP) ## set up everything and stream an answer from the embedded model
+	@PROMPT="$${PROMPT-}" BASE_URL="$${BASE_URL-}" $(BIN)/python -m deltaweir.cli.make_chat
+
+.PHONY: test
+test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under five minutes)
+	@$(BIN)/python -m pytest -m "not live" $(ARGS)
+
+.PHONY: test-live
+test-live: $(DEV_STAMP) ## run the tests that need the default model and other programs
+	@$(BIN)/python -m pytest -m live $(ARGS)
+
+.PHONY: cov
+cov: $(DEV_STAMP) ## run the tests and show what they do not cover
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -m "not live" $(ARGS)
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report
+
+.PHONY: lint
+lint: $(DEV_STAMP) ## check style, form and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEV_STAMP) ## rewrite the code in the project's form
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format .
+
+.PHONY: types
+types: $(DEV_STAMP) ## check the types of everything
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: $(DEV_STAMP) ## measure; see benchmarks/README.md
+	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+
+.PHONY: clean
+clean: ## remove the environment and all that tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+
+$(VENV)/pyvenv.cfg:
+	@if [ -z "$(PYTHON)" ] && [ -z "$(UV)" ]; then \
+		echo "make: no Python of 3.11 or later was found; install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; fi
+	@echo "Making $(VENV) ..." >&2
+	@if [ -n "$(UV)" ]; then $(UV) venv --quiet --python '>=3.11' $(VENV); \
+	else $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "make: this Python cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; fi
+
+$(RUN_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing Deltaweir and the engine of its embedded model (about 120 MB) ..." >&2
+	@$(call install,.[local])
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing Deltaweir and what its tests need (about 200 MB) ..." >&2
+	@$(call install,.[dev])
+	@touch $@ $(RUN_STAMP)
+
+# stdout belongs to the answer, so that `make chat` can be piped
+install = if [ -n "$(UV)" ]; then VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install -e '$(1)' >&2; \
+	else $(BIN)/python -m pip install --progress-bar on -e '$(1)' >&2; fi
