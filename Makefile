@@ -12,17 +12,27 @@ DEV_STAMP := $(VENV)/.dev
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# exported as typed: a dollar sign in a prompt is no variable of make
+ifdef PROMPT
+override export PROMPT := $(value PROMPT)
+endif
+ifdef MODEL
+override export MODEL := $(value MODEL)
+endif
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  make chat PROMPT="..." [BASE_URL=...]   asks one question; without PROMPT, a conversation'
+	@echo '  make chat PROMPT="..."      asks one question; without PROMPT, a conversation'
+	@echo '  make chat MODEL=smollm2     takes the smaller model; FILE.gguf takes yours'
+	@echo '  make test ARGS="-k weir"    passes arguments to pytest'
 
 .PHONY: chat
 chat: $(RUN_STAMP) ## set up everything and stream an answer from the embedded model
-	@PROMPT="$${PROMPT-}" BASE_URL="$${BASE_URL-}" $(BIN)/python -m deltaweir.cli.make_chat
+	@DELTAWEIR_PROMPT="$$PROMPT" $(BIN)/deltaweir chat $${MODEL:+--model "$$MODEL"}
 
 .PHONY: test
 test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under five minutes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -249,9 +250,10 @@ def test_a_folder_and_an_empty_file_are_corrupt(tmp_path: Path) -> None:
         read_head(tmp_path / "empty.gguf")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     """A pipe nobody writes to is refused without opening it."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no named pipes in folders")
     os.mkfifo(tmp_path / "pipe.gguf")
     with pytest.raises(ModelCorrupt, match="device"):
         read_head(tmp_path / "pipe.gguf")

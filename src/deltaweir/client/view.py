@@ -106,6 +106,12 @@ class StreamView(Generic[ChunkT, ReplyT]):
         return 0.0
 
     @property
+    def prompt_progress(self) -> tuple[int, int]:
+        """Tokens of the prompt that are read, and tokens it has; zeros while unknown."""
+        read, total = getattr(self._closing, "progress", (0, 0))
+        return read, total
+
+    @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended; None while it is open."""
         return self._built().finish_reason

@@ -1,0 +1,110 @@
+"""What people see: the answer on stdout, and on stderr where it comes from and what it took."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from deltaweir.client.streams import Stream
+from deltaweir.errors import DeltaweirError
+
+PATIENCE_S = 1.0
+"""How long a wait may be before it is explained, in seconds."""
+_REDRAW_S = 0.2
+
+# A model may write anything; what moves the cursor or sets a title is not for a terminal.
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def say(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def fail(error: DeltaweirError) -> int:
+    """Explain an error on stderr, and return the exit code it calls for."""
+    say(f"deltaweir: {error}")
+    return 1
+
+
+def write(text: str) -> None:
+    """Write a piece of an answer to stdout, at once.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+    """
+    sys.stdout.write(text.translate(_CONTROL) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def forget_stdout() -> None:
+    """Send to nowhere what is still to be written to a stdout that nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def statistics(stream: Stream[Any, Any]) -> str:
+    """Return one line on tokens, money and time."""
+    usage, timing = stream.usage, stream.timing
+    parts = []
+    if usage is not None:
+        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens (engine)")
+    parts.append(f"${stream.cost:g}" if stream.cost is not None else "cost unknown")
+    if timing.first_content is not None:
+        parts.append(f"first token {timing.first_content:.2f} s")
+    parts.append(f"whole {timing.total or 0:.2f} s")
+    if timing.tokens_per_second is not None:
+        parts.append(f"{timing.tokens_per_second:.0f} tok/s")
+    if not stream.complete:
+        parts.append("not complete")
+    return " · ".join(parts)
+
+
+class Waiting:
+    """Explain a long wait on a terminal's last line, and wipe it when the wait is over.
+
+    Args:
+        explain: Returns what is being waited for, asked several times a second.
+    """
+
+    def __init__(self, explain: Callable[[], str]) -> None:
+        self._explain = explain
+        self._over = threading.Event()
+        self._shown = False
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the wait; idempotent."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def _show(self) -> None:
+        pause = PATIENCE_S
+        while not self._over.wait(pause):
+            pause = _REDRAW_S
+            self._shown = True
+            sys.stderr.write(f"\r{self._explain()}\x1b[K")
+            sys.stderr.flush()
