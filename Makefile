@@ -92,4 +92,4 @@ $(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
 
 # stdout belongs to the answer, so that `make chat` can be piped
 install = if [ -n "$(UV)" ]; then VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install -e '$(1)' >&2; \
-	else $(BIN)/python -m pip install --progress-bar on -e '$(1)' >&2; fi
+	else $(BIN)/python -m pip install $$([ -t 2 ] || echo -q) -e '$(1)' >&2; fi

@@ -9,6 +9,7 @@ import typer
 from deltaweir import __version__
 from deltaweir.cli.chat import chat
 from deltaweir.cli.complete import complete
+from deltaweir.cli.endings import ends_well
 from deltaweir.cli.model import app as model
 
 app = typer.Typer(
@@ -40,6 +41,6 @@ def deltaweir(
     """
 
 
-app.command()(chat)
-app.command()(complete)
+app.command()(ends_well(chat))
+app.command()(ends_well(complete))
 app.add_typer(model, name="model")

@@ -8,17 +8,16 @@ from typing import Any
 
 import typer
 
-from deltaweir.cli.show import Waiting, fail, say, statistics, write
+from deltaweir.cli.endings import COMPLETE, CUT, ERROR, INTERRUPTED, fail
+from deltaweir.cli.show import Waiting, say, statistics, write
 from deltaweir.client.blocking import Client
 from deltaweir.client.embedded import weights_of
 from deltaweir.client.streams import Stream
 from deltaweir.errors import DeltaweirError
-from deltaweir.models.catalogue import default_entry
+from deltaweir.models.catalogue import default_entry, find
 from deltaweir.models.terminal import TerminalProgress
+from deltaweir.models.weights import is_embedded
 from deltaweir.schema.chunk import TextChunk
-
-CUT = 3
-"""The exit code when a guard or a budget cut the answer."""
 
 
 def prompt_from(argument: str | None) -> str | None:
@@ -33,9 +32,10 @@ def prompt_from(argument: str | None) -> str | None:
         return None
     else:
         try:
-            text = sys.stdin.read()
+            # read as bytes, since a terminal's encoding would let broken text pass
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise typer.BadParameter("what is piped in is not text") from error
+            raise typer.BadParameter("what is piped in is not UTF-8 text") from error
     if not text.strip():
         raise typer.BadParameter("the prompt is empty; type one, or pipe one in")
     return text
@@ -49,6 +49,8 @@ def announce(model: str | None) -> str:
         ModelUnavailable: Its weights cannot be had.
     """
     name = model or default_entry().name
+    if not is_embedded(name):
+        find(name)
     say(f"embedded {name}, nothing leaves this machine")
     weights_of(name, progress=TerminalProgress(lines=True))
     return name
@@ -90,20 +92,19 @@ def answer(
 ) -> int:
     """Ask once, show the answer and what it took, and return the exit code."""
     with open_stream(client_call(Client()), fields) as stream:
-        code = 0
         try:
             show(stream, as_json=as_json)
         except KeyboardInterrupt:
             stream.close()
-            code = 130
+            code = INTERRUPTED
         except DeltaweirError as error:
             _end_line(stream, as_json=as_json)
             code = fail(error)
         else:
-            code = CUT if stream.stopped_by else 0
-        if code != 1:
+            code = CUT if stream.stopped_by else COMPLETE
+        if code != ERROR:
             _end_line(stream, as_json=as_json)
-        if stats:
+        if stats and stream.usage is not None:
             say(statistics(stream))
         return code
 

@@ -8,7 +8,8 @@ import typer
 
 from deltaweir.cli import options
 from deltaweir.cli.ask import announce, answer, open_stream, prompt_from, show
-from deltaweir.cli.show import fail, say, statistics, write
+from deltaweir.cli.endings import COMPLETE, INTERRUPTED, fail
+from deltaweir.cli.show import say, statistics, write
 from deltaweir.client.blocking import Client
 from deltaweir.errors import ContextLengthExceeded, DeltaweirError
 
@@ -71,12 +72,12 @@ def _converse(opening: list[Any], fields: dict[str, Any], *, stats: bool, as_jso
             text = input("> ").strip()
         except EOFError:
             write("\n")
-            return 0
+            return COMPLETE
         except KeyboardInterrupt:
             write("\n")
-            return 130
+            return INTERRUPTED
         if text == "/exit":
-            return 0
+            return COMPLETE
         if text == "/reset":
             messages = [*opening]
         elif text.startswith("/"):

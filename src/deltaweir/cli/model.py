@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deltaweir.cli.endings import ends_well
 from deltaweir.cli.show import say
 from deltaweir.models.cache import cache_folder, path_of, present
 from deltaweir.models.catalogue import Entry, catalogue, default_entry, find
@@ -23,6 +24,7 @@ Name = Annotated[
 
 
 @app.command()
+@ends_well
 def pull(name: Name = None) -> None:
     """Download a model now, so that the first answer need not wait for it."""
     entry = find(name or default_entry().name)
@@ -31,6 +33,7 @@ def pull(name: Name = None) -> None:
 
 
 @app.command("list")
+@ends_well
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
@@ -46,6 +49,7 @@ def list_models(
 
 
 @app.command()
+@ends_well
 def path(name: Name = None) -> None:
     """Print where a model's file is, or will be."""
     typer.echo(path_of(find(name or default_entry().name)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from deltaweir.client.streams import Stream
-from deltaweir.errors import DeltaweirError
 
 PATIENCE_S = 1.0
 """How long a wait may be before it is explained, in seconds."""
@@ -26,12 +24,6 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def fail(error: DeltaweirError) -> int:
-    """Explain an error on stderr, and return the exit code it calls for."""
-    say(f"deltaweir: {error}")
-    return 1
-
-
 def write(text: str) -> None:
     """Write a piece of an answer to stdout, at once.
 
@@ -40,11 +32,6 @@ def write(text: str) -> None:
     """
     sys.stdout.write(text.translate(_CONTROL) if sys.stdout.isatty() else text)
     sys.stdout.flush()
-
-
-def forget_stdout() -> None:
-    """Send to nowhere what is still to be written to a stdout that nobody reads."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def statistics(stream: Stream[Any, Any]) -> str:
