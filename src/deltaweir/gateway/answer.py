@@ -1,0 +1,214 @@
+"""One request at the gateway: a stream of frames, or one JSON body.
+
+While a stream runs, one task reads the model and writes frames, one waits for the client to
+hang up, and one keeps the connection awake; none of them is made per chunk. The first
+heartbeat commits the status 200, so what goes wrong before has a status of its own, and what
+goes wrong later is an error event, after which no ``[DONE]`` comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from deltaweir.client.streams import AsyncStream
+from deltaweir.errors import DeltaweirError, ServiceUnavailable
+from deltaweir.schema.chunk import AnyChunk
+from deltaweir.schema.frames import FrameWriter, error_body
+from deltaweir.wire.sse import DONE, HEARTBEAT, encode
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),  # or nginx would collect the frames
+]
+_RETRY_AFTER = {503: b"1", 429: b"1"}
+
+
+async def send_json(
+    send: Send, status: int, body: bytes, *, request_id: str, headers: Any = ()
+) -> None:
+    """Answer with one JSON body."""
+    head = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: DeltaweirError, *, request_id: str) -> None:
+    """Answer with an error's status and body."""
+    more = [(b"retry-after", _RETRY_AFTER[error.status])] if error.status in _RETRY_AFTER else []
+    await send_json(send, error.status, error_body(error), request_id=request_id, headers=more)
+
+
+def account(stream: AsyncStream[Any, Any]) -> dict[str, Any]:
+    """Return what we add under ``deltaweir``: usage, cost, their source, and who cut."""
+    usage = stream.usage
+    added: dict[str, Any] = {
+        "usage": None if usage is None else usage.model_dump(),
+        "cost_usd": stream.cost,
+        "source": "engine",
+    }
+    if stream.stopped_by is not None:
+        added["stopped_by"] = stream.stopped_by
+    return added
+
+
+class Answer:
+    """One reply on its way to one client.
+
+    Args:
+        stream: The reply.
+        receive: The client's side of ASGI.
+        send: Likewise.
+        request_id: Sent as ``x-request-id``.
+        heartbeat_s: Silence after which a heartbeat is sent.
+        annotate: Whether to add our account to finish chunks.
+        usage_asked: Whether the client asked for a usage chunk.
+    """
+
+    def __init__(
+        self,
+        stream: AsyncStream[Any, Any],
+        receive: Receive,
+        send: Send,
+        *,
+        request_id: str,
+        heartbeat_s: float,
+        annotate: bool,
+        usage_asked: bool,
+    ) -> None:
+        self._stream = stream
+        self._receive = receive
+        self._send_message = send
+        self._request_id = request_id
+        self._heartbeat_s = heartbeat_s
+        self._annotate = annotate
+        self._usage_asked = usage_asked
+        self._frames = FrameWriter(usage_asked=usage_asked)
+        self._started = False
+        self._gone = False
+        self._stopping = False
+        self._last_sent = 0.0
+        self._sending = False
+
+    def stop(self) -> None:
+        """End the stream since the server stops; the client is told."""
+        self._stopping = True
+        self._stream._abandon()  # noqa: SLF001  # close, for a caller that cannot await
+
+    async def stream(self) -> None:
+        """Send the reply as an event stream."""
+        loop = asyncio.get_running_loop()
+        self._last_sent = loop.time()
+        helpers = [loop.create_task(self._watch()), loop.create_task(self._pulse(loop))]
+        try:
+            async with self._stream:
+                await self._frames_out()
+        except DeltaweirError as error:
+            if not self._gone:
+                await self._broke(error)
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    async def whole(self, finish: Callable[[Any], Any]) -> None:
+        """Send the reply as one JSON body.
+
+        Args:
+            finish: Gives the reply its last form.
+        """
+        watcher = asyncio.get_running_loop().create_task(self._watch())
+        try:
+            async with self._stream as stream:
+                async for _ in stream:
+                    pass
+            if self._gone:
+                return
+            if self._stopping:
+                raise _stopping()
+            reply = finish(self._stream.reply())
+            if self._annotate:
+                reply.deltaweir = account(self._stream)
+            body = msgspec.json.encode(reply.model_dump())
+            await send_json(self._send_message, 200, body, request_id=self._request_id)
+        except DeltaweirError as error:
+            if not self._gone:
+                await send_error(self._send_message, error, request_id=self._request_id)
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+
+    async def _frames_out(self) -> None:
+        async for chunk in self._stream:
+            if self._annotate:
+                self._add_account(chunk)
+            await self._write(self._frames.frame(chunk))
+        if self._gone:
+            return
+        if self._stopping:
+            raise _stopping()
+        await self._write(DONE)
+        await self._send_message({"type": "http.response.body", "body": b""})
+
+    def _add_account(self, chunk: AnyChunk) -> None:
+        if self._usage_asked:
+            if not chunk.choices:
+                chunk.deltaweir = account(self._stream)
+        elif any(choice.finish_reason is not None for choice in chunk.choices):
+            chunk.deltaweir = account(self._stream)
+
+    async def _broke(self, error: DeltaweirError) -> None:
+        error.request_id = error.request_id or self._request_id
+        if not self._started:
+            await send_error(self._send_message, error, request_id=self._request_id)
+            return
+        usage = self._stream.usage
+        spent = None if usage is None else usage.model_dump()
+        await self._write(encode(error_body(error, partial_usage=spent)))
+        await self._send_message({"type": "http.response.body", "body": b""})
+
+    async def _write(self, frame: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_sent = loop.time()
+        self._sending = True
+        if not self._started:
+            self._started = True
+            headers = [*_STREAM_HEADERS, (b"x-request-id", self._request_id.encode())]
+            await self._send_message(
+                {"type": "http.response.start", "status": 200, "headers": headers}
+            )
+        # returns when the client has taken enough of what was sent before
+        await self._send_message({"type": "http.response.body", "body": frame, "more_body": True})
+        self._sending = False
+
+    async def _watch(self) -> None:
+        """Wait for the client to hang up, and end the computation then."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        await self._stream.close()
+
+    async def _pulse(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send a heartbeat whenever nothing was sent for long, while the client still reads."""
+        while True:
+            wait = self._last_sent + self._heartbeat_s - loop.time()
+            if wait <= 0 and not self._sending:
+                await self._write(HEARTBEAT)
+            await asyncio.sleep(wait if wait > 0 else self._heartbeat_s)
+
+
+def _stopping() -> ServiceUnavailable:
+    return ServiceUnavailable("the server is stopping; ask again")

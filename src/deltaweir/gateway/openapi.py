@@ -1,0 +1,69 @@
+"""The gateway's description of itself, made from the types it reads and writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from deltaweir.schema.chunk import Chunk, TextChunk
+from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.schema.request import ChatRequest, TextRequest
+
+_REF = "#/components/schemas/{name}"
+
+
+def document(models: list[str]) -> dict[str, Any]:
+    """Return an OpenAPI 3.1 document.
+
+    Args:
+        models: The names of the models that are served.
+    """
+    types = [ChatRequest, TextRequest, Reply, TextReply, Chunk, TextChunk]
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Deltaweir",
+            "version": "1",
+            "description": f"OpenAI-compatible completions. Models: {', '.join(models)}.",
+        },
+        "paths": {
+            "/v1/chat/completions": _completion(ChatRequest, Reply, Chunk),
+            "/v1/completions": _completion(TextRequest, TextReply, TextChunk),
+            "/v1/models": {"get": _answer("the models")},
+            "/v1/models/{name}": {
+                "get": _answer("one model")
+                | {"parameters": [{"name": "name", "in": "path", "required": True}]}
+            },
+            "/healthz": {"get": _answer("whether the process lives")},
+            "/readyz": {"get": _answer("whether it takes requests")},
+        },
+        "components": {"schemas": schemas},
+    }
+
+
+def _completion(request: type, reply: type, chunk: type) -> dict[str, Any]:
+    event = f"server-sent events, each with a {chunk.__name__} as data; the last is [DONE]"
+    return {
+        "post": {
+            "requestBody": {"required": True, "content": {"application/json": _schema(request)}},
+            "responses": {
+                "200": {
+                    "description": f"the reply; with stream, {event}",
+                    "content": {
+                        "application/json": _schema(reply),
+                        "text/event-stream": _schema(chunk),
+                    },
+                }
+            },
+        }
+    }
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(name=kind.__name__)}}
+
+
+def _answer(what: str) -> dict[str, Any]:
+    return {"responses": {"200": {"description": what, "content": {"application/json": {}}}}}

@@ -1,0 +1,1 @@
+"""Sockets, TLS, proxies and pools: the only place that opens connections."""

@@ -1,0 +1,123 @@
+"""Chunks as the frames of an event stream, in the form of OpenAI's own (FACTS, section 2).
+
+A stream's id, time and model are the same in each of its chunks, and most chunks bring one
+piece of content and nothing else. Such a chunk costs one encoding of its text, put between a
+head and a tail that were made once; all others are encoded whole.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from deltaweir.errors import DeltaweirError
+from deltaweir.schema.chunk import AnyChunk, Choice, TextChoice
+from deltaweir.wire.sse import encode
+
+_ENCODER = msgspec.json.Encoder()
+_REQUIRED = ("id", "object", "created", "model", "choices")
+
+
+class FrameWriter:
+    """Write one stream's chunks as frames.
+
+    Args:
+        usage_asked: Whether the reader asked for usage, and so gets ``usage: null`` in every
+            chunk before the one that has it.
+
+    One writer belongs to one stream.
+    """
+
+    __slots__ = ("_heads", "_tail", "_usage_asked")
+
+    def __init__(self, *, usage_asked: bool = False) -> None:
+        self._usage_asked = usage_asked
+        self._heads: dict[int, bytes] = {}
+        self._tail = b""
+
+    def frame(self, chunk: AnyChunk) -> bytes:
+        """Return a chunk as one frame."""
+        choices = chunk.choices
+        if len(choices) == 1 and not chunk.__dict__ and chunk.usage is None:
+            choice = choices[0]
+            text = _only_text(choice)
+            if text is not None and chunk.deltaweir is None:
+                head = self._heads.get(choice.index)
+                if head is None:
+                    head = self._heads[choice.index] = self._made(chunk, choice)
+                return b"%b%b%b" % (head, _ENCODER.encode(text), self._tail)
+        return encode(_ENCODER.encode(self._whole(chunk)))
+
+    def _made(self, chunk: AnyChunk, choice: Choice | TextChoice) -> bytes:
+        envelope = _ENCODER.encode(
+            {
+                "id": chunk.id,
+                "object": chunk.object,
+                "created": chunk.created,
+                "model": chunk.model,
+            }
+        )
+        text = isinstance(choice, TextChoice)
+        usage = b',"usage":null' if self._usage_asked else b""
+        close = b"" if text else b"}"
+        self._tail = b'%b,"logprobs":null,"finish_reason":null}]%b}\n\n' % (close, usage)
+        opening = b'"text":' if text else b'"delta":{"content":'
+        return b'data: %b,"choices":[{"index":%d,%b' % (envelope[:-1], choice.index, opening)
+
+    def _whole(self, chunk: AnyChunk) -> dict[str, object]:
+        dumped = chunk.model_dump()
+        ordered = {name: dumped.pop(name) for name in _REQUIRED}
+        for choice in ordered["choices"]:
+            choice.setdefault("logprobs", None)
+            delta = choice.get("delta")
+            if delta is not None and "role" in delta:
+                delta.setdefault("content", "")
+        if self._usage_asked:
+            dumped.setdefault("usage", None)
+        return ordered | dumped
+
+
+def _only_text(choice: Choice | TextChoice) -> str | None:
+    """Return a choice's text when it brings nothing else."""
+    if choice.finish_reason is not None or choice.logprobs is not None or choice.__dict__:
+        return None
+    if isinstance(choice, TextChoice):
+        return choice.text
+    delta = choice.delta
+    if (
+        delta.role is None
+        and delta.tool_calls is None
+        and delta.reasoning_content is None
+        and delta.refusal is None
+        and delta.function_call is None
+        and delta.audio is None
+        and not delta.__dict__
+    ):
+        return delta.content
+    return None
+
+
+def error_body(error: DeltaweirError, *, partial_usage: dict[str, object] | None = None) -> bytes:
+    """Return an error as OpenAI's error body: four keys under ``error``.
+
+    Args:
+        error: The error.
+        partial_usage: Usage so far, where a stream broke off.
+    """
+    body: dict[str, object] = {
+        "error": {
+            "message": error.message,
+            "type": error_type(error),
+            "param": error.param,
+            "code": error.code,
+        }
+    }
+    if partial_usage is not None:
+        body["deltaweir"] = {"usage": partial_usage}
+    return _ENCODER.encode(body)
+
+
+def error_type(error: DeltaweirError) -> str:
+    """Return the word that OpenAI has for this kind of error."""
+    if error.status == 429:  # noqa: PLR2004
+        return "rate_limit_error"
+    return "invalid_request_error" if error.status < 500 else "server_error"  # noqa: PLR2004
