@@ -17,6 +17,7 @@ import uvicorn
 
 from deltaweir.gateway.app import Gateway
 from deltaweir.gateway.config import Config
+from deltaweir.gateway.protocol import Protocol
 
 LAST_WORDS_S = 1.0
 """How long streams that were told of the stop have to send that, in seconds."""
@@ -38,7 +39,7 @@ class Server(uvicorn.Server):
                 self.gateway.application(),
                 host=server.host,
                 port=server.port,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_level="warning",
@@ -91,5 +92,5 @@ class Server(uvicorn.Server):
     async def _none_left(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self.gateway.answers and loop.time() < deadline:
+        while self.gateway.answers and loop.time() < deadline:  # noqa: ASYNC110  # rare, and short
             await asyncio.sleep(0.02)
