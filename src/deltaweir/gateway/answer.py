@@ -9,7 +9,7 @@ goes wrong later is an error event, after which no ``[DONE]`` comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -76,11 +76,12 @@ class Answer:
         heartbeat_s: Silence after which a heartbeat is sent.
         annotate: Whether to add our account to finish chunks.
         usage_asked: Whether the client asked for a usage chunk.
+        headers: Further headers of a stream.
     """
 
     def __init__(
         self,
-        stream: AsyncStream[Any, Any],
+        stream: AsyncStream[Any, Any] | Any,
         receive: Receive,
         send: Send,
         *,
@@ -88,6 +89,7 @@ class Answer:
         heartbeat_s: float,
         annotate: bool,
         usage_asked: bool,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._stream = stream
         self._receive = receive
@@ -96,6 +98,11 @@ class Answer:
         self._heartbeat_s = heartbeat_s
         self._annotate = annotate
         self._usage_asked = usage_asked
+        self._headers = [
+            *_STREAM_HEADERS,
+            (b"x-request-id", request_id.encode()),
+            *((key.encode(), value.encode("latin-1")) for key, value in (headers or {}).items()),
+        ]
         self._frames = FrameWriter(usage_asked=usage_asked)
         self._started = False
         self._gone = False
@@ -186,9 +193,8 @@ class Answer:
         self._sending = True
         if not self._started:
             self._started = True
-            headers = [*_STREAM_HEADERS, (b"x-request-id", self._request_id.encode())]
             await self._send_message(
-                {"type": "http.response.start", "status": 200, "headers": headers}
+                {"type": "http.response.start", "status": 200, "headers": self._headers}
             )
         # returns when the client has taken enough of what was sent before
         await self._send_message({"type": "http.response.body", "body": frame, "more_body": True})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +19,13 @@ from starlette.routing import Route
 from deltaweir.client.clocks import Timeouts
 from deltaweir.client.embedded import Call, Prepared, best_of, call_of, prepare
 from deltaweir.client.streams import AsyncStream
-from deltaweir.errors import DeltaweirError, InvalidRequest, ModelNotFound, ServiceUnavailable
+from deltaweir.errors import (
+    AuthenticationFailed,
+    DeltaweirError,
+    InvalidRequest,
+    ModelNotFound,
+    ServiceUnavailable,
+)
 from deltaweir.gateway.answer import Answer, Message, Receive, Send, send_error
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.openapi import document
@@ -28,6 +36,8 @@ from deltaweir.sources.local.source import AsyncLocalSource
 from deltaweir.weir import Weir
 
 Scope = Any
+Authorize = Callable[[Request], str | Awaitable[str | None] | None]
+"""Takes a request and returns its user's name, or None to refuse it."""
 
 
 class Gateway:
@@ -35,14 +45,16 @@ class Gateway:
 
     Args:
         config: What to serve.
+        authorize: Takes a request and returns its user's name, None to refuse it.
 
     Attributes:
         answers: The replies on their way.
         draining: Whether new requests are refused since the server stops.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, authorize: Authorize | None = None) -> None:
         self.config = config
+        self._authorize = authorize
         self.answers: set[Answer] = set()
         self.draining = False
         self._models = {model.name: model.embedded for model in config.models}
@@ -86,20 +98,40 @@ class Gateway:
             )
         return self._models[name]
 
+    async def user_of(self, scope: Scope) -> str | None:
+        """Return who asks, as the host knows them; None where nobody checks.
+
+        Raises:
+            AuthenticationFailed: The host refuses the request.
+        """
+        if self._authorize is None:
+            return None
+        user = self._authorize(Request(scope))
+        if inspect.isawaitable(user):
+            user = await user
+        if user is None:
+            raise AuthenticationFailed("this request is not authorised")
+        return user
+
     def stop_answers(self) -> None:
         """End every stream that still runs; each client is told."""
         for answer in [*self.answers]:
             answer.stop()
 
-    async def _list_models(self, _request: Request) -> Response:
+    async def _list_models(self, request: Request) -> Response:
+        try:
+            await self.user_of(request.scope)
+        except DeltaweirError as error:
+            return _refusal(error)
         return _json({"object": "list", "data": [_model(name) for name in self._models]})
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["name"]
         try:
+            await self.user_of(request.scope)
             self.embedded_for(name)
         except DeltaweirError as error:
-            return Response(error_body(error), error.status, media_type="application/json")
+            return _refusal(error)
         return _json(_model(name))
 
     async def _health(self, _request: Request) -> Response:
@@ -128,6 +160,7 @@ class _Endpoint:
             await _not_allowed_here(send, request_id)
             return
         try:
+            await self._gateway.user_of(scope)
             prepared = await self._prepared(receive)
         except DeltaweirError as error:
             await send_error(send, error, request_id=request_id)
@@ -226,20 +259,24 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
+def _refusal(error: DeltaweirError) -> Response:
+    return Response(error_body(error), error.status, media_type="application/json")
+
+
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "deltaweir"}
 
 
 async def _not_found(request: Request, _error: Exception) -> Response:
     error = InvalidRequest(f"there is no {request.url.path}", status=404, code="not_found")
-    return Response(error_body(error), 404, media_type="application/json")
+    return _refusal(error)
 
 
 async def _not_allowed(request: Request, _error: Exception) -> Response:
     error = InvalidRequest(
         f"{request.url.path} does not take {request.method}", status=405, code="not_allowed"
     )
-    return Response(error_body(error), 405, media_type="application/json")
+    return _refusal(error)
 
 
 async def _not_allowed_here(send: Send, request_id: str) -> None:
