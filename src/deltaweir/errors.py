@@ -11,7 +11,7 @@
          │   │                          └─ BudgetExceeded         policy
          │   ├─ AuthenticationError   ─ AuthenticationFailed      caller
          │   ├─ PermissionDeniedError ─ PermissionDenied          caller
-         │   ├─ NotFoundError         ─ ModelNotFound             caller
+         │   ├─ NotFoundError         ─ ModelNotFound             caller, and a BadRequestError
          │   ├─ RateLimitError        ─ RateLimited               policy
          │   └─ InternalServerError   ─ ServiceUnavailable        peer
          ├─ APIConnectionError        ─ ConnectionFailed          network
@@ -22,9 +22,9 @@
              ├─ ModelCorrupt                                      machine
              └─ EngineMissing                                     machine
 
-Code written for the openai package catches the middle column, whose names and meaning are
-that package's; code written for Deltaweir catches the right one. A message names what was
-got and what was wanted, and never holds text of a prompt, a reply or a key.
+Code for the openai package catches the middle column, whose names and meaning are its own;
+code for Deltaweir the right one. A message names what was got and what was wanted, and never
+holds text of a prompt, a reply or a key.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ class Partial(Generic[ReplyT, UsageT]):
         reply: The reply put together so far, as the whole call would return it.
         usage: The token counts so far, or None when nothing was counted.
     """
-
-    __slots__ = ("reply", "usage")
 
     def __init__(self, *, reply: ReplyT, usage: UsageT) -> None:
         self.reply = reply

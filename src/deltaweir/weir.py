@@ -21,11 +21,14 @@ All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later re
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, Self, TypeVar
 
-from deltaweir.schema.chunk import AnyChunk, Choice, Chunk, TextChoice, TextChunk
-from deltaweir.schema.texts import carrier, texts
+from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
+from deltaweir.schema.texts import carrier, says_something, take_out, texts
+from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
+
+__all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
@@ -68,63 +71,12 @@ class Ending(enum.Enum):
     FAILED = ("failed", State.FAILED, None, None, "upstream_failed")
     STALLED = ("stalled", State.FAILED, None, None, "stall_timeout")
 
-    def __new__(
-        cls,
-        name: str,
-        state: State,
-        finish_reason: str | None,
-        stopped_by: str | None,
-        code: str | None,
-    ) -> Ending:
+    def __new__(cls, name: str, *columns: Any) -> Self:
         """Give each row of the table its columns as attributes."""
         member = object.__new__(cls)
         member._value_ = name
-        member.state = state
-        member.finish_reason = finish_reason
-        member.stopped_by = stopped_by
-        member.code = code
+        member.state, member.finish_reason, member.stopped_by, member.code = columns
         return member
-
-
-class MeterSlot(Protocol):
-    """Counts what a stream generates."""
-
-    def take(self, chunk: AnyChunk) -> None:
-        """Take a chunk as the source sent it, before anything is held or cut."""
-
-
-class BudgetSlot(Protocol):
-    """Knows how much may still be generated."""
-
-    def allow(self, index: int, field: str, text: str) -> int | None:
-        """Return how many characters of this text are within the limit; None for all.
-
-        Any number means that the limit is passed here: the stream is cut.
-        """
-
-
-class GuardSlot(Protocol):
-    """Holds text back until no rule can still cover it."""
-
-    @property
-    def verdict(self) -> Ending | None:
-        """The ending a rule has called for; None while there is none."""
-
-    @property
-    def deadline(self) -> float | None:
-        """When held text must be looked at again though nothing arrives; None for never."""
-
-    def feed(self, index: int, field: str, text: str) -> str:
-        """Take a piece of one field and return what may leave now."""
-
-    def clear(self, index: int, field: str, upto: int) -> str:
-        """Take a classifier's word that the text is clean up to a character; return it."""
-
-    def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
-        """End a choice; return the field and text of all that may still leave.
-
-        When the text was cut, what a rule could still cover is dropped, not returned.
-        """
 
 
 class Weir(Generic[ChunkT]):
@@ -174,7 +126,7 @@ class Weir(Generic[ChunkT]):
     @property
     def deadline(self) -> float | None:
         """When `clear` is due though no chunk came, on the clock of ``feed``; None for never."""
-        return self._guard.deadline if self._guard else None
+        return self._guard.deadline if self._guard and self.state is State.OPEN else None
 
     def feed(self, chunk: ChunkT, now: float) -> Sequence[ChunkT]:
         """Take the source's next chunk; write what is returned, then look at ``state``.
@@ -193,7 +145,7 @@ class Weir(Generic[ChunkT]):
         for choice in chunk.choices:
             self._open.setdefault(choice.index, True)
         if self._budget is not None or self._guard is not None:
-            return list(self._controlled(chunk))
+            return self._controlled(chunk, now)
         for choice in chunk.choices:
             if choice.finish_reason is not None:
                 self._open[choice.index] = False
@@ -207,9 +159,12 @@ class Weir(Generic[ChunkT]):
             field: The field, as `deltaweir.schema.texts` names it.
             upto: How many characters of the generated text are cleared.
         """
-        if self._guard is None or self.state is not State.OPEN:
+        if self._guard is None or self.state is not State.OPEN or not self._open.get(index):
             return ()
-        return self._carried(index, [(field, self._guard.clear(index, field, upto))])
+        out = self._carried(index, [(field, self._guard.clear(index, field, upto))])
+        if self._guard.verdict is not None:
+            out += self._end(self._guard.verdict)
+        return out
 
     def finish(self, ending: Ending = Ending.COMPLETE) -> Sequence[ChunkT]:
         """Take note that the source has ended; write what is returned.
@@ -236,94 +191,103 @@ class Weir(Generic[ChunkT]):
         self._usage_chunk = chunk
         return ()
 
-    def _controlled(self, chunk: ChunkT) -> Iterator[ChunkT]:
+    def _controlled(self, chunk: ChunkT, now: float) -> Sequence[ChunkT]:
+        """Take the choices of a chunk one after the other, up to a cut."""
         ending: Ending | None = None
-        for choice in chunk.choices:
-            ending = self._filter(choice, ending)
-        if ending is not None:
-            for choice in chunk.choices:
-                choice.finish_reason = None  # the cut came first
+        before: list[ChunkT] = []  # what leaves ahead of the chunk itself
+        changed = False
         choices: Sequence[Choice | TextChoice] = chunk.choices
         for choice in choices:
-            reason = choice.finish_reason
-            if reason is not None:
-                self._open[choice.index] = False
-                held = self._held(choice.index, cut=reason not in _FINAL_WORDS)
-                if held:
-                    yield from self._taken_out(choice)
-                    yield from held
-        if _says_something(chunk):
-            yield chunk
-        if ending is not None:
-            yield from self._end(ending)
-
-    def _taken_out(self, choice: Choice | TextChoice) -> Sequence[ChunkT]:
-        """Move a choice's texts to chunks of their own, which go before what was held."""
-        own: list[tuple[str, str]] = []
-        for text in texts(choice):
-            own.append((text.field, text.value))
-            text.replace("")
-        return self._carried(choice.index, own)
-
-    def _filter(self, choice: Choice | TextChoice, ending: Ending | None) -> Ending | None:
-        """Cut a choice's texts to budget and guard; after an ending nothing more may leave."""
-        for text in texts(choice):
-            value = text.value
-            if ending is not None:
-                text.replace("")
+            if ending is not None or not self._open[choice.index]:
+                take_out(choice)  # nothing follows a cut, nor a choice's own end
+                choice.finish_reason = None
+                changed = True
                 continue
-            if self._budget is not None:
+            ending, shorter = self._filter(choice, now)
+            changed = changed or shorter
+            if ending is not None:
+                choice.finish_reason = None  # the cut came first
+            elif choice.finish_reason is not None:
+                held, ending = self._finished(choice)
+                before += held
+        out = before
+        if not changed or chunk.usage is not None or any(map(says_something, choices)):
+            out.append(chunk)
+        return out if ending is None else [*out, *self._end(ending)]
+
+    def _finished(self, choice: Choice | TextChoice) -> tuple[Sequence[ChunkT], Ending | None]:
+        """End a choice as its source says, or as the guard does when it sees the whole text."""
+        self._open[choice.index] = False
+        if self._guard is None:
+            return (), None
+        held = self._held(choice.index, cut=choice.finish_reason not in _FINAL_WORDS)
+        verdict = self._guard.verdict
+        if verdict is not None:
+            choice.finish_reason = verdict.finish_reason
+        if not held:
+            return (), verdict
+        # role, tool-call heads and text of the same chunk are older than what was held
+        own = self._with(take_out(choice))
+        return [own, *held] if says_something(own.choices[0]) else held, verdict
+
+    def _filter(self, choice: Choice | TextChoice, now: float) -> tuple[Ending | None, bool]:
+        """Cut a choice's texts to budget and guard; tell the ending, and if any text changed."""
+        ending: Ending | None = None
+        changed = False
+        for text in texts(choice):
+            value = shown = text.value
+            if ending is not None:
+                shown = ""
+            elif self._budget is not None:
                 allowed = self._budget.allow(choice.index, text.field, value)
                 if allowed is not None:
-                    value, ending = value[:allowed], Ending.BUDGET
-            if self._guard is not None:
-                value = self._guard.feed(choice.index, text.field, value)
+                    shown, ending = value[:allowed], Ending.BUDGET
+            if self._guard is not None and shown:
+                shown = self._guard.feed(choice.index, text.field, shown, now)
                 ending = self._guard.verdict or ending
-            text.replace(value)
-        return ending
+            if shown != value:
+                text.replace(shown)
+                changed = True
+        if changed:
+            choice.logprobs = None  # their tokens would tell what the text does not
+        return ending, changed
 
-    def _end(self, ending: Ending) -> Sequence[ChunkT]:
+    def _end(self, ending: Ending) -> list[ChunkT]:
         self.ending, self.state = ending, ending.state
-        if ending is Ending.ABANDONED:
-            return ()
         out: list[ChunkT] = []
-        for index, still_open in self._open.items():
-            if still_open:
-                out += self._held(index, cut=True)
-                if ending.finish_reason is not None:
-                    out.append(
-                        self._with(self._choice(index=index, finish_reason=ending.finish_reason))
-                    )
-        if self._usage_chunk is not None and self.state is not State.FAILED:
-            out.append(self._usage_chunk)
+        if ending is Ending.ABANDONED:
+            return out
+        for index in [index for index, still_open in self._open.items() if still_open]:
+            out += self._held(index, cut=True)
+            if ending.finish_reason is not None:
+                out.append(
+                    self._with(self._choice(index=index, finish_reason=ending.finish_reason))
+                )
+        if self._usage_asked and self.state is not State.FAILED:
+            out += self._usage()
         return out
 
-    def _held(self, index: int, *, cut: bool) -> Sequence[ChunkT]:
-        return self._carried(index, self._guard.finish(index, cut=cut)) if self._guard else ()
+    def _usage(self) -> Sequence[ChunkT]:
+        """Return the source's usage chunk, or else one of our own count."""
+        if self._usage_chunk is not None:
+            return (self._usage_chunk,)
+        if self._meter is None or self._meter.usage is None:
+            return ()
+        chunk = self._with()
+        chunk.usage = self._meter.usage
+        return (chunk,)
 
-    def _carried(self, index: int, held: Sequence[tuple[str, str]]) -> Sequence[ChunkT]:
+    def _held(self, index: int, *, cut: bool) -> list[ChunkT]:
+        return self._carried(index, self._guard.finish(index, cut=cut)) if self._guard else []
+
+    def _carried(self, index: int, held: Sequence[tuple[str, str]]) -> list[ChunkT]:
         return [
             self._with(carrier(self._choice, index, field, text)) for field, text in held if text
         ]
 
-    def _with(self, choice: Any) -> ChunkT:
-        """Return a chunk of this stream that brings one choice."""
-        last = self._last
-        if last is None:
-            return self._kind(choices=[choice])
-        return self._kind(choices=[choice], id=last.id, created=last.created, model=last.model)
-
-
-def _says_something(chunk: AnyChunk) -> bool:
-    """Tell whether a chunk whose text was held back still brings anything."""
-    if chunk.usage is not None:
-        return True
-    for choice in chunk.choices:
-        if choice.finish_reason is not None:
-            return True
-        if isinstance(choice, TextChoice):
-            if choice.text:
-                return True
-        elif any(True for _ in choice.delta):
-            return True
-    return False
+    def _with(self, *choices: Any) -> ChunkT:
+        """Return a chunk of this stream that brings these choices."""
+        chunk, last = self._kind(choices=list(choices)), self._last
+        if last is not None:
+            chunk.id, chunk.created, chunk.model = last.id, last.created, last.model
+        return chunk

@@ -7,11 +7,13 @@ and the time a source is paused for him, count for none.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deltaweir.errors import InvalidRequest, StallTimeout
+
+_LONGEST = 1_000_000.0
+"""Seconds; the waits of every platform take it (Windows ends at 4,294,967)."""
 
 
 class Timeouts(NamedTuple):
@@ -45,25 +47,37 @@ def timeouts_of(
     Raises:
         InvalidRequest: A name is unknown, or a value is not a positive number.
     """
-    wanted = dict(timeouts or {})
-    if timeout is not None:
-        wanted["total"] = timeout
-    for name, value in wanted.items():
+    if not isinstance(timeouts, Mapping | None):
+        raise InvalidRequest(
+            f"got timeouts of type {type(timeouts).__name__}, expected seconds by name",
+            param="timeouts",
+        )
+    for name, value in (timeouts or {}).items():
         if name not in Timeouts._fields:
-            near = difflib.get_close_matches(name, Timeouts._fields, 1)
+            near = difflib.get_close_matches(str(name), Timeouts._fields, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InvalidRequest(
                 f"got a timeout named {name!r}, expected one of "
                 f"{', '.join(Timeouts._fields)}{hint}",
                 param="timeouts",
             )
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and 0 < value < math.inf):
-            raise InvalidRequest(
-                f"got {value!r} for the timeout {name}, expected seconds above 0, or None",
-                param="timeouts",
-            )
-    return base._replace(**wanted)
+        _check_seconds(f"timeouts[{name!r}]", value, param="timeouts")
+    _check_seconds("timeout", timeout, param="timeout")
+    clocks = base._replace(**(timeouts or {}))
+    return clocks if timeout is None else clocks._replace(total=timeout)
+
+
+def _check_seconds(name: str, value: Any, *, param: str) -> None:
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    # written so that NaN is refused too
+    if not (number and 0 < value <= _LONGEST):
+        got = repr(value) if number else f"a value of type {type(value).__name__}"
+        raise InvalidRequest(
+            f"got {got} for {name}, expected seconds above 0 and up to {_LONGEST:,.0f}, or None",
+            param=param,
+        )
 
 
 class Clocks:
@@ -102,7 +116,10 @@ class Clocks:
 
     def error(self) -> StallTimeout:
         """Return the error of the clock that has run out first."""
-        name, _ = min(self._left(), key=lambda pair: pair[1])
+        left = self._left()
+        if not left:
+            return StallTimeout("the source gave up waiting, though no clock was set")
+        name, _ = min(left, key=lambda pair: pair[1])
         limit = getattr(self._timeouts, name)
         what = {
             "first_content": "no content came",

@@ -58,15 +58,13 @@ class Stream(StreamView[ChunkT, ReplyT]):
         return self
 
     def __next__(self) -> ChunkT:
-        while not self._ready:
-            if not self._open:
-                raise StopIteration
+        while (chunk := self._take(StopIteration)) is None:
             self._receive()
-        return self._ready.popleft()
+        return chunk
 
     def close(self) -> None:
         """End the generation at once; idempotent, from any thread, never waits."""
-        self._stop()
+        self._abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -77,22 +75,25 @@ class Stream(StreamView[ChunkT, ReplyT]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop()
+        self._abandon()
 
     def _receive(self) -> None:
         """Wait for the source once."""
-        began = self._clock()
+        began, limit = self._clock(), self._clocks.limit
+        if limit == 0:  # used up by signs of life
+            self._expired(began)
+            return
         try:
-            chunks = self._source.receive(self._clocks.limit)
+            chunks = self._source.receive(limit)
         except TimeoutError:
-            raise self._expired(began) from None
+            self._expired(began)
         except DeltaweirError as error:
             self._broke(error)
+        except BaseException as error:
+            self._interrupted(error)
             raise
-        except BaseException:  # an interruption: nobody will read on
-            self._stop()
-            raise
-        self._received(chunks, began)
+        else:
+            self._received(chunks, began)
 
 
 class AsyncStream(StreamView[ChunkT, ReplyT]):
@@ -134,15 +135,13 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         return self
 
     async def __anext__(self) -> ChunkT:
-        while not self._ready:
-            if not self._open:
-                raise StopAsyncIteration
+        while (chunk := self._take(StopAsyncIteration)) is None:
             await self._receive()
-        return self._ready.popleft()
+        return chunk
 
     async def close(self) -> None:
         """End the generation at once; idempotent, never waits."""
-        self._stop()
+        self._abandon()
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,19 +152,22 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop()
+        self._abandon()
 
     async def _receive(self) -> None:
         """Wait for the source once."""
-        began = self._clock()
+        began, limit = self._clock(), self._clocks.limit
+        if limit == 0:  # used up by signs of life
+            self._expired(began)
+            return
         try:
-            chunks = await self._source.receive(self._clocks.limit)
+            chunks = await self._source.receive(limit)
         except TimeoutError:
-            raise self._expired(began) from None
+            self._expired(began)
         except DeltaweirError as error:
             self._broke(error)
+        except BaseException as error:
+            self._interrupted(error)
             raise
-        except BaseException:  # a cancellation: nobody will read on
-            self._stop()
-            raise
-        self._received(chunks, began)
+        else:
+            self._received(chunks, began)

@@ -8,12 +8,13 @@ while the stream runs, after it, and after it broke.
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
-from deltaweir.errors import DeltaweirError, Partial
+from deltaweir.errors import DeltaweirError, Partial, StallTimeout, StreamTruncated
 from deltaweir.schema.builder import ReplyBuilder
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.reply import Reply, TextReply
@@ -22,6 +23,9 @@ from deltaweir.weir import Ending, State, Weir
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
+
+_ENDINGS = ((StreamTruncated, Ending.TRUNCATED), (StallTimeout, Ending.STALLED))
+"""How a stream ends with an error of its source, where that is not plain failure."""
 
 
 class Timing(NamedTuple):
@@ -84,6 +88,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._ended_at: float | None = None
         self._clocks = Clocks(timeouts)
         self._ready: collections.deque[ChunkT] = collections.deque()
+        self._failure: DeltaweirError | None = None
 
     @property
     def stream_id(self) -> str | None:
@@ -93,7 +98,8 @@ class StreamView(Generic[ChunkT, ReplyT]):
     @property
     def text(self) -> str:
         """The content of the first choice so far."""
-        return self._built().text()
+        with self._reading:
+            return self._built().text()
 
     @property
     def usage(self) -> Usage | None:
@@ -114,7 +120,8 @@ class StreamView(Generic[ChunkT, ReplyT]):
     @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended; None while it is open."""
-        return self._built().finish_reason
+        with self._reading:
+            return self._built().finish_reason
 
     @property
     def complete(self) -> bool:
@@ -139,13 +146,16 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     def reply(self) -> ReplyT:
         """Return what came so far, as the same call without ``stream`` returns it."""
-        reply = self._built().build()
-        reply.usage = self.usage
+        with self._reading:
+            reply = self._built().build()
+        reply.usage = self.usage or reply.usage
         return reply
 
     def _speed(self) -> float | None:
         usage, first, last = self.usage, self._content_at, self._last_at
-        if usage is None or first is None or last is None or last <= first:
+        if usage is None or usage.completion_tokens < 2:  # noqa: PLR2004  # a speed needs two
+            return None
+        if first is None or last is None or last <= first:
             return None
         return (usage.completion_tokens - 1) / (last - first)
 
@@ -154,22 +164,33 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     def _built(self) -> ReplyBuilder[ReplyT]:
         """Add up what has come since the last look; reading costs nothing while unread."""
-        with self._reading:
-            while self._kept:
-                self._builder.add(self._kept.popleft())
+        while self._kept:
+            self._builder.add(self._kept.popleft())
         return self._builder
 
     @property
     def _open(self) -> bool:
         return self._weir.state is State.OPEN
 
+    def _take(self, over: type[Exception]) -> ChunkT | None:
+        """Return the next chunk; None when the source must be asked first.
+
+        Raises:
+            DeltaweirError: The stream failed; raised once, after all that could be shown.
+            Exception: The stream is over.
+        """
+        with contextlib.suppress(IndexError):  # another thread may close and clear
+            return self._ready.popleft()
+        if self._open:
+            return None
+        failure, self._failure = self._failure, None
+        raise failure or over
+
     def _received(self, chunks: Sequence[ChunkT] | None, began: float) -> None:
         """Pass what the source sent through the weir; None is its end."""
         now = self._clock()
         if chunks is None:
-            if self._open:
-                self._ended_at = now
-                self._show(self._weir.finish(Ending.COMPLETE))
+            self._ended(now)
             return
         for chunk in chunks:
             if self._headers_at is None:
@@ -184,32 +205,61 @@ class StreamView(Generic[ChunkT, ReplyT]):
             self._ended_at = now
             self._closing.close()
 
-    def _expired(self, began: float) -> DeltaweirError:
-        """Return the error of the clock that ran out during a wait, the source closed."""
-        self._clocks.waited(self._clock() - began, chunk=False, content=False)
-        return self._broke(self._clocks.error(), Ending.STALLED)
+    def _ended(self, now: float) -> None:
+        """Take note that the source has ended: complete only if every choice said so."""
+        if self._open:
+            self._ended_at = now
+            self._show(self._weir.finish(Ending.TRUNCATED))
+            self._closing.close()
+            if self._weir.state is State.FAILED:
+                error = StreamTruncated(
+                    "the stream ended before every choice had a finish_reason; what came is in "
+                    ".partial"
+                )
+                self._failure = self._told(error)
 
-    def _broke(self, error: DeltaweirError, ending: Ending = Ending.FAILED) -> DeltaweirError:
-        """End a stream that failed, and give the error what had come and the request's id."""
-        self._closing.close()
-        self._ended_at = self._clock()
-        self._show(self._weir.abort(ending))
+    def _expired(self, began: float) -> None:
+        """Fail with the error of the clock that ran out during a wait."""
+        self._clocks.waited(self._clock() - began, chunk=False, content=False)
+        self._broke(self._clocks.error())
+
+    def _broke(self, error: DeltaweirError) -> None:
+        """Fail with an error, once what can still be shown is read.
+
+        A stream that its reader has closed cannot fail: its source died of that.
+        """
+        if self._open:
+            fitting = (ending for kind, ending in _ENDINGS if isinstance(error, kind))
+            self._stop(next(fitting, Ending.FAILED))
+            self._failure = self._told(error)
+
+    def _told(self, error: DeltaweirError) -> DeltaweirError:
+        """Give an error what had come, and the request's id."""
         error.request_id = error.request_id or self.request_id
         if self._headers_at is not None:
             error.partial = Partial(reply=self.reply(), usage=self.usage)
         return error
 
-    def _stop(self) -> None:
-        """End the stream since its reader wants no more."""
-        self._closing.close()
+    def _stop(self, ending: Ending) -> None:
+        """End the stream before its source did; the weir first, so that no end is misread."""
         if self._open:
             self._ended_at = self._clock()
-            self._weir.abort(Ending.ABANDONED)
+            self._show(self._weir.abort(ending))
+        self._closing.close()
+
+    def _abandon(self) -> None:
+        """End the stream since its reader wants no more."""
+        self._stop(Ending.ABANDONED)
         self._ready.clear()
+        self._failure = None
+
+    def _interrupted(self, error: BaseException) -> None:
+        """End the stream in the middle of a wait: the reader left, or the source has a bug."""
+        self._stop(Ending.FAILED if isinstance(error, Exception) else Ending.ABANDONED)
 
     def _show(self, chunks: Sequence[ChunkT]) -> None:
-        self._ready.extend(chunks)
         self._kept.extend(chunks)
+        self._ready.extend(chunks)
 
     def __del__(self) -> None:
         if hasattr(self, "_closing"):

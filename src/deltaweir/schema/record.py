@@ -3,21 +3,24 @@
 A server may send fields that nobody has written down yet. Each record decodes its known
 fields at the speed of a msgspec struct; only when that refuses something is the text read a
 second time, and what is unknown is then kept on the instance, so it can be read as an
-attribute and is dumped again. Null stands for "not there": such fields are neither dumped
-nor found by ``in``, unless the protocol requires the key (``finish_reason``).
+attribute and is dumped again. For a known field null stands for "not there": it is neither
+dumped nor found by ``in``, unless the protocol requires the key (``finish_reason``).
+
+What a peer sends can never break a record: an unknown field whose name Python needs itself
+(``items``, ``__class__``) is kept aside and reached by item access alone, and text nested
+deeper than any protocol asks for is refused, since to dump or pickle it would overflow.
 """
 
 from __future__ import annotations
 
-import functools
 import types
-import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, Union
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
 
 from deltaweir.errors import DeltaweirError, StreamFailed
+from deltaweir.schema.reading import add_unknown, fields_of, read, restore
 
 T = TypeVar("T")
 
@@ -46,6 +49,8 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
 
     invalid: ClassVar[type[DeltaweirError]] = StreamFailed
     """The error that malformed input raises."""
+    __aside__: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
+    """Unknown fields that must not be attributes."""
 
     @classmethod
     def model_validate(cls, value: Mapping[str, Any]) -> Self:
@@ -54,7 +59,7 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
         Raises:
             DeltaweirError: The class's ``invalid`` error; a known field has another type.
         """
-        return _restore(cls, value)
+        return restore(cls, value)
 
     @classmethod
     def model_validate_json(cls, text: bytes | str) -> Self:
@@ -64,17 +69,14 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
             DeltaweirError: The class's ``invalid`` error; the text is not JSON, not an
                 object, or a known field has another type.
         """
-        try:
-            return typing.cast("Self", _decoder(cls).decode(text))
-        except (msgspec.DecodeError, UnicodeError):  # an unknown field, or no JSON at all
-            return _restore(cls, cls._parsed(text))
+        return read(cls, text)
 
-    @classmethod
-    def _parsed(cls, text: bytes | str) -> Any:
-        try:
-            return msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeError) as error:
-            raise cls.invalid(f"got {len(text)} bytes that are not JSON") from error
+    @property
+    def model_extra(self) -> dict[str, Any]:
+        """The unknown fields, by the name that pydantic gives them; change a record, not this."""
+        own = dict(self.__dict__)
+        own.update(own.pop("__aside__", {}))
+        return own
 
     def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
         """Return the record as plain dicts and lists, unknown fields last.
@@ -84,7 +86,7 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
         """
         return {
             name: _plain(value, exclude_none=exclude_none)
-            for name, value in self.items()
+            for name, value in _items(self)
             if not (exclude_none and value is None)
         }
 
@@ -99,51 +101,65 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
 
     def keys(self) -> list[str]:
         """Return the names of the fields that are there, so that ``dict(record)`` works."""
-        return [name for name, _ in self.items()]
+        return [name for name, _ in _items(self)]
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Yield the fields that are there with their values, unknown ones last."""
-        for field in _fields(type(self)):
-            value = getattr(self, field.name)
-            if field.required or value != field.default:
-                yield field.name, value
-        yield from self.__dict__.items()
+        return _items(self)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a field's value, or the default where the field is not there."""
-        return self[name] if name in self else default
+        return next((value for present, value in _items(self) if present == name), default)
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self:
-            raise KeyError(name)
-        return getattr(self, name)
+        for present, value in _items(self):
+            if present == name:
+                return value
+        raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:
-        return any(name == present for present, _ in self.items())
+        return any(name == present for present, _ in _items(self))
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self.items())
+        return (name for name, _ in _items(self))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(
-            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__
-        ) and (self.__dict__ == other.__dict__)
+        names = type(self).__struct_fields__
+        return all(getattr(self, name) == getattr(other, name) for name in names) and (
+            self.__dict__ == other.__dict__
+        )
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as a dict is
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in self.items())
+        inside = ", ".join(f"{name}={value!r}" for name, value in _items(self))
         return f"{type(self).__name__}({inside})"
 
     def __copy__(self) -> Self:
-        copied = msgspec.structs.replace(self)
-        copied.__dict__.update(self.__dict__)
-        return copied
+        return cast("Self", _rebuilt(type(self), msgspec.structs.asdict(self), self.model_extra))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_restore, (type(self), self.model_dump()))
+        return (_rebuilt, (type(self), msgspec.structs.asdict(self), self.model_extra))
+
+
+def _items(record: Record) -> Iterator[tuple[str, Any]]:
+    for field in fields_of(type(record)):
+        value = getattr(record, field.name)
+        if field.required or value is not field.default:
+            yield field.name, value
+    if record.__dict__:
+        yield from record.model_extra.items()
+
+
+def _rebuilt(cls: type[Record], fields: dict[str, Any], unknown: dict[str, Any]) -> Any:
+    """Put a pickled record together, also one from a release that knew other fields."""
+    known = cls.__struct_fields__
+    record = cls(**{name: value for name, value in fields.items() if name in known})
+    gone = {name: value for name, value in fields.items() if name not in known}
+    add_unknown(record, gone | unknown)
+    return record
 
 
 def plain(value: Any) -> Any:
@@ -162,96 +178,13 @@ def _plain(value: Any, *, exclude_none: bool) -> Any:
     if isinstance(value, Record):
         return value.model_dump(exclude_none=exclude_none)
     if isinstance(value, Mapping):
-        return {key: _plain(inner, exclude_none=exclude_none) for key, inner in value.items()}
+        return {
+            # as json.dumps has it, so that logit_bias may have token ids for keys
+            str(key) if type(key) is int else key: _plain(inner, exclude_none=exclude_none)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_plain(inner, exclude_none=exclude_none) for inner in value]
-    if hasattr(value, "model_dump"):
+    if hasattr(value, "model_dump") and not isinstance(value, type):
         return _plain(value.model_dump(exclude_unset=True), exclude_none=exclude_none)
     return value
-
-
-class _Field(NamedTuple):
-    """What reading and dumping need to know of one field."""
-
-    name: str
-    required: bool
-    default: Any
-    record: type[Record] | None
-    nullable: bool
-
-
-@functools.cache
-def _fields(cls: type[Record]) -> tuple[_Field, ...]:
-    hints = typing.get_type_hints(cls)
-    return tuple(
-        _Field(
-            field.name,
-            # `always` leaves a factory behind, and so is told from a plain default
-            field.default is msgspec.NODEFAULT,
-            field.default,
-            _record_in(hints[field.name]),
-            type(None) in typing.get_args(hints[field.name]),
-        )
-        for field in msgspec.structs.fields(cls)
-    )
-
-
-def _record_in(hint: Any) -> type[Record] | None:
-    if typing.get_origin(hint) in (list, Union, types.UnionType):
-        found = (_record_in(inner) for inner in typing.get_args(hint))
-        return next((record for record in found if record), None)
-    return hint if isinstance(hint, type) and issubclass(hint, Record) else None
-
-
-@functools.cache
-def _decoder(cls: type[Record]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cls)
-
-
-def _restore(cls: type[T], value: Any) -> T:
-    unknown: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    record = typing.cast("type[Record]", cls)
-    if not isinstance(value, Mapping):
-        raise record.invalid(f"expected a JSON object, got {type(value).__name__}")
-    known = _split(record, value, (), unknown)
-    try:
-        result = msgspec.convert(known, cls)
-    except msgspec.ValidationError as error:
-        raise record.invalid(str(error)) from error
-    for path, fields in unknown:
-        target: Any = result
-        for step in path:
-            target = getattr(target, step) if isinstance(step, str) else target[step]
-        target.__dict__.update(fields)
-    return result
-
-
-def _split(
-    cls: type[Record],
-    value: Mapping[str, Any],
-    path: tuple[Any, ...],
-    unknown: list[tuple[tuple[Any, ...], dict[str, Any]]],
-) -> dict[str, Any]:
-    """Return the known part of a mapping, and note the rest with the way to it."""
-    known: dict[str, Any] = {}
-    fields = {field.name: field for field in _fields(cls)}
-    rest = {name: inner for name, inner in value.items() if name not in fields}
-    if rest:
-        unknown.append((path, rest))
-    for name, field in fields.items():
-        inner = value.get(name)
-        if inner is None and (name not in value or not field.nullable):
-            continue  # null for a field that cannot be null means "not there"
-        here = (*path, name)
-        if field.record is None:
-            known[name] = inner
-        elif isinstance(inner, Mapping):
-            known[name] = _split(field.record, inner, here, unknown)
-        elif isinstance(inner, list | tuple):
-            known[name] = [
-                _split(field.record, one, (*here, at), unknown) if isinstance(one, Mapping) else one
-                for at, one in enumerate(inner)
-            ]
-        else:
-            known[name] = inner
-    return known

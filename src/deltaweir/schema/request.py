@@ -7,6 +7,7 @@ answers must pass `check_chat` or `check_text` first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from deltaweir.errors import DeltaweirError, InvalidRequest
@@ -95,18 +96,21 @@ AnyRequest = ChatRequest | TextRequest
 """A request of either endpoint."""
 
 
-def chat_request(fields: dict[str, Any]) -> ChatRequest:
+def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
     """Return a typed chat request; records among the messages become plain data.
 
     Raises:
         InvalidRequest: A field has the wrong type, or ``messages`` is missing.
     """
-    if fields.get("messages") is None:
+    messages = fields.get("messages")
+    if messages is None:
         raise InvalidRequest("got no messages, expected a list of messages", param="messages")
-    return ChatRequest.model_validate(plain(fields))
+    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping | Record):
+        fields = {**fields, "messages": list(messages)}
+    return ChatRequest.model_validate(_plain(fields))
 
 
-def text_request(fields: dict[str, Any]) -> TextRequest:
+def text_request(fields: Mapping[str, Any]) -> TextRequest:
     """Return a typed request for a text completion.
 
     Raises:
@@ -114,7 +118,14 @@ def text_request(fields: dict[str, Any]) -> TextRequest:
     """
     if fields.get("prompt") is None:
         raise InvalidRequest("got no prompt, expected a text", param="prompt")
-    return TextRequest.model_validate(plain(fields))
+    return TextRequest.model_validate(_plain(fields))
+
+
+def _plain(fields: Mapping[str, Any]) -> Any:
+    try:
+        return plain(fields)
+    except RecursionError:
+        raise InvalidRequest("the request is nested too deeply, or holds itself") from None
 
 
 def check_chat(request: ChatRequest) -> None:
@@ -128,6 +139,7 @@ def check_chat(request: ChatRequest) -> None:
         raise InvalidRequest("got an empty list, expected at least one message", param="messages")
     for at, message in enumerate(request.messages):
         _check_message(f"messages[{at}]", message)
+        _check_unicode(f"messages[{at}]", message)
     _check_range("max_completion_tokens", request.max_completion_tokens, 0, None)
     _check_range("top_logprobs", request.top_logprobs, 0, 20)
     if request.top_logprobs is not None and not request.logprobs:
@@ -155,8 +167,6 @@ def check_text(request: TextRequest) -> None:
             "be known when all have ended; use n, or leave stream out",
             param="best_of",
         )
-    if request.suffix is not None:
-        check_text_is_unicode("suffix", request.suffix)
 
 
 def _check_both(request: AnyRequest) -> None:
@@ -166,6 +176,9 @@ def _check_both(request: AnyRequest) -> None:
     _check_range("frequency_penalty", request.frequency_penalty, -2, 2)
     _check_range("n", request.n, 1, 128)
     _check_range("max_tokens", request.max_tokens, 0, None)
+    for name, value in request.items():
+        if name not in ("messages", "prompt"):  # these are looked at one by one
+            _check_unicode(name, value)
     for token, bias in (request.logit_bias or {}).items():
         if not token.isdecimal():
             raise InvalidRequest("logit_bias has a key that is not a token id", param="logit_bias")
@@ -176,7 +189,6 @@ def _check_both(request: AnyRequest) -> None:
     for text in [stop] if isinstance(stop, str) else stop or ():
         if not text:
             raise InvalidRequest("got an empty text, expected one to stop at", param="stop")
-        check_text_is_unicode("stop", text)
 
 
 def _check_range(name: str, value: float | None, low: float, high: float | None) -> None:
@@ -198,12 +210,13 @@ def _check_message(name: str, message: dict[str, Any]) -> None:
     content = message.get("content")
     if isinstance(content, str):
         check_text_is_unicode(f"{name}.content", content)
-    elif isinstance(content, list):
+    elif isinstance(content, list) and content:
         for at, part in enumerate(content):
             _check_part(f"{name}.content[{at}]", part)
     elif content is not None:
         raise InvalidRequest(
-            f"{name}.content is of type {type(content).__name__}, expected a text or a list of parts",
+            f"{name}.content is an empty list or of type {type(content).__name__}, "
+            "expected a text or a list of parts",
             param=f"{name}.content",
         )
     elif role != "assistant" or not (message.get("tool_calls") or message.get("function_call")):
@@ -246,6 +259,19 @@ def _check_prompt(prompt: str | list[Any]) -> None:
 
 def _is_token(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _check_unicode(name: str, value: Any) -> None:
+    """Refuse half of a surrogate pair anywhere in a value; only the field is named."""
+    if isinstance(value, str):
+        check_text_is_unicode(name, value)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_unicode(name, key)
+            _check_unicode(name, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_unicode(name, inner)
 
 
 def check_text_is_unicode(name: str, text: str) -> None:

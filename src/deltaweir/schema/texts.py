@@ -8,7 +8,7 @@ A field is named as in the protocol: ``content``, ``reasoning_content``, ``refus
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from deltaweir.schema.chunk import Choice, Delta, FunctionDelta, TextChoice, ToolCallDelta
 from deltaweir.schema.record import Record
@@ -46,9 +46,10 @@ def texts(choice: Choice | TextChoice) -> Iterator[Text]:
             yield Text(name, delta, name)
     if delta.function_call is not None and delta.function_call.arguments:
         yield Text("function_call", delta.function_call, "arguments")
-    for call in delta.tool_calls or ():
+    for at, call in enumerate(delta.tool_calls or ()):
         if call.function is not None and call.function.arguments:
-            yield Text(f"tool_calls[{call.index or 0}]", call.function, "arguments")
+            index = at if call.index is None else call.index
+            yield Text(f"tool_calls[{index}]", call.function, "arguments")
 
 
 def has_content(choice: Choice | TextChoice) -> bool:
@@ -68,6 +69,28 @@ def has_content(choice: Choice | TextChoice) -> bool:
         or delta.function_call
         or delta.audio
     )
+
+
+def says_something(value: Any) -> bool:
+    """Tell whether a choice, or a part of one, brings anything beside its place."""
+    if isinstance(value, Record):
+        return any(name != "index" and says_something(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(map(says_something, value))
+    return value is not None and value != ""
+
+
+def take_out(choice: Choice | TextChoice) -> Choice | TextChoice:
+    """Take all but its end out of a choice, into one that goes ahead of it."""
+    own: Choice | TextChoice
+    if isinstance(choice, TextChoice):
+        own = TextChoice(index=choice.index, text=choice.text)
+        choice.text = ""
+    else:
+        own = Choice(index=choice.index, delta=choice.delta)
+        choice.delta = Delta()
+    own.logprobs, choice.logprobs = choice.logprobs, None
+    return own
 
 
 def carrier(

@@ -56,8 +56,8 @@ class Script(_Playing[ChunkT]):
         steps: What happens at each wait; after the last the source ends.
     """
 
-    def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
-        """Play the next step, at once; see `deltaweir.sources.source.Source`."""
+    def receive(self, timeout_s: float | None) -> list[ChunkT] | None:  # noqa: ARG002
+        """Play the next step, at once, whatever the time; see `deltaweir.sources.source.Source`."""
         return self._next()
 
 
@@ -68,7 +68,7 @@ class AsyncScript(_Playing[ChunkT]):
         steps: What happens at each wait; after the last the source ends.
     """
 
-    async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
-        """Play the next step; see `deltaweir.sources.source.AsyncSource`."""
+    async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:  # noqa: ARG002
+        """Play the next step, whatever the time; see `deltaweir.sources.source.AsyncSource`."""
         await asyncio.sleep(0)
         return self._next()

@@ -1,0 +1,56 @@
+"""What a weir asks of the meter, the budget and the guard that are put into it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from deltaweir.schema.chunk import AnyChunk, Usage
+
+if TYPE_CHECKING:
+    from deltaweir.weir import Ending
+
+
+class MeterSlot(Protocol):
+    """Counts what a stream generates."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The count so far, for a usage chunk the source did not send; None for no chunk."""
+
+    def take(self, chunk: AnyChunk) -> None:
+        """Take a chunk as the source sent it, before anything is held or cut."""
+
+
+class BudgetSlot(Protocol):
+    """Knows how much may still be generated."""
+
+    def allow(self, index: int, field: str, text: str) -> int | None:
+        """Return how many characters of this text are within the limit; None for all.
+
+        Any number means that the limit is passed here: the stream is cut.
+        """
+
+
+class GuardSlot(Protocol):
+    """Holds text back until no rule can still cover it."""
+
+    @property
+    def verdict(self) -> Ending | None:
+        """The ending a rule has called for; None while there is none."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When held text must be looked at again though nothing arrives; None for never."""
+
+    def feed(self, index: int, field: str, text: str, now: float) -> str:
+        """Take a piece of one field and return what may leave now."""
+
+    def clear(self, index: int, field: str, upto: int) -> str:
+        """Take a classifier's word that the text is clean up to a character; return it."""
+
+    def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
+        """End a choice, once; return the field and text of all that may still leave.
+
+        When the text was cut, what a rule could still cover is dropped, not returned.
+        """
