@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         StreamFailed,
         StreamTruncated,
     )
+    from deltaweir.gateway.embed import asgi, sse_response
 
 __version__ = "0.1.0"
 
@@ -62,15 +63,36 @@ organization: str | None = None
 proxy: str | dict[str, str] | None = None
 """The proxy for the classic surface."""
 
-_ERRORS = (
+
+_HOMES = {
+    "AsyncClient": ("client.asynchronous", "AsyncClient"),
+    "AsyncOpenAI": ("client.asynchronous", "AsyncClient"),
+    "AsyncStream": ("client.streams", "AsyncStream"),
+    "ChatCompletion": ("client.classic", "ChatCompletion"),
+    "Client": ("client.blocking", "Client"),
+    "Completion": ("client.classic", "Completion"),
+    "OpenAI": ("client.blocking", "Client"),
+    "Stream": ("client.streams", "Stream"),
+    "asgi": ("gateway.embed", "asgi"),
+    "sse_response": ("gateway.embed", "sse_response"),
+}
+_MODULES = ("error", "errors", "testing", "types")
+
+__all__ = [
     "APIConnectionError",
     "APIError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncClient",
+    "AsyncOpenAI",
+    "AsyncStream",
     "AuthenticationError",
     "AuthenticationFailed",
     "BadRequestError",
     "BudgetExceeded",
+    "ChatCompletion",
+    "Client",
+    "Completion",
     "ConnectionFailed",
     "ContextLengthExceeded",
     "DeltaweirError",
@@ -82,37 +104,27 @@ _ERRORS = (
     "ModelNotFound",
     "ModelUnavailable",
     "NotFoundError",
+    "OpenAI",
     "PermissionDenied",
     "PermissionDeniedError",
     "RateLimitError",
     "RateLimited",
     "ServiceUnavailable",
     "StallTimeout",
+    "Stream",
     "StreamFailed",
     "StreamTruncated",
-)
-
-_HOMES = {
-    "AsyncClient": ("client.asynchronous", "AsyncClient"),
-    "AsyncOpenAI": ("client.asynchronous", "AsyncClient"),
-    "AsyncStream": ("client.streams", "AsyncStream"),
-    "ChatCompletion": ("client.classic", "ChatCompletion"),
-    "Client": ("client.blocking", "Client"),
-    "Completion": ("client.classic", "Completion"),
-    "OpenAI": ("client.blocking", "Client"),
-    "Stream": ("client.streams", "Stream"),
-    **{name: ("errors", name) for name in _ERRORS},
-}
-_MODULES = ("error", "errors", "testing", "types")
-
-__all__ = [  # noqa: PLE0604  # names of the tables above, each a string
     "__version__",
     "api_base",
     "api_key",
+    "asgi",
+    "error",
+    "errors",
     "organization",
     "proxy",
-    *sorted(_HOMES),
-    *_MODULES,
+    "sse_response",
+    "testing",
+    "types",
 ]
 
 
@@ -120,9 +132,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562)."""
     if name in _MODULES:
         return importlib.import_module(f"deltaweir.{name}")
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'deltaweir' has no attribute {name!r}")
-    module, attribute = _HOMES[name]
+    module, attribute = _HOMES.get(name, ("errors", name))
     value = getattr(importlib.import_module(f"deltaweir.{module}"), attribute)
     globals()[name] = value
     return value

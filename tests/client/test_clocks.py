@@ -71,7 +71,7 @@ def clocks(**timeouts: float | None) -> Clocks:
 def test_without_clocks_one_waits_for_ever() -> None:
     """A wait without a clock has no limit; a source that gives up all the same has an error."""
     assert clocks().limit is None
-    assert clocks(connect=1, headers=1).limit is None
+    assert clocks(connect=1).limit is None
     assert isinstance(clocks().error(), StallTimeout)
     assert clocks().error().param is None
 
@@ -85,6 +85,17 @@ def test_before_content_only_its_clock_runs() -> None:
     assert one.limit == 2
     assert "no content came within 10 s; raise timeouts['first_content']" in str(one.error())
     assert one.error().param == "first_content"
+
+
+def test_the_answer_must_begin_in_time() -> None:
+    """Until the answer has begun its own clock runs beside the one for content."""
+    one = clocks(headers=5, first_content=20)
+    one.waited(4)
+    assert one.limit == 1
+    one.waited(1)
+    assert one.error().param == "headers"
+    one.waited(0, answered=True)
+    assert one.limit == 15
 
 
 def test_after_content_only_silence_counts() -> None:

@@ -234,6 +234,7 @@ class Batch:
     """
 
     usage = None
+    answered = said_done = False
 
     def __init__(
         self,
@@ -566,6 +567,7 @@ class Queued:
     """A source that another thread feeds, and whose reader really waits."""
 
     usage = None
+    answered = said_done = False
 
     def __init__(self) -> None:
         self.items: queue.SimpleQueue[list[Chunk] | None] = queue.SimpleQueue()

@@ -92,6 +92,7 @@ class Clocks:
         self._total = 0.0
         self._before_content = 0.0
         self._quiet = 0.0
+        self._answered = False
         self._has_content = False
 
     @property
@@ -100,15 +101,24 @@ class Clocks:
         left = [seconds for _, seconds in self._left()]
         return max(0.0, min(left)) if left else None
 
-    def waited(self, seconds: float, *, chunk: bool, content: bool) -> None:
+    def waited(
+        self,
+        seconds: float,
+        *,
+        answered: bool = False,
+        chunk: bool = False,
+        content: bool = False,
+    ) -> None:
         """Take note of a wait.
 
         Args:
             seconds: How long it lasted.
+            answered: Whether the answer has now begun.
             chunk: Whether it ended with a chunk; heartbeats and signs of life are none.
             content: Whether content has now arrived.
         """
         self._total += seconds
+        self._answered = self._answered or answered
         self._quiet = 0.0 if chunk else self._quiet + seconds
         if not self._has_content:
             self._before_content += seconds
@@ -122,6 +132,7 @@ class Clocks:
         name, _ = min(left, key=lambda pair: pair[1])
         limit = getattr(self._timeouts, name)
         what = {
+            "headers": "no answer began",
             "first_content": "no content came",
             "stall": "nothing came after the last chunk",
             "total": "the answer was not whole",
@@ -132,6 +143,8 @@ class Clocks:
 
     def _left(self) -> list[tuple[str, float]]:
         used = [("total", self._timeouts.total, self._total)]
+        if not self._answered:
+            used.append(("headers", self._timeouts.headers, self._total))
         if self._has_content:
             used.append(("stall", self._timeouts.stall, self._quiet))
         else:

@@ -101,7 +101,7 @@ def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
         identity=secrets.token_hex(15),
         created=int(time.time()),
         request_id=f"req_{secrets.token_hex(12)}",
-        timeouts=call.timeouts,
+        timeouts=call.timeouts._replace(headers=None),  # an engine has none
         usage_asked=bool(options is not None and options.include_usage),
     )
 

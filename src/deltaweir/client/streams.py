@@ -29,7 +29,7 @@ class Stream(StreamView[ChunkT, ReplyT]):
         source: Where the chunks come from.
         reply_kind: What the chunks add up to.
         weir: The stream's weir.
-        timeouts: How long to wait for what.
+        timeouts: How long to wait for what; the defaults of a source without heads unless told.
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
     """
@@ -49,7 +49,7 @@ class Stream(StreamView[ChunkT, ReplyT]):
             source,
             reply_kind,
             weir=weir,
-            timeouts=timeouts or Timeouts(),
+            timeouts=timeouts or Timeouts(headers=None),
             request_id=request_id,
             clock=clock,
         )
@@ -106,7 +106,7 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         source: Where the chunks come from.
         reply_kind: What the chunks add up to.
         weir: The stream's weir.
-        timeouts: How long to wait for what.
+        timeouts: How long to wait for what; the defaults of a source without heads unless told.
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
     """
@@ -126,7 +126,7 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
             source,
             reply_kind,
             weir=weir,
-            timeouts=timeouts or Timeouts(),
+            timeouts=timeouts or Timeouts(headers=None),
             request_id=request_id,
             clock=clock,
         )

@@ -48,6 +48,14 @@ class Closing(Protocol):
     def usage(self) -> Usage | None:
         """The source's own count so far, None before it has one."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has begun, though perhaps no chunk has come."""
+
+    @property
+    def said_done(self) -> bool:
+        """Whether the source said that all was sent, beside its choices' finish reasons."""
+
     def close(self) -> None:
         """End the stream and what makes it at once."""
 
@@ -192,15 +200,20 @@ class StreamView(Generic[ChunkT, ReplyT]):
         if chunks is None:
             self._ended(now)
             return
+        if self._headers_at is None and (chunks or self._closing.answered):
+            self._headers_at = now
         for chunk in chunks:
-            if self._headers_at is None:
-                self._headers_at = now
             if any(map(has_content, chunk.choices)):
                 self._last_at = now
                 if self._content_at is None:
                     self._content_at = now
             self._show(self._weir.feed(chunk, now))
-        self._clocks.waited(now - began, chunk=bool(chunks), content=self._content_at is not None)
+        self._clocks.waited(
+            now - began,
+            answered=self._headers_at is not None,
+            chunk=bool(chunks),
+            content=self._content_at is not None,
+        )
         if not self._open:
             self._ended_at = now
             self._closing.close()
@@ -209,7 +222,8 @@ class StreamView(Generic[ChunkT, ReplyT]):
         """Take note that the source has ended: complete only if every choice said so."""
         if self._open:
             self._ended_at = now
-            self._show(self._weir.finish(Ending.TRUNCATED))
+            said_done = self._closing.said_done
+            self._show(self._weir.finish(Ending.COMPLETE if said_done else Ending.TRUNCATED))
             self._closing.close()
             if self._weir.state is State.FAILED:
                 error = StreamTruncated(
@@ -220,7 +234,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     def _expired(self, began: float) -> None:
         """Fail with the error of the clock that ran out during a wait."""
-        self._clocks.waited(self._clock() - began, chunk=False, content=False)
+        self._clocks.waited(self._clock() - began)
         self._broke(self._clocks.error())
 
     def _broke(self, error: DeltaweirError) -> None:

@@ -16,6 +16,14 @@ class Source(Protocol[ChunkT]):
     def usage(self) -> Usage | None:
         """The source's own count so far, None before it has one."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has begun, though perhaps no chunk has come."""
+
+    @property
+    def said_done(self) -> bool:
+        """Whether the source said that all was sent, beside its choices' finish reasons."""
+
     def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
         """Wait for the next chunks; none in the list is a sign of life, None is the end.
 
@@ -38,6 +46,14 @@ class AsyncSource(Protocol[ChunkT]):
     @property
     def usage(self) -> Usage | None:
         """The source's own count so far, None before it has one."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has begun, though perhaps no chunk has come."""
+
+    @property
+    def said_done(self) -> bool:
+        """Whether the source said that all was sent, beside its choices' finish reasons."""
 
     async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
         """Wait for the next chunks; none in the list is a sign of life, None is the end.

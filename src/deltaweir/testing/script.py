@@ -26,6 +26,10 @@ class _Playing(Generic[ChunkT]):
         self._steps = iter(steps)
         self.usage: Usage | None = None
         """The usage of the last chunk that had one."""
+        self.answered = False
+        """Whether a chunk has come."""
+        self.said_done = False
+        """Whether the source says that all was sent; set it to play ``[DONE]``."""
         self.closed = False
         """Whether the reader has closed the source."""
 
@@ -43,6 +47,7 @@ class _Playing(Generic[ChunkT]):
                 raise TimeoutError
             if step == HEARTBEAT:
                 return []
+            self.answered = True
             assert isinstance(step, Chunk | TextChunk)  # the last kind of step
             self.usage = step.usage or self.usage
             return [step]  # type: ignore[list-item]  # a script has chunks of one kind

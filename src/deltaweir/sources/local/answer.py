@@ -95,6 +95,16 @@ class LocalAnswer(Generic[ChunkT]):
         return self._translation.usage
 
     @property
+    def answered(self) -> bool:
+        """Whether the engine has begun with the prompt."""
+        return self._translation.usage is not None
+
+    @property
+    def said_done(self) -> bool:
+        """False: the engine says that all was sent by its choices' finish reasons alone."""
+        return False
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Tokens of the prompt that are read, and tokens it has; zeros while it waits."""
         return self._translation.progress
