@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import sys
 
-from deltaweir.cli.app import app
-
 
 def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal may not know every character
-    app()
+    try:
+        # imported here, so that Ctrl-C is understood from the first moment
+        from deltaweir.cli.app import app
+        from deltaweir.cli.process import run
+
+        code = run(app)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 __all__ = ["main"]

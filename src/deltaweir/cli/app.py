@@ -9,12 +9,13 @@ import typer
 from deltaweir import __version__
 from deltaweir.cli.chat import chat
 from deltaweir.cli.complete import complete
-from deltaweir.cli.endings import ends_well
+from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.model import app as model
 
 app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
+    cls=Group,
+    invoke_without_command=True,
+    rich_markup_mode=None,
     # a traceback with local variables would show prompts
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,18 +30,29 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def deltaweir(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  its callback has done it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Stream LLM completions, from a model on this machine.
 
-    Start with `deltaweir chat "Why is the sky blue?"`: the first call downloads a small model
-    (491 MB) and keeps it. `--model smollm2` takes a smaller one (98 MB), `--model FILE.gguf`
-    one of yours.
+    Examples:
+      deltaweir chat "Why is the sky blue?"
+      deltaweir chat
+      git diff | deltaweir chat -s "Write a commit message."
+      deltaweir complete "def fibonacci(n):"
+
+    The first call downloads a small model (491 MB) and keeps it; after that no network is
+    needed, and no prompt ever leaves this machine. `--model smollm2` takes a smaller model
+    (98 MB), `--model FILE.gguf` takes one of yours.
+
+    The answer goes to stdout, everything else to stderr. Exit codes: 0 complete, 1 error,
+    2 wrong usage, 130 interrupted by Ctrl-C.
     """
+    help_when_alone(context)
 
 
-app.command()(ends_well(chat))
-app.command()(ends_well(complete))
+app.command(cls=Command)(chat)
+app.command(cls=Command)(complete)
 app.add_typer(model, name="model")

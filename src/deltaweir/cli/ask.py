@@ -1,44 +1,21 @@
-"""Ask the model once and show the answer while it arrives."""
+"""Ask the model and show the answer while it arrives."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any
+import importlib.util
+from typing import Any, NamedTuple
 
-import typer
-
-from deltaweir.cli.endings import COMPLETE, CUT, ERROR, INTERRUPTED, fail
-from deltaweir.cli.show import Waiting, say, statistics, write
+from deltaweir.cli.opening import Opening
+from deltaweir.cli.process import COMPLETE, CUT, INTERRUPTED, fail
+from deltaweir.cli.pulling import pulling
+from deltaweir.cli.show import PATIENCE_S, Waiting, say, statistics, write
 from deltaweir.client.blocking import Client
 from deltaweir.client.embedded import weights_of
 from deltaweir.client.streams import Stream
-from deltaweir.errors import DeltaweirError
+from deltaweir.errors import DeltaweirError, EngineMissing
 from deltaweir.models.catalogue import default_entry, find
-from deltaweir.models.terminal import TerminalProgress
 from deltaweir.models.weights import is_embedded
 from deltaweir.schema.chunk import TextChunk
-
-
-def prompt_from(argument: str | None) -> str | None:
-    """Return the prompt: the argument, or what is piped in; None when a person sits there.
-
-    Raises:
-        typer.BadParameter: What is piped in is empty or no text.
-    """
-    if argument is not None and argument != "-":
-        text = argument
-    elif sys.stdin is None or (argument is None and sys.stdin.isatty()):
-        return None
-    else:
-        try:
-            # read as bytes, since a terminal's encoding would let broken text pass
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise typer.BadParameter("what is piped in is not UTF-8 text") from error
-    if not text.strip():
-        raise typer.BadParameter("the prompt is empty; type one, or pipe one in")
-    return text
 
 
 def announce(model: str | None) -> str:
@@ -46,72 +23,105 @@ def announce(model: str | None) -> str:
 
     Raises:
         ModelNotFound: No model has this name.
+        EngineMissing: There is nothing here that could run it.
         ModelUnavailable: Its weights cannot be had.
     """
     name = model or default_entry().name
     if not is_embedded(name):
         find(name)
+    if importlib.util.find_spec("xllamacpp") is None:  # better known before a long download
+        raise EngineMissing(
+            "the engine of the embedded model is not installed: "
+            "pip install 'deltaweir[local]' (Linux x86_64, macOS arm64, Windows)"
+        )
     say(f"embedded {name}, nothing leaves this machine")
-    weights_of(name, progress=TerminalProgress(lines=True))
+    with pulling() as progress:
+        weights_of(name, progress=progress)
     return name
 
 
-def open_stream(create: Callable[..., Any], fields: dict[str, Any]) -> Stream[Any, Any]:
-    """Start an answer; loading the model is explained when it takes long."""
-    with Waiting(lambda: "loading the model ..."):
-        stream: Stream[Any, Any] = create(stream=True, **fields)
-    return stream
+class Answered(NamedTuple):
+    """How an answer went: an exit code, what came, and what went wrong."""
+
+    code: int
+    message: Any = None
+    error: DeltaweirError | None = None
 
 
-def show(stream: Stream[Any, Any], *, as_json: bool) -> None:
-    """Write an answer to stdout piece by piece.
+class Asking:
+    """Ask with the same fields, once or again and again.
 
-    Raises:
-        DeltaweirError: The answer broke off.
-        KeyboardInterrupt: The user has seen enough; the stream is closed.
+    Args:
+        fields: The request; a ``prompt`` in it makes it a text completion.
+        as_json: Whether chunks are shown as they are, instead of their text.
+        stats: Whether to say after an answer what it took.
     """
-    with Waiting(lambda: _reading(stream)) as waiting:
-        for chunk in stream:
-            if as_json:
-                waiting.end()
-                write(chunk.model_dump_json() + "\n")
-                continue
-            for choice in chunk.choices:
-                text = choice.text if isinstance(chunk, TextChunk) else choice.delta.content
-                if text:
-                    waiting.end()
-                    write(text)
 
+    def __init__(self, fields: dict[str, Any], *, as_json: bool, stats: bool) -> None:
+        client = Client()
+        self._create: Any = (
+            client.completions.create if "prompt" in fields else client.chat.completions.create
+        )
+        self._fields = fields
+        self._as_json = as_json
+        self._stats = stats
+        self._loaded = False
 
-def answer(
-    client_call: Callable[[Client], Callable[..., Any]],
-    fields: dict[str, Any],
-    *,
-    as_json: bool,
-    stats: bool,
-) -> int:
-    """Ask once, show the answer and what it took, and return the exit code."""
-    with open_stream(client_call(Client()), fields) as stream:
+    def ask(self, **more: Any) -> Answered:
+        """Show an answer, and return how it went; an interruption keeps what came."""
+        opening = Opening(lambda: self._create(stream=True, **self._fields, **more))
         try:
-            show(stream, as_json=as_json)
+            # no thread of ours runs while the engine loads, so that is said beforehand
+            with Waiting(
+                lambda: "loading the model ...", patience_s=PATIENCE_S if self._loaded else 0.0
+            ):
+                stream = opening.result()
+        except KeyboardInterrupt:
+            return Answered(INTERRUPTED)
+        except DeltaweirError as error:
+            return Answered(fail(error), error=error)
+        self._loaded = True
+        with stream:
+            code, failure = self._show(stream)
+            if self._stats and stream.usage is not None:
+                say(statistics(stream))
+            message = stream.reply().choices[0].message if self._is_chat(stream) else None
+            return Answered(code, message, failure)
+
+    def _show(self, stream: Stream[Any, Any]) -> tuple[int, DeltaweirError | None]:
+        try:
+            self._write(stream)
         except KeyboardInterrupt:
             stream.close()
-            code = INTERRUPTED
+            self._end_line(stream)
+            return INTERRUPTED, None
         except DeltaweirError as error:
-            _end_line(stream, as_json=as_json)
-            code = fail(error)
-        else:
-            code = CUT if stream.stopped_by else COMPLETE
-        if code != ERROR:
-            _end_line(stream, as_json=as_json)
-        if stats and stream.usage is not None:
-            say(statistics(stream))
-        return code
+            self._end_line(stream)
+            return fail(error), error
+        self._end_line(stream)
+        return CUT if stream.stopped_by else COMPLETE, None
 
+    def _write(self, stream: Stream[Any, Any]) -> None:
+        """Write an answer to stdout piece by piece."""
+        with Waiting(lambda: _reading(stream)) as waiting:
+            for chunk in stream:
+                if self._as_json:
+                    waiting.end()
+                    write(chunk.model_dump_json() + "\n")
+                    continue
+                for choice in chunk.choices:
+                    text = choice.text if isinstance(chunk, TextChunk) else choice.delta.content
+                    if text:
+                        waiting.end()
+                        write(text)
 
-def _end_line(stream: Stream[Any, Any], *, as_json: bool) -> None:
-    if not as_json and stream.text and not stream.text.endswith("\n"):
-        write("\n")
+    def _end_line(self, stream: Stream[Any, Any]) -> None:
+        if not self._as_json and stream.text and not stream.text.endswith("\n"):
+            write("\n")
+
+    @staticmethod
+    def _is_chat(stream: Stream[Any, Any]) -> bool:
+        return bool(stream.text) and hasattr(stream.reply().choices[0], "message")
 
 
 def _reading(stream: Stream[Any, Any]) -> str:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from deltaweir.cli import options
-from deltaweir.cli.ask import announce, answer, prompt_from
 
 MAX_TOKENS = 256
 """How much is written when nothing is said; OpenAI's own default of 16 shows too little."""
@@ -15,27 +14,42 @@ MAX_TOKENS = 256
 
 def complete(
     prompt: Annotated[
-        str | None, typer.Argument(help="What to go on from; - or nothing reads it from a pipe.")
+        str | None,
+        typer.Argument(
+            metavar="PROMPT",
+            help="What to go on from. Without it, or with -, it is read from a pipe.",
+        ),
     ] = None,
     model: options.Model = None,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=0, help="Stop after this many tokens.")
+        int,
+        typer.Option(
+            "--max-tokens",
+            metavar="N",
+            min=0,
+            help=f"Stop after N tokens of answer. Default: {MAX_TOKENS}.",
+        ),
     ] = MAX_TOKENS,
     temperature: options.Temperature = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
     stop: options.Stop = None,
     suffix: Annotated[
-        str | None, typer.Option("--suffix", help="What comes after; the model fills the gap.")
+        str | None,
+        typer.Option("--suffix", metavar="TEXT", help="What comes after; the model fills the gap."),
     ] = None,
     as_json: options.Json = False,
     no_stats: options.NoStats = False,
 ) -> None:
     """Go on with a text, as a completion model does.
 
-    `deltaweir complete "def fibonacci(n):" --temperature 0 --stop "def"`
+    Examples:
+      deltaweir complete "def fibonacci(n):" -t 0 --stop "def"
+      deltaweir complete --max-tokens 50 < beginning.txt
+
+    Only the new text is written, without the prompt.
     """
-    text = prompt_from(prompt)
+    text = options.prompt_from(prompt)
     if text is None:
         raise typer.BadParameter("there is no prompt; type one, or pipe one in")
     fields = options.sampling(
@@ -43,12 +57,9 @@ def complete(
     )
     if suffix is not None:
         fields["suffix"] = suffix
-    fields["model"] = announce(model)
-    raise typer.Exit(
-        answer(
-            lambda client: client.completions.create,
-            {**fields, "prompt": text},
-            as_json=as_json,
-            stats=not (no_stats or as_json),
-        )
-    )
+    # heavy: only a command that asks pays for it
+    from deltaweir.cli.ask import Asking, announce
+
+    fields |= {"model": announce(model), "prompt": text}
+    asking = Asking(fields, as_json=as_json, stats=not (no_stats or as_json))
+    raise typer.Exit(asking.ask().code)

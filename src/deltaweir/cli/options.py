@@ -1,48 +1,115 @@
-"""The options that asking commands share, each explained once."""
+"""The arguments and options that asking commands share, each explained once."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
+
+from deltaweir.cli.show import say
+
+
+def _not_empty(texts: list[str] | None) -> list[str] | None:
+    if texts and not all(texts):
+        raise typer.BadParameter("the text is empty; nothing would ever be written")
+    return texts
+
+
+def _model_names() -> list[str]:
+    from deltaweir.models.catalogue import catalogue
+
+    return list(catalogue())
+
 
 Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         "-m",
-        metavar="NAME|FILE.gguf",
-        help="Which model answers: a name of `deltaweir model list`, or a GGUF file.",
-        show_default="qwen2.5-coder-0.5b",
+        metavar="NAME",
+        help="Which model answers: a name of `deltaweir model list`, or a file that ends with "
+        ".gguf. Default: qwen2.5-coder-0.5b.",
+        autocompletion=_model_names,
     ),
 ]
 System = Annotated[
-    str | None, typer.Option("--system", "-s", help="Instructions that stand before it all.")
+    str | None,
+    typer.Option("--system", "-s", metavar="TEXT", help="Instructions that stand before it all."),
 ]
 MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", min=0, help="Stop after this many tokens.")
+    int | None,
+    typer.Option("--max-tokens", metavar="N", min=0, help="Stop after N tokens of answer."),
 ]
 Temperature = Annotated[
     float | None,
     typer.Option(
-        "--temperature", "-t", min=0.0, max=2.0, help="0 always takes the likeliest token."
+        "--temperature",
+        "-t",
+        metavar="0..2",
+        min=0.0,
+        max=2.0,
+        help="How much chance there is in it; 0 always takes the likeliest token.",
     ),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option("--top-p", min=0.0, max=1.0, help="Keep the likeliest tokens up to this share."),
+    typer.Option(
+        "--top-p",
+        metavar="0..1",
+        min=0.0,
+        max=1.0,
+        help="Choose among the likeliest tokens that together have this share.",
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="The same seed, the same answer.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="The same seed gives the same answer again."),
+]
 Stop = Annotated[
     list[str] | None,
-    typer.Option("--stop", help="Stop before this text; may be given several times."),
+    typer.Option(
+        "--stop",
+        metavar="TEXT",
+        callback=_not_empty,
+        help="Stop before this text; may be given several times.",
+    ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Write one chunk a line as JSON instead of text.")
+    bool, typer.Option("--json", help="Write each chunk as a line of JSON, instead of text.")
 ]
 NoStats = Annotated[
     bool, typer.Option("--no-stats", help="Leave out the line with tokens and times.")
 ]
+
+
+def prompt_from(argument: str | None) -> str | None:
+    """Return the prompt: the argument, or what is piped in; None when a person sits there.
+
+    Raises:
+        typer.BadParameter: The prompt is empty, or no text.
+    """
+    if argument is not None and argument != "-":
+        try:
+            argument.encode()  # bytes that are no text come as halves of surrogate pairs
+        except UnicodeEncodeError as error:
+            raise typer.BadParameter("the prompt is not UTF-8 text") from error
+        text = argument
+    elif argument is None and sys.stdin.isatty():
+        return None
+    else:
+        if sys.stdin.isatty():
+            say("Type the prompt; Ctrl-D on a line of its own ends it.")
+        try:
+            # read as bytes, since a terminal's encoding would let broken text pass
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise typer.BadParameter("what is piped in is not UTF-8 text") from error
+        except OSError as error:
+            raise typer.BadParameter(f"stdin cannot be read: {error.strerror}") from error
+    if not text.strip():
+        raise typer.BadParameter("the prompt is empty; type one, or pipe one in")
+    return text
 
 
 def sampling(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from deltaweir.client.streams import Stream
+if TYPE_CHECKING:
+    from deltaweir.client.streams import Stream
 
 PATIENCE_S = 1.0
 """How long a wait may be before it is explained, in seconds."""
@@ -18,10 +22,12 @@ _REDRAW_S = 0.2
 _CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
-def say(text: str) -> None:
-    """Write a line to stderr."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+def say(text: str, *, end: str = "\n") -> None:
+    """Write a line to stderr; nobody is told when it cannot be written."""
+    shown = text.translate(_CONTROL) if sys.stderr.isatty() else text
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{shown}{end}")
+        sys.stderr.flush()
 
 
 def write(text: str) -> None:
@@ -29,6 +35,7 @@ def write(text: str) -> None:
 
     Raises:
         BrokenPipeError: Nobody reads it any more.
+        OSError: It cannot be written.
     """
     sys.stdout.write(text.translate(_CONTROL) if sys.stdout.isatty() else text)
     sys.stdout.flush()
@@ -48,7 +55,20 @@ def statistics(stream: Stream[Any, Any]) -> str:
         parts.append(f"{timing.tokens_per_second:.0f} tok/s")
     if not stream.complete:
         parts.append("not complete")
-    return " · ".join(parts)
+    return _separator().join(parts)
+
+
+def _separator() -> str:
+    try:
+        "·".encode(sys.stderr.encoding)
+    except (UnicodeEncodeError, TypeError, LookupError):  # not every stream has an encoding
+        return " | "
+    return " · "
+
+
+def can_redraw() -> bool:
+    """Say whether stderr is a terminal that can write over its last line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Waiting:
@@ -56,16 +76,21 @@ class Waiting:
 
     Args:
         explain: Returns what is being waited for, asked several times a second.
+        patience_s: How long to wait before it is explained, in seconds; 0 does it at once.
     """
 
-    def __init__(self, explain: Callable[[], str]) -> None:
+    def __init__(self, explain: Callable[[], str], *, patience_s: float = PATIENCE_S) -> None:
         self._explain = explain
+        self._patience_s = patience_s
         self._over = threading.Event()
+        self._ended = False
         self._shown = False
         self._thread = threading.Thread(target=self._show, daemon=True)
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if can_redraw():
+            if self._patience_s == 0:
+                self._tell()
             self._thread.start()
         return self
 
@@ -78,20 +103,28 @@ class Waiting:
         self.end()
 
     def end(self) -> None:
-        """End the wait; idempotent."""
-        if self._over.is_set():
+        """End the wait; idempotent, and to be called again when it was interrupted."""
+        if self._ended:
             return
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join()
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            self._draw("")
+        self._ended = True
 
     def _show(self) -> None:
-        pause = PATIENCE_S
+        pause = self._patience_s or _REDRAW_S
         while not self._over.wait(pause):
             pause = _REDRAW_S
-            self._shown = True
-            sys.stderr.write(f"\r{self._explain()}\x1b[K")
+            self._tell()
+
+    def _tell(self) -> None:
+        self._shown = True
+        # a line that breaks could not be written over
+        self._draw(self._explain()[: shutil.get_terminal_size().columns - 1])
+
+    def _draw(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"\r{text}\x1b[K")
             sys.stderr.flush()

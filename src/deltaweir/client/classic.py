@@ -11,7 +11,7 @@ import json
 import sys
 import warnings
 from collections.abc import AsyncGenerator, Generator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, overload
 
 from deltaweir.client.asynchronous import AsyncClient
 from deltaweir.client.blocking import Client
@@ -60,6 +60,24 @@ class ClassicObject(dict[str, Any]):
 class ChatCompletion:
     """Chat completions, the classic way."""
 
+    @overload
+    @classmethod
+    def create(
+        cls, model: str | None = None, *, stream: Literal[True], **params: Any
+    ) -> Generator[ClassicObject, None, None]: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls, model: str | None = None, *, stream: Literal[False] = False, **params: Any
+    ) -> ClassicObject: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls, model: str | None = None, *, stream: bool, **params: Any
+    ) -> Generator[ClassicObject, None, None] | ClassicObject: ...
+
     @classmethod
     def create(
         cls, model: str | None = None, *, stream: bool = False, **params: Any
@@ -85,6 +103,24 @@ class ChatCompletion:
             return _chunks(completions.create(stream=True, **fields))
         return _classic(completions.create(**fields))
 
+    @overload
+    @classmethod
+    async def acreate(
+        cls, model: str | None = None, *, stream: Literal[True], **params: Any
+    ) -> AsyncGenerator[ClassicObject, None]: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls, model: str | None = None, *, stream: Literal[False] = False, **params: Any
+    ) -> ClassicObject: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls, model: str | None = None, *, stream: bool, **params: Any
+    ) -> AsyncGenerator[ClassicObject, None] | ClassicObject: ...
+
     @classmethod
     async def acreate(
         cls, model: str | None = None, *, stream: bool = False, **params: Any
@@ -105,6 +141,24 @@ class ChatCompletion:
 class Completion:
     """Text completions, the classic way."""
 
+    @overload
+    @classmethod
+    def create(
+        cls, model: str | None = None, *, stream: Literal[True], **params: Any
+    ) -> Generator[ClassicObject, None, None]: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls, model: str | None = None, *, stream: Literal[False] = False, **params: Any
+    ) -> ClassicObject: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls, model: str | None = None, *, stream: bool, **params: Any
+    ) -> Generator[ClassicObject, None, None] | ClassicObject: ...
+
     @classmethod
     def create(
         cls, model: str | None = None, *, stream: bool = False, **params: Any
@@ -120,6 +174,24 @@ class Completion:
         if stream:
             return _chunks(completions.create(stream=True, **fields))
         return _classic(completions.create(**fields))
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls, model: str | None = None, *, stream: Literal[True], **params: Any
+    ) -> AsyncGenerator[ClassicObject, None]: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls, model: str | None = None, *, stream: Literal[False] = False, **params: Any
+    ) -> ClassicObject: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls, model: str | None = None, *, stream: bool, **params: Any
+    ) -> AsyncGenerator[ClassicObject, None] | ClassicObject: ...
 
     @classmethod
     async def acreate(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import ipaddress
+import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,6 +15,13 @@ RETRIES = 2
 """How often a request is sent again, as in the openai package."""
 
 _PORTS = {"http": 80, "https": 443}
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_SAFE = "/%:@!$&'()*+,;=~"
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+"""Headers that say where a request ends; two answers to that would be two requests."""
+_SECRET = re.compile(r"key|token|secret|auth|cookie")
+_SHORTEST_SECRET = 8
+"""Characters; a shorter key, such as the ``x`` that local servers take, hides nothing."""
 
 
 class Origin(NamedTuple):
@@ -48,6 +57,15 @@ class Provider(NamedTuple):
     def __repr__(self) -> str:
         return f"Provider({self.origin.scheme}://{self.origin.authority}{self.path})"
 
+    def without_secrets(self, text: str) -> str:
+        """Return what a server said, with the keys that it may repeat taken out."""
+        named = [value for name, value in self.headers if _SECRET.search(name)]
+        for secret in (self.api_key or "", *named):
+            bare = secret.removeprefix("Bearer ").strip()
+            if len(bare) >= _SHORTEST_SECRET:
+                text = text.replace(bare, "[key]")
+        return text
+
 
 def provider_of(
     base_url: str,
@@ -74,28 +92,66 @@ def provider_of(
         InvalidRequest: The address is no http or https URL, or a value is of no use.
     """
     try:
-        parts = urlsplit(base_url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise _no_address(str(error)) from error
-    if parts.scheme not in _PORTS or not host:
+        parts = urlsplit(str(base_url).strip())
+        host, port = host_of(parts.hostname), parts.port
+    except ValueError:  # its text is not told: it may repeat a part of a password
+        raise _no_address("expected one such as https://api.openai.com/v1") from None
+    if parts.scheme not in _PORTS or not host or port == 0:
         raise _no_address("expected one such as https://api.openai.com/v1")
     if parts.username is not None:
         raise _no_address("it has a user name or password, which belong into api_key or headers")
     if retries < 0:
-        raise InvalidRequest(f"got max_retries={retries}, expected 0 or more", param="max_retries")
+        raise InvalidRequest(
+            f"got max_retries={retries!r}, expected a number from 0", param="max_retries"
+        )
     named = {"openai-organization": organization, "openai-project": project}
-    more = [(name, value) for name, value in named.items() if value is not None]
-    more += [(name.lower(), value) for name, value in (headers or {}).items()]
-    pairs = [part for part in (parts.query, urlencode(query or {})) if part]
+    given = {name: value for name, value in named.items() if value is not None}
+    more = _checked(given) | _checked(headers or {})
+    pairs = [part for part in (quote(parts.query, safe=_SAFE + "?"), _encoded(query)) if part]
     return Provider(
         origin=Origin(parts.scheme, host, port or _PORTS[parts.scheme]),
-        path=quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
+        path=quote(parts.path.rstrip("/"), safe=_SAFE),
         api_key=api_key,
-        headers=tuple(more),
+        headers=tuple(more.items()),
         query="&".join(pairs),
         retries=retries,
     )
+
+
+def host_of(name: str | None) -> str | None:
+    """Return a host's name as it goes over the wire, None where there is none.
+
+    Args:
+        name: A name, which may be international, or an address.
+
+    Raises:
+        ValueError: No host can have this name.
+    """
+    if not name:
+        return None
+    if ":" in name:
+        return str(ipaddress.IPv6Address(name))
+    # idna refuses empty and overlong labels, which the resolver would crash on later
+    name = name.encode("idna").decode("ascii").lower()
+    if not _NAME.fullmatch(name):
+        raise ValueError("no host's name")
+    return name
+
+
+def _checked(headers: Mapping[Any, Any]) -> dict[str, str]:
+    """Return headers by their names in lower case, unless one must not be set."""
+    for name, value in headers.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            got = f"{type(name).__name__}: {type(value).__name__}"
+            raise InvalidRequest(f"got a header of type {got}, expected texts", param="headers")
+        if name.lower() in _FRAMING:
+            raise InvalidRequest(f"the header {name} is made from the body", param="headers")
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _encoded(query: Mapping[str, Any] | None) -> str:
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    return urlencode(given, doseq=True)
 
 
 def _no_address(why: str) -> InvalidRequest:
@@ -112,6 +168,9 @@ class Outgoing(NamedTuple):
     """The whole request for a direct connection."""
     request_id: str
     """Sent as ``X-Client-Request-Id``."""
+
+    def __repr__(self) -> str:
+        return f"Outgoing({self.provider!r}, {self.request_id!r})"  # the bytes hold key and prompt
 
 
 def outgoing(
@@ -156,12 +215,9 @@ def outgoing(
     if provider.api_key:
         made["authorization"] = f"Bearer {provider.api_key}"
     made |= dict(provider.headers)
-    made |= {name.lower(): value for name, value in (headers or {}).items()}
-    target = provider.path + path + _query(provider.query, query)
-    sent: Iterable[tuple[str, str]] = made.items()
-    return Outgoing(provider, encode_request(method, target, sent, body), request_id)
-
-
-def _query(always: str, more: Mapping[str, Any] | None) -> str:
-    parts = [part for part in (always, urlencode(more or {}, doseq=True)) if part]
-    return f"?{'&'.join(parts)}" if parts else ""
+    made |= _checked(headers or {})
+    target = quote(provider.path + path, safe=_SAFE)
+    parts = [part for part in (provider.query, _encoded(query)) if part]
+    if parts:
+        target += f"?{'&'.join(parts)}"
+    return Outgoing(provider, encode_request(method, target, made.items(), body), request_id)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
+
+_WIDE_COLUMNS = 60
 
 
 class TerminalProgress:
@@ -13,10 +16,14 @@ class TerminalProgress:
         lines: Whether to write plain lines where stderr is not a terminal: a command does, a
             library keeps silent.
 
+    Attributes:
+        began: Whether a pull has begun.
+
     Not to be shared between threads.
     """
 
     def __init__(self, *, lines: bool = False) -> None:
+        self.began = False
         self._lines = lines
         self._bar: Any = None
         self._task: Any = None
@@ -25,13 +32,20 @@ class TerminalProgress:
 
     def start(self, title: str, *, total_bytes: int, source: str, why: str) -> None:
         """Say what is coming, from where and why, and begin a bar."""
-        what = "verifying" if source == "checksum" else f"downloading from the {source}"
-        self._total, self._tenths = total_bytes, 0
+        is_download = source != "checksum"
+        what = f"downloading from the {source}" if is_download else "verifying"
         self.note(f"{title}: {what}, {total_bytes / 1e6:.0f} MB ({why})")
-        if sys.stderr.isatty():
+        self.began = True
+        # a checksum takes a second: nothing to keep a log of
+        self._total, self._tenths = total_bytes if is_download else 0, 0
+        if _can_redraw():
             self._bar = _bar()
-            self._bar.start()
-            self._task = self._bar.add_task("", total=total_bytes)
+            try:
+                self._bar.start()
+                self._task = self._bar.add_task("", total=total_bytes)
+            except BaseException:  # interrupted: whoever calls does not know that it began
+                self.finish()
+                raise
 
     def advance(self, done_bytes: int) -> None:
         """Move the bar, or write a line each tenth."""
@@ -44,8 +58,8 @@ class TerminalProgress:
     def note(self, text: str) -> None:
         """Show a line of news, above the bar where there is one."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False)
-        elif self._lines or sys.stderr.isatty():
+            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        elif sys.stderr is not None and (self._lines or sys.stderr.isatty()):
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
@@ -53,7 +67,14 @@ class TerminalProgress:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
+            self._bar.console.show_cursor()  # also when starting or stopping was interrupted
             self._bar = self._task = None
+
+
+def _can_redraw() -> bool:
+    # a program without a console, as on Windows, has no stderr
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return is_terminal and os.environ.get("TERM") != "dumb"
 
 
 def _bar() -> Any:
@@ -67,12 +88,8 @@ def _bar() -> Any:
         TransferSpeedColumn,
     )
 
-    return Progress(
-        TextColumn("  "),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    console = Console(stderr=True)
+    columns: list[Any] = [BarColumn(bar_width=None), DownloadColumn(), TimeRemainingColumn()]
+    if console.width >= _WIDE_COLUMNS:
+        columns.insert(2, TransferSpeedColumn())
+    return Progress(TextColumn("  "), *columns, console=console, transient=True)

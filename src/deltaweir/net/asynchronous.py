@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import ssl
 import time
+import weakref
+from collections.abc import AsyncGenerator
 from typing import cast
 
 from deltaweir.client.provider import Origin
 from deltaweir.net.blocking import IDLE_S, MAX_IDLE
-from deltaweir.net.route import (
-    Route,
-    check_tunnel,
-    connect_error,
-    route_to,
-    tls_context,
-)
+from deltaweir.net.route import Route, connect_error, route_to, tls_context, tunnelled
 from deltaweir.wire.http1 import ResponseReader
 
 HIGH_WATER_BYTES = 256 * 1024
@@ -39,10 +36,11 @@ class Connection(asyncio.Protocol):
         self._pieces: collections.deque[bytes] = collections.deque()
         self._waiting_bytes = 0
         self._paused = False
+        self._opening: asyncio.Timeout | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._ended = False
-        self._error: Exception | None = None
+        self._error: OSError | None = None
 
     async def open(self, tls: ssl.SSLContext | None, timeout_s: float | None) -> None:
         """Connect, through the proxy and TLS where there are any.
@@ -56,12 +54,12 @@ class Connection(asyncio.Protocol):
         """
         loop = asyncio.get_running_loop()
         host, port = self.route.address
-        secure = self.route.origin.scheme == "https"
-        direct = tls if secure and self.route.proxy is None else None
+        direct = tls if self.route.origin.scheme == "https" and not self.route.tunnel else None
+        self._opening = asyncio.timeout(timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with self._opening:
                 await loop.create_connection(lambda: self, host, port, ssl=direct)
-                if secure and self.route.proxy is not None:
+                if self.route.tunnel:
                     assert tls is not None
                     await self._tunnel(tls)
         except OSError as error:
@@ -70,6 +68,8 @@ class Connection(asyncio.Protocol):
         except BaseException:
             self.close()
             raise
+        finally:
+            self._opening = None
 
     async def send(self, data: bytes) -> None:
         """Send all of it.
@@ -106,7 +106,8 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes = 0
         if self._paused and self._transport is not None:
             self._paused = False
-            self._transport.resume_reading()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
         return data
 
     def stale(self) -> bool:
@@ -117,6 +118,10 @@ class Connection(asyncio.Protocol):
         """Close at once, and wake whoever waits; idempotent, on the connection's loop."""
         self._error = self._error or ConnectionAbortedError("closed by the reader")
         self._ended = True
+        self._pieces.clear()
+        if self._opening is not None:
+            with contextlib.suppress(RuntimeError):  # its time is up already
+                self._opening.reschedule(0.0)  # long ago, so that it ends now
         if self._transport is not None:
             self._transport.abort()
         self._wake()
@@ -147,6 +152,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the connection is gone."""
         self._ended = True
+        if error is not None and not isinstance(error, OSError):
+            error = ConnectionResetError(f"the transport failed: {type(error).__name__}")
         self._error = self._error or error
         self._wake()
         self.resume_writing()
@@ -169,12 +176,8 @@ class Connection(asyncio.Protocol):
     async def _tunnel(self, tls: ssl.SSLContext) -> None:
         await self.send(self.route.tunnel)
         reader = ResponseReader()
-        while reader.head is None:
-            data = await self.receive(None)
-            if not data:
-                raise ConnectionResetError("the proxy closed the connection")
-            reader.feed(data)
-        check_tunnel(reader.head.status)
+        while not tunnelled(reader, await self.receive(None)):
+            pass
         loop = asyncio.get_running_loop()
         assert self._transport is not None
         self._transport = await loop.start_tls(
@@ -189,14 +192,18 @@ class AsyncPool:
         proxy: A proxy's address; None asks the environment, empty uses none.
         ca_file: Certificates to trust instead of the system's.
 
-    Belongs to one event loop.
+    Belongs to the event loop it is used on; on another it begins anew. When its loop ends, or
+    nobody has the pool any more, its connections are closed.
     """
 
     def __init__(self, *, proxy: str | None = None, ca_file: str | None = None) -> None:
         self._proxy = proxy
         self._ca_file = ca_file
         self._tls: ssl.SSLContext | None = None
-        self._idle: dict[Route, list[Connection]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle: dict[Route, collections.deque[Connection]] = {}
+        self._made: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._keeper: AsyncGenerator[None] | None = None
         self._closed = False
 
     def take(self, origin: Origin, *, fresh: bool = False) -> Connection:
@@ -209,14 +216,17 @@ class AsyncPool:
         Raises:
             InvalidRequest: The proxy is not usable.
         """
+        self._settle()
         route = route_to(origin, proxy=self._proxy)
-        idle = self._idle.setdefault(route, [])
+        idle = self._idle.setdefault(route, collections.deque())
         while idle and not fresh:
             connection = idle.pop()
             if not connection.stale():
                 return connection
             connection.close()
-        return Connection(route)
+        connection = Connection(route)
+        self._made.add(connection)
+        return connection
 
     def tls(self, origin: Origin) -> ssl.SSLContext | None:
         """Return what checks an origin's certificates; None for plain HTTP.
@@ -232,11 +242,10 @@ class AsyncPool:
         """Take a connection back whose response has ended, for another request."""
         connection.fresh = False
         connection.idle_since = time.monotonic()
-        idle = self._idle.setdefault(connection.route, [])
-        if self._closed or len(idle) >= MAX_IDLE:
-            connection.close()
-        else:
-            idle.append(connection)
+        idle = self._idle.setdefault(connection.route, collections.deque())
+        idle.append(connection)
+        while idle and (self._closed or len(idle) > MAX_IDLE or idle[0].stale()):
+            idle.popleft().close()
 
     def close(self) -> None:
         """Close all idle connections; those in use are closed when they are given back."""
@@ -244,3 +253,24 @@ class AsyncPool:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
+
+    def _settle(self) -> None:
+        """Belong to the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        self._loop = loop
+        self._idle = {}
+        self._made = weakref.WeakSet()
+        self._keeper = _keep(self._made)
+        with contextlib.suppress(StopIteration):  # so that the loop knows it, and ends it
+            self._keeper.__anext__().send(None)
+
+
+async def _keep(connections: weakref.WeakSet[Connection]) -> AsyncGenerator[None]:
+    """Close connections when the loop shuts its generators down, or drops this one."""
+    try:
+        yield
+    finally:
+        for connection in list(connections):
+            connection.close()

@@ -1,23 +1,20 @@
-"""Connections for programs that block, and the pool that keeps them for another request."""
+"""Connections for programs that block, and the pool that keeps them for another request.
+
+One thread uses a connection; any thread may close it. A reader in the middle of a wait wakes
+by ``shutdown``, and only then lets go of the descriptor itself: a descriptor closed under a
+reader may already be another connection's when the reader looks again.
+"""
 
 from __future__ import annotations
 
 import collections
 import contextlib
-import select
 import socket
 import ssl
 import time
 
 from deltaweir.client.provider import Origin
-from deltaweir.errors import DeltaweirError
-from deltaweir.net.route import (
-    Route,
-    check_tunnel,
-    connect_error,
-    route_to,
-    tls_context,
-)
+from deltaweir.net.route import Route, connect_error, route_to, tls_context, tunnelled
 from deltaweir.wire.http1 import ResponseReader
 
 RECEIVE_BYTES = 64 * 1024
@@ -25,6 +22,9 @@ IDLE_S = 60.0
 """How long an unused connection is kept, in seconds; servers close theirs after about as much."""
 MAX_IDLE = 20
 """Unused connections kept for one origin."""
+
+_LONGEST_S = 1_000_000.0
+_SHORTEST_S = 1e-6  # zero would make a socket that never waits, with errors of its own
 
 
 class Connection:
@@ -42,58 +42,81 @@ class Connection:
         self.idle_since = 0.0
         self._tls = tls
         self._socket: socket.socket | None = None
+        # set in this order by whoever uses and whoever closes, so that one of them sees both
+        self._busy = False
         self._closed = False
 
     def open(self, timeout_s: float | None) -> None:
         """Connect, through the proxy and TLS where there are any.
 
+        A name is looked up by the system, which neither the time nor `close` can interrupt.
+
+        Args:
+            timeout_s: Seconds for all of it.
+
         Raises:
             ConnectionFailed: No connection was made in time.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = time.monotonic() + (_LONGEST_S if timeout_s is None else timeout_s)
+        self._busy = True
         try:
-            self._keep(socket.create_connection(self.route.address, timeout_s))
-            assert self._socket is not None
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connect(deadline)
+            if self.route.tunnel:
+                self._tunnel(deadline)
             if self.route.origin.scheme == "https":
-                if self.route.proxy is not None:
-                    self._tunnel(deadline)
-                assert self._tls is not None
-                self._socket.settimeout(_left(deadline))
-                self._keep(
-                    self._tls.wrap_socket(self._socket, server_hostname=self.route.origin.host)
-                )
+                self._secure(deadline)
         except OSError as error:
-            self.close()
+            self._closed = True
             raise connect_error(self.route, error) from error
-        except DeltaweirError:
-            self.close()
+        except BaseException:
+            self._closed = True
             raise
+        finally:
+            self._leave()
 
     def send(self, data: bytes, timeout_s: float | None) -> None:
         """Send all of it.
 
         Raises:
             TimeoutError: The peer took it too slowly.
-            ConnectionFailed: The connection broke.
+            OSError: The connection broke, or was closed here.
         """
-        self._within(timeout_s).sendall(data)
+        sock = self._enter(timeout_s)
+        try:
+            sock.sendall(data)
+        finally:
+            self._leave()
 
     def receive(self, timeout_s: float | None) -> bytes:
         """Wait for bytes; none mean that the peer has closed.
 
         Raises:
             TimeoutError: Nothing came in time.
-            OSError: The connection broke.
+            OSError: The connection broke, or was closed here.
         """
-        return self._within(timeout_s).recv(RECEIVE_BYTES)
+        sock = self._enter(timeout_s)
+        try:
+            return sock.recv(RECEIVE_BYTES)
+        finally:
+            self._leave()
 
     def stale(self) -> bool:
         """Tell whether the peer has closed, or said something unasked, while it was idle."""
-        if self._socket is None or time.monotonic() - self.idle_since > IDLE_S:
+        if time.monotonic() - self.idle_since > IDLE_S:
             return True
-        readable, _, _ = select.select([self._socket], [], [], 0)
-        return bool(readable)
+        try:
+            sock = self._enter(0.0)
+            try:
+                sock.settimeout(0.0)
+                # not by select, which takes no descriptor above 1023; and below TLS
+                socket.socket.recv(sock, 1, socket.MSG_PEEK)
+            finally:
+                self._leave()
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def close(self) -> None:
         """Close at once, and wake whoever waits; idempotent, from any thread, without a lock."""
@@ -101,37 +124,87 @@ class Connection:
         sock = self._socket
         if sock is not None:
             with contextlib.suppress(OSError):  # it may be closed by either side already
-                # a reader in another thread wakes by this, not by close
+                # past TLS, whose state belongs to the reader
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            sock.close()
+            if not self._busy:
+                sock.close()
 
-    def _keep(self, sock: socket.socket) -> None:
+    def __del__(self) -> None:
+        self._busy = False
+        self.close()
+
+    def _enter(self, timeout_s: float | None) -> socket.socket:
+        """Begin to use the socket; every way out goes by `_leave`."""
+        self._busy = True
+        sock = self._socket
+        if sock is None or self._closed:
+            self._leave()
+            raise ConnectionAbortedError("closed by the reader")
+        sock.settimeout(None if timeout_s is None else max(timeout_s, _SHORTEST_S))
+        return sock
+
+    def _leave(self) -> None:
+        """Stop using the socket, and close it for whoever wanted that meanwhile."""
+        self._busy = False
+        if self._closed and self._socket is not None:
+            self._socket.close()
+
+    def _keep(self, sock: socket.socket) -> socket.socket:
+        """Make a socket known to `close`."""
         self._socket = sock
-        if self._closed:  # while it was being made
-            sock.close()
+        if self._closed:
             raise ConnectionAbortedError("closed by the reader")
+        return sock
 
-    def _within(self, timeout_s: float | None) -> socket.socket:
-        if self._socket is None or self._closed:
-            raise ConnectionAbortedError("closed by the reader")
-        self._socket.settimeout(timeout_s)
-        return self._socket
+    def _connect(self, deadline: float) -> None:
+        """Try the host's addresses one after the other, each for its share of the time."""
+        failure = OSError("the name has no address")
+        found = socket.getaddrinfo(*self.route.address, type=socket.SOCK_STREAM)
+        for tried, (family, kind, protocol, _, address) in enumerate(found):
+            left = _left(deadline) / (len(found) - tried)
+            try:
+                sock = self._keep(socket.socket(family, kind, protocol))
+                sock.settimeout(left)
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                failure = error
+                if self._socket is not None:
+                    self._socket.close()
+                if self._closed:
+                    break
+            else:
+                return
+        raise failure
 
-    def _tunnel(self, deadline: float | None) -> None:
-        self.send(self.route.tunnel, _left(deadline))
+    def _tunnel(self, deadline: float) -> None:
+        sock = self._socket
+        assert sock is not None
+        sock.settimeout(_left(deadline))
+        sock.sendall(self.route.tunnel)
         reader = ResponseReader()
-        while reader.head is None:
+        while True:
+            sock.settimeout(_left(deadline))
             # a byte at a time, since what follows the head belongs to TLS
-            data = self._within(_left(deadline)).recv(1)
-            if not data:
-                raise ConnectionResetError("the proxy closed the connection")
-            reader.feed(data)
-        check_tunnel(reader.head.status)
+            if tunnelled(reader, sock.recv(1)):
+                return
+
+    def _secure(self, deadline: float) -> None:
+        assert self._socket is not None
+        assert self._tls is not None
+        self._socket.settimeout(_left(deadline))
+        # the handshake comes after `_keep`, so that `close` can wake it; and outside of
+        # truststore's lock, which would make all other connections wait for this one
+        secure = self._tls.wrap_socket(
+            self._socket,
+            server_hostname=self.route.origin.host,
+            do_handshake_on_connect=False,
+        )
+        self._keep(secure)
+        secure.do_handshake()
 
 
-def _left(deadline: float | None) -> float | None:
-    if deadline is None:
-        return None
+def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -183,14 +256,20 @@ class Pool:
         connection.fresh = False
         connection.idle_since = time.monotonic()
         idle = self._idle.setdefault(connection.route, collections.deque())
-        if self._closed or len(idle) >= MAX_IDLE:
-            connection.close()
-        else:
-            idle.append(connection)
+        idle.append(connection)
+        with contextlib.suppress(IndexError):  # another thread was faster
+            oldest = idle.popleft()  # looked at only while no other thread can take it
+            if len(idle) >= MAX_IDLE or oldest.stale():
+                oldest.close()
+            else:
+                idle.appendleft(oldest)
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
         """Close all idle connections; those in use are closed when they are given back."""
         self._closed = True
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
+        for idle in list(self._idle.values()):
+            with contextlib.suppress(IndexError):
+                while True:
+                    idle.pop().close()

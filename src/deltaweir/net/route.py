@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from deltaweir.client.provider import Origin
-from deltaweir.errors import ConnectionFailed, InvalidRequest
-from deltaweir.wire.http1 import encode_request
+from deltaweir.client.provider import Origin, host_of
+from deltaweir.errors import ConnectionFailed, InvalidRequest, StreamFailed
+from deltaweir.wire.http1 import ResponseReader, encode_request
+
+_REFUSED = "proxy_refused"
 
 
 class Proxy(NamedTuple):
@@ -39,11 +41,28 @@ class Route(NamedTuple):
 
     @property
     def tunnel(self) -> bytes:
-        """What asks the proxy for a tunnel; empty when there is none."""
-        if self.proxy is None:
+        """What asks the proxy for a tunnel; empty when none is needed."""
+        if self.proxy is None or self.origin.scheme == "http":
             return b""
         target = f"{_bracketed(self.origin.host)}:{self.origin.port}"
         return encode_request("CONNECT", target, [("host", target), *self.proxy.headers])
+
+    def request(self, raw: bytes) -> bytes:
+        """Return a request as this way wants it.
+
+        A proxy without a tunnel gets the whole address in the request's first line, and what
+        it asks for besides (RFC 9112, section 3.2.2).
+
+        Args:
+            raw: The request as the origin itself gets it.
+        """
+        if self.proxy is None or self.origin.scheme != "http":
+            return raw
+        first, _, rest = raw.partition(b"\r\n")
+        method, _, target = first.partition(b" ")
+        more = "".join(f"{name}: {value}\r\n" for name, value in self.proxy.headers)
+        authority = self.origin.authority.encode()
+        return b"%b http://%b%b\r\n%b%b" % (method, authority, target, more.encode(), rest)
 
 
 def route_to(origin: Origin, *, proxy: str | None = None) -> Route:
@@ -68,15 +87,13 @@ def route_to(origin: Origin, *, proxy: str | None = None) -> Route:
 
 
 def _proxy(address: str) -> Proxy:
-    parts = urlsplit(address if "://" in address else f"http://{address}")
     try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        host, port = host_of(parts.hostname), parts.port
+    except ValueError:  # its text is not told: it may repeat a part of a password
+        raise _no_proxy() from None
     if parts.scheme != "http" or not host:
-        raise InvalidRequest(
-            "got a proxy that is no http:// address; others are not supported", param="proxy"
-        )
+        raise _no_proxy()
     headers: tuple[tuple[str, str], ...] = ()
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -85,14 +102,43 @@ def _proxy(address: str) -> Proxy:
     return Proxy(host, port or 80, headers)
 
 
-def check_tunnel(status: int) -> None:
-    """Refuse a proxy that did not open a tunnel.
+def _no_proxy() -> InvalidRequest:
+    return InvalidRequest(
+        "got a proxy that is no http:// address; others are not supported", param="proxy"
+    )
+
+
+def tunnelled(reader: ResponseReader, data: bytes) -> bool:
+    """Tell whether a proxy has opened a tunnel.
+
+    Args:
+        reader: Reads the proxy's answer.
+        data: What came next; none means that the proxy has closed.
 
     Raises:
-        ConnectionFailed: The proxy refused.
+        ConnectionFailed: The proxy refused, left, or is no HTTP proxy.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004
-        raise ConnectionFailed(f"the proxy refused a connection to the server with {status}")
+    if not data:
+        raise ConnectionFailed("the proxy closed the connection")
+    try:
+        reader.feed(data)
+    except StreamFailed as error:
+        raise ConnectionFailed("the proxy does not speak HTTP/1.1") from error
+    if reader.head is None:
+        return False
+    status = reader.head.status
+    if 200 <= status < 300:  # noqa: PLR2004
+        return True
+    what = f"the proxy refused a connection to the server with {status}"
+    if status == 407:  # noqa: PLR2004
+        what += "; give its address as http://user:password@host:port"
+    final = 400 <= status < 500  # noqa: PLR2004
+    raise ConnectionFailed(what, code=_REFUSED if final else None)
+
+
+def hopeless(error: ConnectionFailed) -> bool:
+    """Tell whether another attempt to connect would fail alike."""
+    return error.code == _REFUSED or isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -129,7 +175,8 @@ def connect_error(route: Route, error: OSError) -> ConnectionFailed:
             "name its authority by ca_file"
         )
     elif isinstance(error, ssl.SSLError):
-        what = f"{route.origin.host} does not speak TLS as it should ({error.reason})"
+        why = getattr(error, "reason", None) or error.strerror
+        what = f"{route.origin.host} does not speak TLS as it should ({why})"
     elif isinstance(error, TimeoutError):
         what = f"no connection to {where} in time"
     else:

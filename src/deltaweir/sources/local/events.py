@@ -67,10 +67,10 @@ class SaidDelta(Lenient):
 
 
 class SaidTop(Lenient):
-    """A token with its log probability."""
+    """A token with its log probability; null where it is no number."""
 
     token: str = ""
-    logprob: float = 0.0
+    logprob: float | None = None
     bytes: list[int] | None = None
 
 
@@ -95,11 +95,18 @@ class SaidChoice(Lenient):
     logprobs: SaidLogprobs | None = None
 
 
+class SaidCached(Lenient):
+    """A breakdown of the prompt's tokens."""
+
+    cached_tokens: int = 0
+
+
 class SaidUsage(Lenient):
     """The engine's own count of a finished answer."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    prompt_tokens_details: SaidCached | None = None
 
 
 class Event(Lenient):
@@ -124,19 +131,24 @@ def decode(raw: bytes) -> Event | None:
     """
     try:
         return _DECODER.decode(raw)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise StreamFailed(f"got {len(raw)} bytes from the engine that are no event") from error
 
 
-def error_of(said: Failure) -> DeltaweirError:
-    """Return the error of ours that a failure of the engine stands for."""
+def error_of(said: Failure, *, prompt: str) -> DeltaweirError:
+    """Return the error of ours that a failure of the engine stands for.
+
+    Args:
+        said: What the engine says.
+        prompt: The request's field that holds the prompt.
+    """
     if said.type == "exceed_context_size_error":
         return ContextLengthExceeded(
             f"the prompt has {said.n_prompt_tokens} tokens, but the model's context holds "
             f"{said.n_ctx}; shorten the prompt",
             prompt_tokens=said.n_prompt_tokens,
             context_tokens=said.n_ctx,
-            param="messages",
+            param=prompt,
         )
     if said.type == "invalid_request_error":
         return InvalidRequest(f"the engine refused the request: {said.message}")
