@@ -9,6 +9,9 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 UV := $(shell command -v uv 2>/dev/null)
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
+# other people's programs, against which the live tests run
+LIVE := .live
+CLIENTS := tests/live/clients
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -39,7 +42,7 @@ test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under fi
 	@$(BIN)/python -m pytest -m "not live" $(ARGS)
 
 .PHONY: test-live
-test-live: $(DEV_STAMP) ## run the tests that need the default model and other programs
+test-live: $(DEV_STAMP) $(LIVE)/openai-old/.done $(LIVE)/openai-new/.done $(LIVE)/node/.done ## run the tests that need the default model and other programs
 	@$(BIN)/python -m pytest -m live $(ARGS)
 
 .PHONY: cov
@@ -70,7 +73,7 @@ bench: $(DEV_STAMP) ## measure; see benchmarks/README.md
 
 .PHONY: clean
 clean: ## remove the environment and all that tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(LIVE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
 $(VENV)/pyvenv.cfg:
 	@if [ -z "$(PYTHON)" ] && [ -z "$(UV)" ]; then \
@@ -89,6 +92,19 @@ $(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing Deltaweir and what its tests need (about 200 MB) ..." >&2
 	@$(call install,.[dev])
 	@touch $@ $(RUN_STAMP)
+
+$(LIVE)/openai-old/.done $(LIVE)/openai-new/.done: $(LIVE)/openai-%/.done: $(CLIENTS)/requirements-%.txt | $(DEV_STAMP)
+	@echo "Installing the $* openai package for the live tests ..." >&2
+	@rm -rf $(LIVE)/openai-$* && $(BIN)/python -m venv $(LIVE)/openai-$*
+	@$(LIVE)/openai-$*/bin/python -m pip install -q -r $<
+	@touch $@
+
+$(LIVE)/node/.done: $(CLIENTS)/package.json
+	@mkdir -p $(LIVE)/node && cp $< $(LIVE)/node/
+	@if command -v npm >/dev/null 2>&1; then \
+		echo "Installing the openai package for Node ..." >&2; \
+		npm install --prefix $(LIVE)/node --no-audit --no-fund --silent && touch $@; \
+	else echo "npm is not installed; the tests of the Node client will be skipped" >&2; fi
 
 # stdout belongs to the answer, so that `make chat` can be piped
 install = if [ -n "$(UV)" ]; then VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install -e '$(1)' >&2; \

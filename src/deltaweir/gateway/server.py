@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType
 
 import uvicorn
@@ -49,6 +50,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=5,
             )
         )
+        self.on_started: Callable[[], object] = lambda: None
+        """Called once, when the server listens."""
         self._drain: asyncio.Task[None] | None = None
 
     @property
@@ -56,6 +59,12 @@ class Server(uvicorn.Server):
         """The port it listens on, once started."""
         port: int = self.servers[0].sockets[0].getsockname()[1]
         return port
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self.on_started()
 
     def stop(self) -> None:
         """Begin to stop; called again, stop at once. On the loop's thread only."""
