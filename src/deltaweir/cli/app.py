@@ -11,6 +11,7 @@ from deltaweir.cli.chat import chat
 from deltaweir.cli.complete import complete
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.model import app as model
+from deltaweir.cli.serve import serve
 
 app = typer.Typer(
     cls=Group,
@@ -55,4 +56,5 @@ def deltaweir(
 
 app.command(cls=Command)(chat)
 app.command(cls=Command)(complete)
+app.command(cls=Command)(serve)
 app.add_typer(model, name="model")
