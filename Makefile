@@ -19,6 +19,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifdef PROMPT
 override export PROMPT := $(value PROMPT)
 endif
+ifdef BASE_URL
+override export BASE_URL := $(value BASE_URL)
+endif
 ifdef MODEL
 override export MODEL := $(value MODEL)
 endif
@@ -31,11 +34,14 @@ help: ## list the commands
 	@echo
 	@echo '  make chat PROMPT="..."      asks one question; without PROMPT, a conversation'
 	@echo '  make chat MODEL=smollm2     takes the smaller model; FILE.gguf takes yours'
+	@echo '  make chat BASE_URL=http://... asks an OpenAI-compatible server instead'
 	@echo '  make test ARGS="-k weir"    passes arguments to pytest'
 
 .PHONY: chat
 chat: $(RUN_STAMP) ## set up everything and stream an answer from the embedded model
-	@DELTAWEIR_PROMPT="$$PROMPT" $(BIN)/deltaweir chat $${MODEL:+--model "$$MODEL"}
+	@# a provider of the environment is not asked: only BASE_URL names one here
+	@env -u OPENAI_API_KEY -u DELTAWEIR_BASE_URL DELTAWEIR_PROMPT="$$PROMPT" \
+		$(BIN)/deltaweir chat $${MODEL:+--model "$$MODEL"} $${BASE_URL:+--base-url "$$BASE_URL"}
 
 .PHONY: test
 test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under five minutes)

@@ -19,9 +19,12 @@ import pytest
 
 import deltaweir
 from deltaweir.client import classic
-from deltaweir.client.classic import ChatCompletion, ClassicObject, Completion
+from deltaweir.client import classic_calls as calls
+from deltaweir.client.classic import ChatCompletion, Completion
+from deltaweir.client.classic_objects import ClassicObject
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.errors import InvalidRequest, StreamTruncated
+from deltaweir.net.asynchronous import AsyncPool
 from deltaweir.testing import AsyncScript, Script
 from deltaweir.types import Chunk, Reply, Usage
 from deltaweir.weir import Weir
@@ -113,7 +116,7 @@ def test_errors_come_through() -> None:
 def agenerator() -> tuple[Any, AsyncScript[Chunk]]:
     """Return the classic async generator over a scripted source, and the source."""
     source: AsyncScript[Chunk] = AsyncScript(chunks())
-    return classic._achunks(AsyncStream(source, Reply, weir=Weir(Chunk))), source
+    return classic._achunks(AsyncStream(source, Reply, weir=Weir(Chunk)), AsyncPool()), source
 
 
 async def test_the_async_generator() -> None:
@@ -188,20 +191,34 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Put scripted clients in place of the embedded model, and return what they are asked."""
     seen = list[dict[str, Any]]()
 
-    def create(*, stream: bool = False, **fields: Any) -> Any:
-        seen.append(fields)
-        return Stream(Script(chunks()), Reply, weir=Weir(Chunk)) if stream else _reply()
+    class Scripted:
+        """What a call goes through, both for one that blocks and one that awaits."""
 
-    async def acreate(*, stream: bool = False, **fields: Any) -> Any:
-        seen.append(fields)
-        return AsyncStream(AsyncScript(chunks()), Reply, weir=Weir(Chunk)) if stream else _reply()
+        @property
+        def blocking(self) -> Any:
+            def stream(fields: dict[str, Any], kind: Any, reply: Any) -> Any:
+                seen.append(fields)
+                return Stream(Script(chunks()), Reply, weir=Weir(Chunk))
 
-    for name, function in (("Client", create), ("AsyncClient", acreate)):
-        completions = SimpleNamespace(create=function)
-        client = SimpleNamespace(
-            completions=completions, chat=SimpleNamespace(completions=completions)
-        )
-        monkeypatch.setattr(classic, name, lambda client=client: client)
+            def whole(fields: dict[str, Any], kind: Any, reply: Any) -> Any:
+                seen.append(fields)
+                return _reply()
+
+            return SimpleNamespace(stream=stream, whole=whole)
+
+        def asynchronous(self) -> Any:
+            async def stream(fields: dict[str, Any], kind: Any, reply: Any) -> Any:
+                seen.append(fields)
+                return AsyncStream(AsyncScript(chunks()), Reply, weir=Weir(Chunk))
+
+            async def whole(fields: dict[str, Any], kind: Any, reply: Any) -> Any:
+                seen.append(fields)
+                return _reply()
+
+            pool = SimpleNamespace(close=lambda: None)
+            return SimpleNamespace(stream=stream, whole=whole, pool=pool)
+
+    monkeypatch.setattr(calls, "Way", lambda dispatch, proxy: Scripted())
     return seen
 
 
@@ -212,9 +229,9 @@ def _reply() -> Reply:
 @pytest.fixture(autouse=True)
 def never_warned() -> Iterator[None]:
     """Let each test see the process's first warning."""
-    before, classic._Settings.warned = classic._Settings.warned, False
+    before, calls._Process.warned = calls._Process.warned, False
     yield
-    classic._Settings.warned = before
+    calls._Process.warned = before
 
 
 @pytest.mark.parametrize("surface", [ChatCompletion, Completion])
@@ -225,7 +242,8 @@ def test_create(surface: Any, asked: list[dict[str, Any]]) -> None:
     assert list(opened) == PLAIN
     reply = surface.create("smollm2", messages=HELLO)
     assert (reply.id, reply.usage.total_tokens) == ("r", 3)
-    assert asked == [{"model": "smollm2", "messages": HELLO}] * 2
+    assert asked[0] == {"model": "smollm2", "messages": HELLO, "stream": True}
+    assert asked[1] == {"model": "smollm2", "messages": HELLO}
 
 
 @pytest.mark.parametrize("surface", [ChatCompletion, Completion])
@@ -235,7 +253,8 @@ async def test_acreate(surface: Any, asked: list[dict[str, Any]]) -> None:
     assert inspect.isasyncgen(opened)
     assert [one async for one in opened] == PLAIN
     assert (await surface.acreate(model="smollm2", prompt="x")).usage.total_tokens == 3
-    assert asked == [{"model": "smollm2", "prompt": "x"}] * 2
+    assert asked[0] == {"model": "smollm2", "prompt": "x", "stream": True}
+    assert asked[1] == {"model": "smollm2", "prompt": "x"}
 
 
 @pytest.mark.parametrize("name", ["gpt-3.5-turbo", "code-davinci-002"])
@@ -269,33 +288,62 @@ def test_a_model_by_its_old_names(alias: str, asked: list[dict[str, Any]]) -> No
 
 
 def test_options_of_a_connection(asked: list[dict[str, Any]]) -> None:
-    """`request_timeout` is the total, of a pair the second; what has no meaning here is dropped."""
+    """`request_timeout` is the total, of a pair the second; headers are no field."""
     for value in (5, (1, 5)):
         ChatCompletion.create("smollm2", messages=HELLO, request_timeout=value, temperature=0)
-    ChatCompletion.create(
-        "smollm2", messages=HELLO, headers={}, organization="o", api_type="a", api_version="v"
-    )
+    ChatCompletion.create("smollm2", messages=HELLO, headers={}, organization="o")
     assert (
         asked[:2] == [{"model": "smollm2", "messages": HELLO, "temperature": 0, "timeout": 5}] * 2
     )
     assert asked[2] == {"model": "smollm2", "messages": HELLO}
 
 
-@pytest.mark.parametrize("name", ["api_key", "api_base"])
-def test_a_provider_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider set on the call or on the module is never ignored in silence."""
-    setting: dict[str, Any] = {name: "x"}
-    with pytest.raises(InvalidRequest, match="embedded model only"):
-        ChatCompletion.create("smollm2", messages=HELLO, **setting)
-    monkeypatch.setattr(deltaweir, name, "x")
-    with pytest.raises(InvalidRequest, match="embedded model only"):
-        Completion.create("smollm2", prompt="x")
+@pytest.mark.parametrize("name", ["api_type", "api_version"])
+def test_azures_old_addresses_are_refused(name: str) -> None:
+    """What this surface does not speak is refused, with the way that works."""
+    with pytest.raises(InvalidRequest, match="default_query"):
+        calls.classic_call("smollm2", {"messages": HELLO, name: "azure"})
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that says nothing of a provider."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE", "DELTAWEIR_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def went_to(**params: Any) -> Any:
+    """Return the provider that a call goes to, and the model it asks."""
+    way, fields = calls.classic_call("gpt-4", {"messages": HELLO, **params})
+    return way.blocking.provider(fields["model"]), fields["model"]
+
+
+def test_a_provider_is_named_by_call_module_or_environment(bare: pytest.MonkeyPatch) -> None:
+    """The call comes before the module, and that before the environment."""
+    bare.setenv("OPENAI_API_BASE", "http://127.0.0.1:1/env")
+    bare.setenv("OPENAI_API_KEY", "k")
+    provider, model = went_to()
+    assert (provider.path, provider.api_key, model) == ("/env", "k", "gpt-4")
+    bare.setattr(deltaweir, "api_base", "http://127.0.0.1:1/module")
+    bare.setattr(deltaweir, "api_key", "m")
+    provider, _ = went_to()
+    assert (provider.path, provider.api_key) == ("/module", "m")
+    provider, _ = went_to(api_base="http://127.0.0.1:1/call", api_key="c", organization="o")
+    assert (provider.path, provider.api_key) == ("/call", "c")
+    assert ("openai-organization", "o") in provider.headers
+
+
+def test_a_key_alone_is_openais(bare: pytest.MonkeyPatch) -> None:
+    """A key without an address means the provider whose package this surface was."""
+    provider, model = went_to(api_key="k")
+    assert (provider.origin.host, model) == ("api.openai.com", "gpt-4")
 
 
 def test_a_model_is_a_name() -> None:
     """A model of another type is the caller's mistake."""
     with pytest.raises(InvalidRequest, match="of type int") as caught:
-        ChatCompletion.create(5, messages=HELLO)  # type: ignore[arg-type]
+        ChatCompletion.create(5, messages=HELLO)  # type: ignore[call-overload]
     assert caught.value.param == "model"
 
 

@@ -177,7 +177,7 @@ def test_a_look_early_does_not_disturb(way: Blocking) -> None:
     """A stream that nobody has read from shows nothing, and asks its source for nothing."""
     stream, source = way.open(whole())
     assert stream.reply() == Reply()
-    assert (stream.request_id, stream.stream_id, stream.cost) == ("req_1", None, 0.0)
+    assert (stream.request_id, stream.stream_id, stream.cost) == ("req_1", None, None)
     assert stream.prompt_progress == (0, 0)
     assert not source.closed
     source.progress = (3, 9)
@@ -235,6 +235,7 @@ class Batch:
 
     usage = None
     answered = said_done = False
+    cost_usd = None
 
     def __init__(
         self,
@@ -568,6 +569,7 @@ class Queued:
 
     usage = None
     answered = said_done = False
+    cost_usd = None
 
     def __init__(self) -> None:
         self.items: queue.SimpleQueue[list[Chunk] | None] = queue.SimpleQueue()

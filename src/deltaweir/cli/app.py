@@ -36,17 +36,20 @@ def deltaweir(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Stream LLM completions, from a model on this machine.
+    """Stream LLM completions, from a model on this machine or any OpenAI-compatible server.
 
     Examples:
       deltaweir chat "Why is the sky blue?"
       deltaweir chat
       git diff | deltaweir chat -s "Write a commit message."
       deltaweir complete "def fibonacci(n):"
+      deltaweir serve
 
     The first call downloads a small model (491 MB) and keeps it; after that no network is
-    needed, and no prompt ever leaves this machine. `--model smollm2` takes a smaller model
-    (98 MB), `--model FILE.gguf` takes one of yours.
+    needed, and no prompt leaves this machine. `--model smollm2` takes a smaller model (98 MB),
+    `--model FILE.gguf` takes one of yours. Where --base-url, DELTAWEIR_BASE_URL or
+    OPENAI_API_KEY names a provider, prompts go there; the first line on stderr always says
+    where.
 
     The answer goes to stdout, everything else to stderr. Exit codes: 0 complete, 1 error,
     2 wrong usage, 130 interrupted by Ctrl-C.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import Any, NamedTuple
 
 from deltaweir.cli.opening import Opening
@@ -10,6 +11,7 @@ from deltaweir.cli.process import COMPLETE, CUT, INTERRUPTED, fail
 from deltaweir.cli.pulling import pulling
 from deltaweir.cli.show import PATIENCE_S, Waiting, say, statistics, write
 from deltaweir.client.blocking import Client
+from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.embedded import weights_of
 from deltaweir.client.streams import Stream
 from deltaweir.errors import DeltaweirError, EngineMissing
@@ -40,6 +42,30 @@ def announce(model: str | None) -> str:
     return name
 
 
+class Way(NamedTuple):
+    """Where prompts go: the client that takes them there, and the model that answers."""
+
+    client: Client
+    model: str | None
+    remote: bool
+
+
+def way_to(model: str | None, *, base_url: str | None, api_key: str | None) -> Way:
+    """Say where prompts go, and return the way there.
+
+    Raises:
+        DeltaweirError: There is no such place, or the embedded model cannot be had.
+    """
+    settings = Settings(base_url=base_url, api_key=api_key)
+    embedded = model is not None and is_embedded(model)
+    provider = provider_for(settings, os.environ, embedded=embedded)
+    client = Client(base_url=base_url, api_key=api_key)
+    if provider is None:
+        return Way(client, announce(model), remote=False)
+    say(f"{provider.origin.authority}, over the network{f', {model}' if model else ''}")
+    return Way(client, model, remote=True)
+
+
 class Answered(NamedTuple):
     """How an answer went: an exit code, what came, and what went wrong."""
 
@@ -52,17 +78,21 @@ class Asking:
     """Ask with the same fields, once or again and again.
 
     Args:
+        way: Where prompts go.
         fields: The request; a ``prompt`` in it makes it a text completion.
         as_json: Whether chunks are shown as they are, instead of their text.
         stats: Whether to say after an answer what it took.
     """
 
-    def __init__(self, fields: dict[str, Any], *, as_json: bool, stats: bool) -> None:
-        client = Client()
+    def __init__(self, way: Way, fields: dict[str, Any], *, as_json: bool, stats: bool) -> None:
+        client = way.client
         self._create: Any = (
             client.completions.create if "prompt" in fields else client.chat.completions.create
         )
-        self._fields = fields
+        self._fields = {**fields, "model": way.model}
+        if way.remote and stats:
+            self._fields["stream_options"] = {"include_usage": True}
+        self._remote = way.remote
         self._as_json = as_json
         self._stats = stats
         self._loaded = False
@@ -73,7 +103,8 @@ class Asking:
         try:
             # no thread of ours runs while the engine loads, so that is said beforehand
             with Waiting(
-                lambda: "loading the model ...", patience_s=PATIENCE_S if self._loaded else 0.0
+                lambda: "connecting ..." if self._remote else "loading the model ...",
+                patience_s=PATIENCE_S if self._loaded or self._remote else 0.0,
             ):
                 stream = opening.result()
         except KeyboardInterrupt:
@@ -83,7 +114,7 @@ class Asking:
         self._loaded = True
         with stream:
             code, failure = self._show(stream)
-            if self._stats and stream.usage is not None:
+            if self._stats and (stream.usage is not None or stream.complete):
                 say(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
             return Answered(code, message, failure)

@@ -21,6 +21,8 @@ def chat(
         ),
     ] = None,
     model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    api_key: options.ApiKey = None,
     system: options.System = None,
     max_tokens: options.MaxTokens = None,
     temperature: options.Temperature = None,
@@ -45,15 +47,15 @@ def chat(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop
     )
     # heavy: only a command that asks pays for it
-    from deltaweir.cli.ask import Asking, announce
+    from deltaweir.cli.ask import Asking, way_to
 
-    fields["model"] = announce(model)
+    way = way_to(model, base_url=base_url, api_key=api_key)
     opening = [{"role": "system", "content": system}] if system else []
     if text is None:
         from deltaweir.cli.conversation import Conversation
 
-        asking = Asking(fields, as_json=as_json, stats=not no_stats)
+        asking = Asking(way, fields, as_json=as_json, stats=not no_stats)
         raise typer.Exit(Conversation(asking, opening=opening).run())
     fields["messages"] = [*opening, {"role": "user", "content": text}]
-    asking = Asking(fields, as_json=as_json, stats=not (no_stats or as_json))
+    asking = Asking(way, fields, as_json=as_json, stats=not (no_stats or as_json))
     raise typer.Exit(asking.ask().code)

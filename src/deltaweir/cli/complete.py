@@ -21,6 +21,8 @@ def complete(
         ),
     ] = None,
     model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    api_key: options.ApiKey = None,
     max_tokens: Annotated[
         int,
         typer.Option(
@@ -58,8 +60,9 @@ def complete(
     if suffix is not None:
         fields["suffix"] = suffix
     # heavy: only a command that asks pays for it
-    from deltaweir.cli.ask import Asking, announce
+    from deltaweir.cli.ask import Asking, way_to
 
-    fields |= {"model": announce(model), "prompt": text}
-    asking = Asking(fields, as_json=as_json, stats=not (no_stats or as_json))
+    fields["prompt"] = text
+    way = way_to(model, base_url=base_url, api_key=api_key)
+    asking = Asking(way, fields, as_json=as_json, stats=not (no_stats or as_json))
     raise typer.Exit(asking.ask().code)

@@ -33,6 +33,22 @@ Model = Annotated[
         autocompletion=_model_names,
     ),
 ]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        metavar="URL",
+        help="Ask an OpenAI-compatible server instead, such as http://127.0.0.1:8080/v1.",
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        metavar="KEY",
+        help="Its key; better kept in DELTAWEIR_API_KEY or OPENAI_API_KEY, out of sight.",
+    ),
+]
 System = Annotated[
     str | None,
     typer.Option("--system", "-s", metavar="TEXT", help="Instructions that stand before it all."),

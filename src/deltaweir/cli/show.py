@@ -45,8 +45,9 @@ def statistics(stream: Stream[Any, Any]) -> str:
     """Return one line on tokens, money and time."""
     usage, timing = stream.usage, stream.timing
     parts = []
+    source = "provider" if stream.cost is None else "engine"
     if usage is not None:
-        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens (engine)")
+        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({source})")
     parts.append(f"${stream.cost:g}" if stream.cost is not None else "cost unknown")
     if timing.first_content is not None:
         parts.append(f"first token {timing.first_content:.2f} s")

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 from deltaweir.client.clocks import timeouts_of
-from deltaweir.client.destination import check_destination
-from deltaweir.client.embedded import Prepared, best_of, call_of, prepare
-from deltaweir.client.options import ChatOptions, TextOptions
+from deltaweir.client.destination import Settings, changed
+from deltaweir.client.dispatch import Dispatch
+from deltaweir.client.options import ChatOptions, ClientOptions, TextOptions
+from deltaweir.client.provider import RETRIES
+from deltaweir.client.requests import ModelList
 from deltaweir.client.streams import Stream
 from deltaweir.models.progress import Progress
+from deltaweir.net.blocking import Pool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
-from deltaweir.sources.local.source import LocalSource
-from deltaweir.weir import Weir
-
-ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
-ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
 
 class Completions:
     """Text completions: ``client.completions``."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
 
     @overload
     def create(
@@ -80,20 +79,20 @@ class Completions:
             InvalidRequest: A field is wrong, or the model cannot do what it asks.
             ModelNotFound: No model has this name.
             ModelUnavailable: The model's weights or engine cannot be had.
-            ContextLengthExceeded: The prompt is too long; raised by the first wait.
+            ContextLengthExceeded: The prompt is too long; where its length alone does not tell,
+                raised by the first wait.
         """
-        prepared = self._client._prepare(
-            {"prompt": prompt, "model": model, "stream": stream, **options}, chat=False
-        )
-        opened: Stream[TextChunk, TextReply] = _opened(prepared, TextChunk, TextReply)
-        return opened if stream else best_of(_whole(opened), prepared)
+        fields = {"prompt": prompt, "model": model, "stream": stream, **options}
+        if stream:
+            return self._dispatch.stream(fields, TextChunk, TextReply)
+        return self._dispatch.whole(fields, TextChunk, TextReply)
 
 
 class ChatCompletions:
     """Chat completions: ``client.chat.completions``."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
 
     @overload
     def create(
@@ -149,38 +148,62 @@ class ChatCompletions:
             InvalidRequest: A field is wrong, or the model cannot do what it asks.
             ModelNotFound: No model has this name.
             ModelUnavailable: The model's weights or engine cannot be had.
-            ContextLengthExceeded: The prompt is too long; raised by the first wait.
+            ContextLengthExceeded: The prompt is too long; where its length alone does not tell,
+                raised by the first wait.
         """
-        prepared = self._client._prepare(
-            {"messages": messages, "model": model, "stream": stream, **options}, chat=True
-        )
-        opened: Stream[Chunk, Reply] = _opened(prepared, Chunk, Reply)
-        return opened if stream else _whole(opened)
+        fields = {"messages": messages, "model": model, "stream": stream, **options}
+        if stream:
+            return self._dispatch.stream(fields, Chunk, Reply)
+        return self._dispatch.whole(fields, Chunk, Reply)
 
 
 class Chat:
     """The namespace ``client.chat``."""
 
-    def __init__(self, client: Client) -> None:
-        self.completions = ChatCompletions(client)
+    def __init__(self, dispatch: Dispatch) -> None:
+        self.completions = ChatCompletions(dispatch)
         """Chat completions."""
+
+
+class Models:
+    """The models that can be asked: ``client.models``."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    def list(self) -> ModelList:
+        """Return the provider's models, or those that can be embedded.
+
+        Raises:
+            DeltaweirError: The provider refused, or cannot be reached.
+        """
+        return self._dispatch.models()
 
 
 class Client:
     """Ask models from programs that block.
 
+    Without a provider, neither here nor in the environment, the embedded model answers.
+
     Args:
-        base_url: A provider's address; this release knows none, and says so.
-        api_key: A provider's key; likewise.
+        base_url: A provider's address, such as ``https://api.openai.com/v1``.
+        api_key: Its key; alone it is OpenAI's.
+        organization: Sent as ``OpenAI-Organization``.
+        project: Sent as ``OpenAI-Project``.
+        default_headers: Sent with every request.
+        default_query: Appended to every address, such as Azure's ``api-version``.
+        max_retries: How often a request is sent again before content has come.
         timeout: Seconds for a whole answer; None for no limit.
         timeouts: Seconds by clock: connect, headers, first_content, stall, total.
+        proxy: An HTTP proxy; None asks the environment, an empty text uses none.
+        ca_file: Certificates to trust instead of the system's, a PEM file.
         progress: Told about the download of a model; shown on a terminal unless given.
 
     Raises:
-        InvalidRequest: An argument is malformed, or asks for a provider.
+        InvalidRequest: An argument is malformed.
 
-    Cheap to make, and safe to share between threads: the model stays in memory until the
-    process ends, whichever client asked for it first.
+    Cheap to make, and safe to share between threads. Connections are kept for the next
+    request; an embedded model stays in memory until the process ends.
     """
 
     def __init__(
@@ -188,18 +211,58 @@ class Client:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, str] | None = None,
+        max_retries: int = RETRIES,
         timeout: float | None = None,
         timeouts: Mapping[str, float | None] | None = None,
+        proxy: str | None = None,
+        ca_file: str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        check_destination(base_url=base_url, api_key=api_key)
-        self._timeouts = timeouts_of(timeouts, timeout)
-        self._progress = progress
-        self.chat = Chat(self)
-        self.completions = Completions(self)
+        settings = Settings(
+            base_url=base_url,
+            api_key=api_key,
+            organization=organization,
+            project=project,
+            headers=default_headers,
+            query=default_query,
+            retries=max_retries,
+            timeouts=timeouts_of(timeouts, timeout),
+        )
+        self._begin(Dispatch(settings, Pool(proxy=proxy, ca_file=ca_file), progress))
+
+    def _begin(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+        self.chat = Chat(dispatch)
+        """Chat completions, under ``.completions``."""
+        self.completions = Completions(dispatch)
+        """Text completions."""
+        self.models = Models(dispatch)
+        """The models that can be asked."""
+
+    def with_options(self, **changes: Unpack[ClientOptions]) -> Self:
+        """Return a client with some options changed; it shares this one's connections.
+
+        Args:
+            **changes: ``base_url``, ``api_key``, ``organization``, ``project``,
+                ``default_headers``, ``default_query``, ``max_retries``, ``timeout``,
+                ``timeouts``.
+
+        Raises:
+            InvalidRequest: A value is malformed.
+        """
+        other = copy.copy(self)
+        mine = self._dispatch
+        dispatch = Dispatch(changed(mine.settings, changes), mine.pool, mine.progress)
+        other._begin(dispatch)  # noqa: SLF001  # of the same class
+        return other
 
     def close(self) -> None:
-        """Let go of what the client holds; streams it opened go on."""
+        """Close the connections that wait for another request; streams go on."""
+        self._dispatch.pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -211,33 +274,3 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _prepare(self, fields: dict[str, Any], *, chat: bool) -> Prepared:
-        call = call_of(fields, chat=chat, timeouts=self._timeouts)
-        return prepare(call, progress=self._progress)
-
-
-def _opened(
-    prepared: Prepared, kind: type[ChunkT], reply_kind: type[ReplyT]
-) -> Stream[ChunkT, ReplyT]:
-    source: LocalSource[ChunkT] = LocalSource(
-        prepared.planned,
-        prepared.weights,
-        prepared.engine,
-        identity=prepared.identity,
-        created=prepared.created,
-    )
-    return Stream(
-        source,
-        reply_kind,
-        weir=Weir(kind, usage_asked=prepared.usage_asked),
-        timeouts=prepared.timeouts,
-        request_id=prepared.request_id,
-    )
-
-
-def _whole(stream: Stream[ChunkT, ReplyT]) -> ReplyT:
-    with stream:
-        for _ in stream:
-            pass
-        return stream.reply()

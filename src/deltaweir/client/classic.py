@@ -7,54 +7,20 @@ replies with ``inspect.isgenerator``, prints them, and pickles them; all of that
 
 from __future__ import annotations
 
-import json
-import sys
-import warnings
-from collections.abc import AsyncGenerator, Generator, Mapping
-from typing import Any, ClassVar, Literal, overload
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, Literal, overload
 
-from deltaweir.client.asynchronous import AsyncClient
-from deltaweir.client.blocking import Client
-from deltaweir.client.destination import check_destination
-from deltaweir.errors import InvalidRequest
-from deltaweir.models.catalogue import default_entry
-from deltaweir.models.weights import is_embedded
-from deltaweir.schema.record import Record
-
-
-class ClassicObject(dict[str, Any]):
-    """A dict whose items are attributes too, printed as indented JSON.
-
-    A missing attribute raises AttributeError, a missing key KeyError. It is a dict to
-    ``json.dumps``, pickle and copy.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        try:
-            del self[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def __str__(self) -> str:
-        return json.dumps(self, indent=2)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the object as a dict; what is inside keeps its attributes."""
-        return dict(self)
-
-    def to_dict_recursive(self) -> dict[str, Any]:
-        """Return the object as plain dicts and lists."""
-        plain: dict[str, Any] = json.loads(json.dumps(self))
-        return plain
+from deltaweir.client.classic_calls import classic_call
+from deltaweir.client.classic_objects import (
+    ClassicObject,
+    WireChunk,
+    WireReply,
+    WireTextChunk,
+    WireTextReply,
+    classic_object,
+)
+from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.schema.reply import Reply, TextReply
 
 
 class ChatCompletion:
@@ -97,11 +63,10 @@ class ChatCompletion:
             InvalidRequest: A field is wrong, or a provider was asked for.
             ModelUnavailable: The embedded model cannot be had.
         """
-        fields = _fields(model, params)
-        completions = Client().chat.completions
+        way, fields = classic_call(model, params)
         if stream:
-            return _chunks(completions.create(stream=True, **fields))
-        return _classic(completions.create(**fields))
+            return _chunks(way.blocking.stream({**fields, "stream": True}, WireChunk, Reply))
+        return classic_object(way.blocking.whole(fields, WireChunk, WireReply))
 
     @overload
     @classmethod
@@ -131,11 +96,15 @@ class ChatCompletion:
             InvalidRequest: A field is wrong, or a provider was asked for.
             ModelUnavailable: The embedded model cannot be had.
         """
-        fields = _fields(model, params)
-        completions = AsyncClient().chat.completions
+        way, fields = classic_call(model, params)
+        dispatch = way.asynchronous()
         if stream:
-            return _achunks(await completions.create(stream=True, **fields))
-        return _classic(await completions.create(**fields))
+            sent = {**fields, "stream": True}
+            return _achunks(await dispatch.stream(sent, WireChunk, Reply), dispatch.pool)
+        try:
+            return classic_object(await dispatch.whole(fields, WireChunk, WireReply))
+        finally:
+            dispatch.pool.close()
 
 
 class Completion:
@@ -169,11 +138,11 @@ class Completion:
             InvalidRequest: A field is wrong, or a provider was asked for.
             ModelUnavailable: The embedded model cannot be had.
         """
-        fields = _fields(model, params)
-        completions = Client().completions
+        way, fields = classic_call(model, params)
         if stream:
-            return _chunks(completions.create(stream=True, **fields))
-        return _classic(completions.create(**fields))
+            sent = {**fields, "stream": True}
+            return _chunks(way.blocking.stream(sent, WireTextChunk, TextReply))
+        return classic_object(way.blocking.whole(fields, WireTextChunk, WireTextReply))
 
     @overload
     @classmethod
@@ -203,77 +172,28 @@ class Completion:
             InvalidRequest: A field is wrong, or a provider was asked for.
             ModelUnavailable: The embedded model cannot be had.
         """
-        fields = _fields(model, params)
-        completions = AsyncClient().completions
+        way, fields = classic_call(model, params)
+        dispatch = way.asynchronous()
         if stream:
-            return _achunks(await completions.create(stream=True, **fields))
-        return _classic(await completions.create(**fields))
-
-
-class _Settings:
-    """What the classic surface remembers in a process."""
-
-    warned: ClassVar[bool] = False
-
-
-# settings of a connection, which the embedded model does not have
-_CONNECTION = frozenset({"api_type", "api_version", "headers", "organization"})
-
-
-def _fields(model: str | None, params: dict[str, Any]) -> dict[str, Any]:
-    module = sys.modules["deltaweir"]
-    params = {name: value for name, value in params.items() if name not in _CONNECTION}
-    check_destination(
-        base_url=params.pop("api_base", None) or module.api_base,
-        api_key=params.pop("api_key", None) or module.api_key,
-    )
-    wanted = params.pop("engine", None)
-    wanted = params.pop("deployment_id", None) or wanted
-    params["model"] = _embedded(model or wanted)
-    limit = params.pop("request_timeout", None)
-    if limit is not None:
-        # requests takes a pair, of which the second is the wait for an answer
-        params["timeout"] = limit[1] if isinstance(limit, tuple) else limit
-    return params
-
-
-def _embedded(model: Any) -> str | None:
-    """Return the embedded model that answers for a name, with one warning if it is another."""
-    if model is None or (isinstance(model, str) and is_embedded(model)):
-        return model
-    if not isinstance(model, str):
-        raise InvalidRequest(
-            f"got a model of type {type(model).__name__}, expected a name", param="model"
-        )
-    default = default_entry().name
-    if not _Settings.warned:
-        _Settings.warned = True
-        warnings.warn(
-            f"no provider is configured, so {default} on this machine answers for {model}",
-            stacklevel=4,
-        )
-    return default
+            sent = {**fields, "stream": True}
+            return _achunks(await dispatch.stream(sent, WireTextChunk, TextReply), dispatch.pool)
+        try:
+            return classic_object(await dispatch.whole(fields, WireTextChunk, WireTextReply))
+        finally:
+            dispatch.pool.close()
 
 
 def _chunks(stream: Any) -> Generator[ClassicObject, None, None]:
     with stream:
         for chunk in stream:
-            yield _classic(chunk)
+            yield classic_object(chunk)
 
 
-async def _achunks(stream: Any) -> AsyncGenerator[ClassicObject, None]:
-    async with stream:
-        async for chunk in stream:
-            yield _classic(chunk)
-
-
-def _classic(record: Record) -> ClassicObject:
-    return ClassicObject({name: _attributed(value) for name, value in record.model_dump().items()})
-
-
-def _attributed(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return ClassicObject({name: _attributed(inner) for name, inner in value.items()})
-    if isinstance(value, list):
-        return [_attributed(inner) for inner in value]
-    return value
+async def _achunks(stream: Any, pool: AsyncPool) -> AsyncGenerator[ClassicObject, None]:
+    """Read a stream, and then close its connection, since no later call could find it."""
+    try:
+        async with stream:
+            async for chunk in stream:
+                yield classic_object(chunk)
+    finally:
+        pool.close()

@@ -5,32 +5,32 @@ A request is checked as far as it can be before anything is downloaded or loaded
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from deltaweir.client.clocks import Timeouts, timeouts_of
-from deltaweir.errors import InvalidRequest
-from deltaweir.models.catalogue import default_entry
+from deltaweir.client.requests import Model, ModelList, new_request_id, request_of
+from deltaweir.models.catalogue import catalogue, default_entry
 from deltaweir.models.progress import Progress
 from deltaweir.models.terminal import TerminalProgress
 from deltaweir.models.weights import Weights, resolve
-from deltaweir.schema.reply import TextReply
+from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.request import (
     AnyRequest,
-    chat_request,
+    ChatRequest,
     check_chat,
     check_text,
-    text_request,
 )
 from deltaweir.sources.local.answer import load, plan
 from deltaweir.sources.local.best import keep_best
 from deltaweir.sources.local.engine import Engine
 from deltaweir.sources.local.request import Plan
 
-_OURS = frozenset({"extra_body", "extra_headers", "extra_query", "timeout", "timeouts"})
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
 
 class Call(NamedTuple):
@@ -64,19 +64,10 @@ def call_of(fields: Mapping[str, Any], *, chat: bool, timeouts: Timeouts) -> Cal
     Raises:
         InvalidRequest: A field has the wrong type, or a value that is not allowed.
     """
-    extra = fields.get("extra_body") or {}
-    if not isinstance(extra, Mapping):
-        raise InvalidRequest(
-            f"got extra_body of type {type(extra).__name__}, expected a mapping",
-            param="extra_body",
-        )
-    body = {name: value for name, value in fields.items() if name not in _OURS} | dict(extra)
-    request: AnyRequest
-    if chat:
-        request = chat_request(body)
+    request = request_of(fields, chat=chat)
+    if isinstance(request, ChatRequest):
         check_chat(request)
     else:
-        request = text_request(body)
         check_text(request)
     clocks = timeouts_of(fields.get("timeouts"), fields.get("timeout"), base=timeouts)
     return Call(request, clocks)
@@ -100,14 +91,16 @@ def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
         engine=load(weights),
         identity=secrets.token_hex(15),
         created=int(time.time()),
-        request_id=f"req_{secrets.token_hex(12)}",
+        request_id=new_request_id(),
         timeouts=call.timeouts._replace(headers=None),  # an engine has none
         usage_asked=bool(options is not None and options.include_usage),
     )
 
 
 _known: dict[str, Weights] = {}
-_looking = threading.Lock()
+_looking: dict[str, threading.Lock] = {}  # a pull of one model does not hold up another
+if hasattr(os, "register_at_fork"):  # a thread that was looking does not exist in the child
+    os.register_at_fork(after_in_child=_looking.clear)
 
 
 def weights_of(name: str, *, progress: Progress | None = None) -> Weights:
@@ -121,7 +114,7 @@ def weights_of(name: str, *, progress: Progress | None = None) -> Weights:
         ModelNotFound: No embedded model has this name.
         ModelUnavailable: The weights cannot be had, or are damaged.
     """
-    with _looking:
+    with _looking.setdefault(name, threading.Lock()):
         known = _known.get(name)
         if known is None or not known.path.exists():
             known = resolve(name, progress=progress or TerminalProgress())
@@ -129,10 +122,16 @@ def weights_of(name: str, *, progress: Progress | None = None) -> Weights:
         return known
 
 
-def best_of(reply: TextReply, prepared: Prepared) -> TextReply:
-    """Return a whole text completion with the choices that ``best_of`` keeps."""
+def embedded_models() -> ModelList:
+    """Return the models that can be embedded by name."""
+    return ModelList(data=[Model(id=name, owned_by="deltaweir") for name in catalogue()])
+
+
+def best_of(reply: ReplyT, prepared: Prepared) -> ReplyT:
+    """Return a whole reply with the choices that ``best_of`` keeps, where it was asked for."""
     keep = prepared.planned.best_of
-    if keep is None:
+    if keep is None or not isinstance(reply, TextReply):
         return reply
     each = len(prepared.planned.calls) // len(prepared.planned.echo)
-    return keep_best(reply, each=each, keep=keep, logprobs=prepared.planned.logprobs is not None)
+    keep_best(reply, each=each, keep=keep, logprobs=prepared.planned.logprobs is not None)
+    return reply

@@ -37,6 +37,7 @@ _PAGES = frozenset(
 )
 """Types that are no event stream; others may be, since many servers name none or a wrong one."""
 _EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_LONGEST_START = max(map(len, _EVENT_STARTS))
 _SNIFFED_BYTES = 64
 
 
@@ -63,12 +64,13 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
         self._decoder = Decoder()
         self._early: list[ChunkT] = []
         self._page: bool | None = None
+        self._sniffing = True
 
     def start(self) -> bytes:
         """Begin an attempt; send what is returned."""
         self._decoder = Decoder()
         self._early = []
-        self._page = None
+        self._page, self._sniffing = None, True
         self.usage = None
         return super().start()
 
@@ -149,11 +151,13 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
     def _off_page(self, pieces: list[bytes]) -> list[bytes]:
         """Collect what is said to be a page; return it if it is an event stream all the same."""
         enough = self._put_aside(pieces)
-        if self._aside_bytes <= _SNIFFED_BYTES or len(self._aside) == 1:
+        if self._sniffing:
             body = b"".join(self._aside)
-            if body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_EVENT_STARTS):
+            start = body[:_SNIFFED_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()
+            if start.startswith(_EVENT_STARTS):
                 self._page, self._aside = False, []
                 return [body]
+            self._sniffing = len(start) < _LONGEST_START and len(body) < _SNIFFED_BYTES
         if enough:
             raise self._no_stream()
         return []

@@ -22,6 +22,10 @@ class SamplingOptions(TypedDict, total=False):
     user: str | None
     extra_body: Mapping[str, Any] | None
     """Fields that this list does not have; they are merged into the request."""
+    extra_headers: Mapping[str, str] | None
+    """Headers for this request alone; they go to a provider only."""
+    extra_query: Mapping[str, Any] | None
+    """Query for this request alone; it goes to a provider only."""
     timeout: float | None
     """Seconds for the whole answer."""
     timeouts: Mapping[str, float | None] | None
@@ -59,3 +63,17 @@ class TextOptions(SamplingOptions, total=False):
     echo: bool | None
     logprobs: int | None
     suffix: str | None
+
+
+class ClientOptions(TypedDict, total=False):
+    """What ``with_options`` changes of a client."""
+
+    base_url: str | None
+    api_key: str | None
+    organization: str | None
+    project: str | None
+    default_headers: Mapping[str, str] | None
+    default_query: Mapping[str, str] | None
+    max_retries: int
+    timeout: float | None
+    timeouts: Mapping[str, float | None] | None

@@ -56,6 +56,10 @@ class Closing(Protocol):
     def said_done(self) -> bool:
         """Whether the source said that all was sent, beside its choices' finish reasons."""
 
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost so far in US dollars; None when unknown."""
+
     def close(self) -> None:
         """End the stream and what makes it at once."""
 
@@ -82,7 +86,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         request_id: str,
         clock: Callable[[], float],
     ) -> None:
-        self.request_id = request_id
+        self._request_id = request_id
         self._closing = source
         self._weir = weir
         self._clock = clock
@@ -97,6 +101,11 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._clocks = Clocks(timeouts)
         self._ready: collections.deque[ChunkT] = collections.deque()
         self._failure: DeltaweirError | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The server's id of the request once it has said one, ours until then."""
+        return getattr(self._closing, "request_id", None) or self._request_id
 
     @property
     def stream_id(self) -> str | None:
@@ -116,8 +125,8 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     @property
     def cost(self) -> float | None:
-        """What it cost in US dollars; 0.0, since the embedded model costs nothing."""
-        return 0.0
+        """What it cost so far in US dollars: nothing for the embedded model; None if unknown."""
+        return self._closing.cost_usd
 
     @property
     def prompt_progress(self) -> tuple[int, int]:

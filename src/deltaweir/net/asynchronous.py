@@ -13,7 +13,14 @@ from typing import cast
 
 from deltaweir.client.provider import Origin
 from deltaweir.net.blocking import IDLE_S, MAX_IDLE
-from deltaweir.net.route import Route, connect_error, route_to, tls_context, tunnelled
+from deltaweir.net.route import (
+    Route,
+    connect_error,
+    discard_unsent,
+    route_to,
+    tls_context,
+    tunnelled,
+)
 from deltaweir.wire.http1 import ResponseReader
 
 HIGH_WATER_BYTES = 256 * 1024
@@ -123,6 +130,8 @@ class Connection(asyncio.Protocol):
             with contextlib.suppress(RuntimeError):  # its time is up already
                 self._opening.reschedule(0.0)  # long ago, so that it ends now
         if self._transport is not None:
+            if self._transport.get_write_buffer_size() and not self._transport.is_closing():
+                discard_unsent(self._transport.get_extra_info("socket"))
             self._transport.abort()
         self._wake()
 

@@ -14,7 +14,14 @@ import ssl
 import time
 
 from deltaweir.client.provider import Origin
-from deltaweir.net.route import Route, connect_error, route_to, tls_context, tunnelled
+from deltaweir.net.route import (
+    Route,
+    connect_error,
+    discard_unsent,
+    route_to,
+    tls_context,
+    tunnelled,
+)
 from deltaweir.wire.http1 import ResponseReader
 
 RECEIVE_BYTES = 64 * 1024
@@ -84,6 +91,9 @@ class Connection:
         sock = self._enter(timeout_s)
         try:
             sock.sendall(data)
+        except BaseException:
+            discard_unsent(sock)
+            raise
         finally:
             self._leave()
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 import ssl
+import struct
+import sys
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from deltaweir.client.provider import Origin, host_of
@@ -14,6 +18,7 @@ from deltaweir.errors import ConnectionFailed, InvalidRequest, StreamFailed
 from deltaweir.wire.http1 import ResponseReader, encode_request
 
 _REFUSED = "proxy_refused"
+_LINGER = "hh" if sys.platform == "win32" else "ii"
 
 
 class Proxy(NamedTuple):
@@ -191,6 +196,21 @@ def lost(error: OSError) -> ConnectionFailed:
     failed = ConnectionFailed(f"the connection broke: {error.strerror or error}")
     failed.__cause__ = error
     return failed
+
+
+class _Options(Protocol):
+    """A socket, or asyncio's view of one."""
+
+    def setsockopt(self, level: int, option: int, value: bytes, /) -> None: ...
+
+
+def discard_unsent(sock: _Options) -> None:
+    """Let a socket, when it is closed, forget what it could not send, and tell the peer so.
+
+    The system would otherwise go on to offer it to a peer that does not read.
+    """
+    with contextlib.suppress(OSError):  # it may be closed already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
 
 
 def _bracketed(host: str) -> str:

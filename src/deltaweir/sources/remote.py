@@ -2,7 +2,8 @@
 
 Each `receive` does one step of the exchange: it waits out a pause, opens a connection, or
 reads from it. What to do next the exchange decides; what is done without waiting stands in
-`deltaweir.sources.steps`; here is only the waiting. An exchange without chunks (`deltaweir.client.whole`) is driven alike: its answer is there at the end.
+`deltaweir.sources.steps`; here is only the waiting. An exchange without chunks
+(`deltaweir.client.whole`) is driven alike: its answer is there at the end.
 """
 
 from __future__ import annotations

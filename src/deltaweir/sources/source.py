@@ -24,6 +24,10 @@ class Source(Protocol[ChunkT]):
     def said_done(self) -> bool:
         """Whether the source said that all was sent, beside its choices' finish reasons."""
 
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost so far in US dollars; None when unknown."""
+
     def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
         """Wait for the next chunks; none in the list is a sign of life, None is the end.
 
@@ -54,6 +58,10 @@ class AsyncSource(Protocol[ChunkT]):
     @property
     def said_done(self) -> bool:
         """Whether the source said that all was sent, beside its choices' finish reasons."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost so far in US dollars; None when unknown."""
 
     async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
         """Wait for the next chunks; none in the list is a sign of life, None is the end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from deltaweir.errors import DeltaweirError, InvalidRequest, StreamFailed
@@ -9,8 +10,10 @@ from deltaweir.models.weights import Weights
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.request import AnyRequest, ChatRequest
 from deltaweir.sources.local.chunks import Translation
-from deltaweir.sources.local.engine import Deliver, Engine, Job, engine_for
-from deltaweir.sources.local.request import Abilities, Plan, plan_chat, plan_text
+from deltaweir.sources.local.engine import Engine, Job, engine_for
+from deltaweir.sources.local.prompts import Abilities
+from deltaweir.sources.local.request import Plan, plan_chat, plan_text
+from deltaweir.sources.local.voice import Heard
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
@@ -26,6 +29,7 @@ def abilities_of(weights: Weights) -> Abilities:
         vocabulary=head.vocabulary,
         tools=weights.entry.tools if weights.entry else "tools" in (head.chat_template or ""),
         infill=head.infill,
+        context=context_of(weights),
     )
 
 
@@ -70,24 +74,26 @@ class LocalAnswer(Generic[ChunkT]):
     Args:
         planned: What was asked, as `plan` returned it.
         weights: The model.
-        deliver: Takes the engine's events, on the engine's threads; each must be handed to
+        deliver: Takes what the engine said, on the engine's threads; each must be handed to
             `feed` in its turn, on one thread.
         identity: The id of the chunks, without its prefix.
         created: Seconds since the epoch.
     """
 
     def __init__(
-        self, planned: Plan, weights: Weights, *, deliver: Deliver, identity: str, created: int
+        self,
+        planned: Plan,
+        weights: Weights,
+        *,
+        deliver: Callable[[Heard], object],
+        identity: str,
+        created: int,
     ) -> None:
         self._translation = Translation(
             planned, identity=identity, created=created, model=weights.name
         )
-        self._job = Job(
-            planned.calls,
-            chat=planned.chat,
-            deliver=deliver,
-            enough=self._translation.enough,
-        )
+        self._deliver_heard = deliver
+        self._job = Job(planned.calls, chat=planned.chat, hear=self._hear, returned=self._returned)
 
     @property
     def usage(self) -> Usage | None:
@@ -98,6 +104,11 @@ class LocalAnswer(Generic[ChunkT]):
     def answered(self) -> bool:
         """Whether the engine has begun with the prompt."""
         return self._translation.usage is not None
+
+    @property
+    def cost_usd(self) -> float:
+        """Nothing: it is computed on this machine."""
+        return 0.0
 
     @property
     def said_done(self) -> bool:
@@ -122,24 +133,37 @@ class LocalAnswer(Generic[ChunkT]):
         """
         engine.submit(self._job)
 
-    def feed(self, number: int, said: bytes | BaseException | None) -> list[ChunkT]:
-        """Take an event of the engine and return the chunks it makes.
+    def feed(self, heard: Heard) -> list[ChunkT]:
+        """Take what the engine said and return the chunks it makes.
 
         Raises:
             DeltaweirError: The engine refused the request, or broke off.
         """
-        if isinstance(said, BaseException):
-            raise self._refused(said)
-        return cast("list[ChunkT]", self._translation.feed(number, said))
+        return cast("list[ChunkT]", self._translation.feed(heard))
 
     def cancel(self) -> None:
         """Stop computing within a token; idempotent, from any thread, never blocks."""
         self._job.cancel()
 
-    def _refused(self, error: BaseException) -> BaseException:
-        if isinstance(error, DeltaweirError) or not isinstance(error, ValueError | RuntimeError):
-            return error
-        kind = StreamFailed if self._translation.usage else InvalidRequest
-        refused = kind(f"the engine refused the request: {str(error)[:200]}")
-        refused.__cause__ = error
-        return refused
+    def _hear(self, call: int, raw: bytes) -> bool:
+        heard, enough = self._translation.hear(call, raw)
+        self._deliver_heard(heard)
+        return enough
+
+    def _returned(self, call: int, error: BaseException | None) -> None:
+        refused = None if error is None else _typed(error)
+        self._deliver_heard(Heard(call, [], None, error=refused, returned=True))
+
+
+def _typed(error: BaseException) -> BaseException:
+    """Return an error of ours for what native code throws; others are bugs and stay."""
+    if isinstance(error, ValueError | RuntimeError):  # how the engine refuses a request
+        typed: DeltaweirError = InvalidRequest(
+            f"the engine refused the request: {str(error)[:200]}"
+        )
+    elif isinstance(error, MemoryError | OSError | ArithmeticError | LookupError | TypeError):
+        typed = StreamFailed(f"the engine failed with {type(error).__name__}")
+    else:
+        return error
+    typed.__cause__ = error
+    return typed

@@ -106,8 +106,7 @@ class Translation:
             raise heard.error
         usage = self.usage if self._continuous else None
         chunks = [
-            self._kind(choices=[choice], usage=usage, **self._envelope)
-            for choice in heard.choices
+            self._kind(choices=[choice], usage=usage, **self._envelope) for choice in heard.choices
         ]
         if heard.returned:
             self._running -= 1

@@ -6,10 +6,12 @@ Rules, each learnt by experiment:
   free only when its native call has returned, and so no more calls run than there are slots.
 - The engine asks a callback for every token; "stop" from it ends the call within a token,
   or within a batch of the prompt, which is why batches are small.
-- Threads that compute wait passively, and never take all cores: ggml spins at its barriers.
-- An exception in a callback would be lost in native code, so it is kept and reported.
+- An exception in a callback would be lost in native code, so it is kept and reported. What
+  goes wrong in one call, of whatever kind, never takes its slot away.
 - A callback that comes when the interpreter is gone would end the process, so at exit all
   calls are cancelled and waited for.
+- A forked child has none of the engine's threads: it must load anew, and never destroy what
+  it inherited, since that would wait for them.
 - Cancelling takes no lock: it may happen in a signal handler, or while garbage is collected.
 """
 
@@ -18,24 +20,22 @@ from __future__ import annotations
 import atexit
 import collections
 import os
-import secrets
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from deltaweir.errors import EngineMissing, ModelCorrupt, ServiceUnavailable
+from deltaweir.errors import ServiceUnavailable
+from deltaweir.sources.local.native import load_server, survive_fork
 from deltaweir.sources.local.request import Call
 
-Deliver = Callable[[int, bytes | BaseException | None], object]
-"""Takes what a call said: its number, and an event, the error it died of, or None at its end."""
+Hear = Callable[[int, bytes], bool]
+"""Takes a call's number and an event of it; tells whether the call can be ended."""
+Returned = Callable[[int, BaseException | None], object]
+"""Takes the number of a call that has returned, and the error it died of."""
 
 SLOTS = 4
 """Answers generated at once; more wait in the queue."""
-BATCH = 32
-"""Tokens of a prompt read in one go: what a cancel or a second prompt waits for at most."""
-CACHE_MIB = 256
-"""Memory for prompts read before, so that a conversation's past is not read again."""
 EXIT_WAIT_S = 10.0
 """How long the process waits at its exit for cancelled calls to return, in seconds."""
 
@@ -43,56 +43,71 @@ EXIT_WAIT_S = 10.0
 class Job:
     """The calls of one request, on their way through an engine.
 
+    Args:
+        calls: What the engine is asked.
+        chat: Whether they are chat completions.
+        hear: Takes each call's events, on the thread of that call.
+        returned: Told of each call that has returned, or that will never start since the
+            engine closes; not of calls that never started since the job was cancelled.
+
     Attributes:
         cancelled: Set by `cancel`; once set, no call of the job starts or goes on.
+        chat: Whether its calls are chat completions.
     """
 
-    __slots__ = ("_bodies", "_chat", "_deliver", "_enough", "_next", "cancelled")
+    __slots__ = ("_calls", "_hear", "_next", "_refusal", "_returned", "cancelled", "chat")
 
     def __init__(
-        self,
-        calls: Sequence[Call],
-        *,
-        chat: bool,
-        deliver: Deliver,
-        enough: Callable[[int], bool],
+        self, calls: Sequence[Call], *, chat: bool, hear: Hear, returned: Returned
     ) -> None:
         self.cancelled = False
-        self._bodies = [call.body for call in calls]
-        self._chat = chat
-        self._deliver = deliver
-        self._enough = enough
+        self._calls = calls
+        self.chat = chat
+        self._hear = hear
+        self._returned = returned
         self._next = 0
+        self._refusal: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._calls)
 
     def cancel(self) -> None:
         """Stop computing, within a token; idempotent, from any thread, never blocks."""
         self.cancelled = True
 
-    def _take(self) -> int | None:
+    def refuse(self, error: BaseException) -> None:
+        """Cancel since the engine closes, and tell whoever waits for an answer."""
+        self._refusal = error
+        waiting = range(self._next, 0 if self.cancelled else len(self._calls))
+        self.cancelled = True
+        for number in waiting:
+            self._returned(number, error)
+
+    def take(self) -> int | None:
         """Return the next call's number, None when there is none. The engine holds its lock."""
-        if self.cancelled or self._next >= len(self._bodies):
+        if self.cancelled or self._next >= len(self._calls):
             return None
         self._next += 1
         return self._next - 1
 
-    def _run(self, number: int, native: Callable[[bytes, Callable[[bytes], bool]], None]) -> None:
+    def run(self, number: int, native: Callable[[bytes, Callable[[bytes], bool]], None]) -> None:
+        """Make a call, which takes until its answer has ended."""
         failure: list[BaseException] = []
 
         def said(raw: bytes) -> bool:
             if self.cancelled:
                 return True
             try:
-                self._deliver(number, raw)
+                return self._hear(number, raw)
             except BaseException as error:  # noqa: BLE001  # native code would swallow it
                 failure.append(error)
                 return True
-            return self._enough(number)
 
         try:
-            native(self._bodies[number], said)
-        except (ValueError, RuntimeError) as error:  # how the engine refuses a request
+            native(self._calls[number].body, said)
+        except Exception as error:  # noqa: BLE001  # whatever C++ throws, the reader must know
             failure.append(error)
-        self._deliver(number, failure[0] if failure else None)
+        self._returned(number, failure[0] if failure else self._refusal)
 
 
 class Engine:
@@ -116,7 +131,7 @@ class Engine:
     ) -> None:
         self.context = context
         self.slots = slots
-        self._server = _load(path, context=context, slots=slots, threads=threads)
+        self._server = load_server(path, context=context, slots=slots, threads=threads)
         self._changed = threading.Condition()
         self._waiting: collections.deque[Job] = collections.deque()
         self._running: dict[int, Job] = {}
@@ -129,31 +144,35 @@ class Engine:
         return len(self._running)
 
     def submit(self, job: Job) -> None:
-        """Queue a request; its events come from the engine's threads.
+        """Queue a request; its events come on the engine's threads.
 
         Raises:
-            ServiceUnavailable: The process is shutting down.
+            ServiceUnavailable: The engine is closed, or the process is shutting down.
         """
         with self._changed:
             if self._closed:
-                raise ServiceUnavailable("the engine is shutting down and takes no request")
+                raise _closing()
+            try:
+                for _ in range(min(len(job), self.slots - self._workers)):
+                    threading.Thread(
+                        target=self._work,
+                        args=(self._workers,),
+                        name=f"deltaweir-slot-{self._workers}",
+                        daemon=True,
+                    ).start()
+                    self._workers += 1
+            except RuntimeError as error:
+                if not self._workers:
+                    raise _closing() from error
             self._waiting.append(job)
-            if self._workers < self.slots:
-                threading.Thread(
-                    target=self._work,
-                    args=(self._workers,),
-                    name=f"deltaweir-slot-{self._workers}",
-                    daemon=True,
-                ).start()
-                self._workers += 1
-            self._changed.notify(len(job._bodies))
+            self._changed.notify(len(job))
 
     def close(self) -> None:
         """Cancel everything and wait for native calls to return; idempotent."""
         with self._changed:
             self._closed = True
-            for job in [*self._waiting, *self._running.values()]:
-                job.cancel()
+            for job in {*self._waiting, *self._running.values()}:
+                job.refuse(_closing())
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._running, EXIT_WAIT_S)
             if not self._running:
@@ -171,58 +190,38 @@ class Engine:
                 job, number = taken
                 self._running[worker] = job
                 server = self._server
-            native = server.handle_chat_completions if job._chat else server.handle_completions
-            job._run(number, native)
+            native = server.handle_chat_completions if job.chat else server.handle_completions
+            try:
+                job.run(number, native)
+            except Exception:  # noqa: BLE001  # from a reader's callback; the slot must live on
+                _report()
             del job, native, server
 
     def _take(self) -> tuple[Job, int] | None:
         """Take the next call, one from each waiting request in turn."""
         while self._waiting:
             job = self._waiting.popleft()
-            number = job._take()
+            number = job.take()
             if number is not None:
                 self._waiting.append(job)
                 return job, number
         return None
 
 
-def _load(path: Path, *, context: int, slots: int, threads: int | None) -> Any:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when the engine is imported
-    try:
-        import xllamacpp  # heavy: only a process that answers by itself pays for it
-    except ImportError as error:
-        raise EngineMissing(
-            "the engine of the embedded model is not installed, or does not run here: "
-            "pip install 'deltaweir[local]' (Linux x86_64, macOS arm64, Windows)"
-        ) from error
-    wanted = xllamacpp.CommonParams()
-    wanted.model.path = os.fspath(path)
-    wanted.n_parallel = slots
-    wanted.n_ctx = slots * context
-    wanted.kv_unified = False
-    wanted.n_batch = wanted.n_ubatch = BATCH
-    count = threads or max(1, (os.cpu_count() or 2) // 2)
-    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = count
-    wanted.cache_ram_mib = CACHE_MIB
-    wanted.verbosity = 0
-    # The engine opens a port of its own that nobody here needs: locked with a key that
-    # nobody knows, closed to browsers, with neither page nor statistics.
-    wanted.port = 0
-    wanted.api_keys = [secrets.token_hex(32)]
-    wanted.cors_origins = "http://127.0.0.1"
-    wanted.ui = False
-    wanted.endpoint_slots = False
-    try:
-        return xllamacpp.Server(wanted)
-    except (RuntimeError, ValueError) as error:
-        raise ModelCorrupt(
-            f"the engine cannot load {path.name}: not weights it knows, damaged, or too large "
-            "for this machine's memory"
-        ) from error
+def _closing() -> ServiceUnavailable:
+    return ServiceUnavailable("the engine is shutting down and takes no request")
+
+
+def _report() -> None:
+    """Show an exception as the interpreter shows one that ends a thread."""
+    kind, error, trace = sys.exc_info()
+    assert kind is not None  # called while one is handled
+    threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
 
 
 _engines: dict[tuple[Path, int], Engine] = {}
 _loading = threading.Lock()
+_exiting = False
 
 
 def engine_for(path: Path, *, context: int) -> Engine:
@@ -233,9 +232,12 @@ def engine_for(path: Path, *, context: int) -> Engine:
     Raises:
         EngineMissing: xllamacpp is not installed, or does not run on this machine.
         ModelCorrupt: The engine cannot load the weights.
+        ServiceUnavailable: The process is shutting down.
     """
     key = (path.resolve(), context)
     with _loading:
+        if _exiting:
+            raise _closing()
         engine = _engines.get(key)
         if engine is None:
             engine = _engines[key] = Engine(path, context=context)
@@ -244,18 +246,18 @@ def engine_for(path: Path, *, context: int) -> Engine:
 
 @atexit.register
 def _close_all() -> None:
-    for engine in _engines.values():
+    global _exiting  # noqa: PLW0603  # of the process, like the engines
+    _exiting = True  # without the lock, which a thread that is loading holds
+    for engine in [*_engines.values()]:
         engine.close()
     _engines.clear()
-
-
-_lost: list[dict[tuple[Path, int], Engine]] = []
 
 
 def _forget() -> None:
     """Start anew in a forked child, where the engine's threads do not exist."""
     global _engines, _loading
-    _lost.append(_engines)  # destroying them here would wait for those threads for ever
+    if _engines:
+        survive_fork([engine._server for engine in _engines.values()])  # noqa: SLF001  # of this module
     _engines, _loading = {}, threading.Lock()
 
 

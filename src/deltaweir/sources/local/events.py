@@ -151,5 +151,5 @@ def error_of(said: Failure, *, prompt: str) -> DeltaweirError:
             param=prompt,
         )
     if said.type == "invalid_request_error":
-        return InvalidRequest(f"the engine refused the request: {said.message}")
-    return StreamFailed(f"the engine failed: {said.message}")
+        return InvalidRequest(f"the engine refused the request: {said.message[:200]}")
+    return StreamFailed(f"the engine failed: {said.message[:200]}")

@@ -9,7 +9,8 @@ here, before anything is computed. Pure.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,10 +23,21 @@ from deltaweir.schema.request import (
     check_chat,
     check_text,
 )
+from deltaweir.sources.local.prompts import (
+    Abilities,
+    check_fits,
+    echo_of,
+    message_of,
+    prompt_of,
+    prompts_of,
+)
 from deltaweir.sources.local.tools import Tools, plan_tools
 
 SAMPLING = ("min_p", "repeat_penalty", "top_k", "typical_p")
 """Sampling options of the engine that OpenAI does not have, passed on when they are given."""
+
+_MOST_TOKENS = 2**31 - 1  # a number for the engine; any context ends before
+_MOST_DIGITS = 20
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -41,18 +53,6 @@ _CANNOT = {
 _HARMLESS = {"modalities": ["text"], "store": False, "reasoning_effort": "none"}
 
 
-class Abilities(NamedTuple):
-    """What a model can do, as its file says."""
-
-    name: str
-    vocabulary: int
-    """Tokens it knows; ids run from 0 up to this."""
-    tools: bool
-    """Whether its chat template shows tools to it."""
-    infill: tuple[str, str, str] | None
-    """The texts of its prefix, suffix and middle tokens, None when it cannot fill in."""
-
-
 class Call(NamedTuple):
     """One native call: one prompt, one choice."""
 
@@ -60,8 +60,17 @@ class Call(NamedTuple):
     """The choice that the call's text belongs to."""
     prompt: int
     """Which of the request's prompts it answers."""
-    body: bytes
-    """What the engine is sent, as JSON."""
+    shared: bytes
+    """What the engine is sent, as JSON; the same bytes for all choices of a prompt."""
+    seed: int | None = None
+    """The choice's own seed, so that n answers to one seed differ; None for any."""
+
+    @property
+    def body(self) -> bytes:
+        """What the engine is sent, with the seed."""
+        return (
+            self.shared if self.seed is None else b'%b,"seed":%d}' % (self.shared[:-1], self.seed)
+        )
 
 
 class Plan(NamedTuple):
@@ -79,6 +88,10 @@ class Plan(NamedTuple):
     """Whether no token may be generated at all (``max_tokens: 0``)."""
     best_of: int | None
     """How many of the choices are kept, the likeliest; None for all."""
+    stop: Sequence[str] = ()
+    """The texts at which an answer stops."""
+    continuous_usage: bool = False
+    """Whether every chunk carries the count so far."""
 
 
 def plan_chat(request: ChatRequest, abilities: Abilities) -> Plan:
@@ -90,11 +103,12 @@ def plan_chat(request: ChatRequest, abilities: Abilities) -> Plan:
     check_chat(request)
     _check_unsupported(request, abilities)
     tools = plan_tools(request, can_use_tools=abilities.tools, model=abilities.name)
-    body = _sampling(request, abilities)
-    body["messages"] = [_text_only(message) for message in request.messages]
+    body = _sampling(request)
+    body["messages"] = [message_of(message) for message in request.messages]
+    check_fits("messages", body["messages"], abilities)
     limit = request.max_completion_tokens
     limit = request.max_tokens if limit is None else limit
-    body["max_tokens"] = limit or (-1 if limit is None else 1)
+    body["max_tokens"] = -1 if limit is None else _limit(limit)
     if request.response_format is not None:
         body["response_format"] = _response_format(request.response_format)
     if tools is not None:
@@ -107,12 +121,19 @@ def plan_chat(request: ChatRequest, abilities: Abilities) -> Plan:
             )
         # asked for none, the engine gives no entries at all
         body.update(logprobs=True, top_logprobs=max(rivals, 1))
-    calls = [
-        Call(index, 0, _ENCODER.encode(_seeded(body, request.seed, index)))
-        for index in range(request.n or 1)
-    ]
-    forced = tools if tools is not None and (tools.forced or tools.legacy) else None
-    return Plan(True, calls, forced, [""], rivals, limit == 0, None)
+    shared = _ENCODER.encode(body)
+    calls = [Call(index, 0, shared, _seed(request.seed, index)) for index in range(request.n or 1)]
+    return Plan(
+        chat=True,
+        calls=calls,
+        tools=tools if tools is not None and (tools.forced or tools.legacy) else None,
+        echo=[""],
+        logprobs=rivals,
+        nothing=limit == 0,
+        best_of=None,
+        stop=_stops(request),
+        continuous_usage=_continuous(request),
+    )
 
 
 def plan_text(request: TextRequest, abilities: Abilities) -> Plan:
@@ -123,27 +144,31 @@ def plan_text(request: TextRequest, abilities: Abilities) -> Plan:
     """
     check_text(request)
     _check_unsupported(request, abilities)
-    body = _sampling(request, abilities)
+    body = _sampling(request)
     limit = 16 if request.max_tokens is None else request.max_tokens
-    body["max_tokens"] = limit or 1
-    if request.logprobs is not None or (request.best_of or 1) > 1:
+    body["max_tokens"] = _limit(limit)
+    keep, each = request.n or 1, max(request.n or 1, request.best_of or 1)
+    if request.logprobs is not None or each > keep:
         body["logprobs"] = max(request.logprobs or 0, 1)
-    prompts = list(_prompts(request.prompt))
-    each = max(request.n or 1, request.best_of or 1)
-    calls = [
-        Call(
-            at * each + one,
-            at,
-            _ENCODER.encode(
-                _seeded({**body, "prompt": _checked(prompt, request, abilities)}, request.seed, one)
-            ),
-        )
-        for at, prompt in enumerate(prompts)
-        for one in range(each)
-    ]
-    best = (request.n or 1) if (request.best_of or 1) > (request.n or 1) else None
-    echo = [_echoed(prompt, request) for prompt in prompts]
-    return Plan(False, calls, None, echo, request.logprobs, limit == 0, best)
+    prompts = list(prompts_of(request.prompt))
+    calls: list[Call] = []
+    for at, prompt in enumerate(prompts):
+        checked = prompt_of(prompt, request, abilities)
+        shared = _ENCODER.encode({**body, "prompt": checked})
+        calls += [
+            Call(at * each + one, at, shared, _seed(request.seed, one)) for one in range(each)
+        ]
+    return Plan(
+        chat=False,
+        calls=calls,
+        tools=None,
+        echo=[echo_of(prompt, request) for prompt in prompts],
+        logprobs=request.logprobs,
+        nothing=limit == 0,
+        best_of=keep if each > keep else None,
+        stop=_stops(request),
+        continuous_usage=_continuous(request),
+    )
 
 
 def _check_unsupported(request: AnyRequest, abilities: Abilities) -> None:
@@ -161,15 +186,15 @@ def _check_unsupported(request: AnyRequest, abilities: Abilities) -> None:
                 param=name,
             )
     for token in request.logit_bias or ():
-        if int(token) >= abilities.vocabulary:
+        if len(token) > _MOST_DIGITS or int(token) >= abilities.vocabulary:
             raise InvalidRequest(
-                f"logit_bias names token {token}, but {abilities.name} knows tokens 0 to "
-                f"{abilities.vocabulary - 1}",
+                f"logit_bias names token {token[:_MOST_DIGITS]}, but {abilities.name} knows "
+                f"tokens 0 to {abilities.vocabulary - 1}",
                 param="logit_bias",
             )
 
 
-def _sampling(request: AnyRequest, abilities: Abilities) -> dict[str, Any]:
+def _sampling(request: AnyRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -183,24 +208,35 @@ def _sampling(request: AnyRequest, abilities: Abilities) -> dict[str, Any]:
             body[name] = value
     if request.presence_penalty or request.frequency_penalty:
         body["repeat_last_n"] = -1  # OpenAI's penalties look at all of the text
-    if request.stop:
-        body["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
     if request.logit_bias:
-        body["logit_bias"] = request.logit_bias
+        body["logit_bias"] = {str(int(token)): bias for token, bias in request.logit_bias.items()}
     for name, value in request.__dict__.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise InvalidRequest(
                 f"{name} is of type {type(value).__name__}, expected a number", param=name
             )
+        if not (math.isfinite(value) and abs(value) < _MOST_TOKENS):
+            raise InvalidRequest(f"got {name}={value}, expected a sensible number", param=name)
         body[name] = value
     return body
 
 
-def _seeded(body: dict[str, Any], seed: int | None, offset: int) -> dict[str, Any]:
-    """Give each choice a seed of its own, so that n answers to one seed differ."""
-    if seed is None:
-        return body
-    return {**body, "seed": (seed + offset) % 2**31}
+def _stops(request: AnyRequest) -> Sequence[str]:
+    return [request.stop] if isinstance(request.stop, str) else request.stop or ()
+
+
+def _continuous(request: AnyRequest) -> bool:
+    options = request.stream_options
+    return bool(options is not None and options.continuous_usage_stats)
+
+
+def _limit(tokens: int) -> int:
+    """Return the engine's limit; it reads 0 as 1, so that call is ended by its reader."""
+    return min(max(tokens, 1), _MOST_TOKENS)
+
+
+def _seed(seed: int | None, offset: int) -> int | None:
+    return None if seed is None else (seed + offset) % 2**31
 
 
 def _response_format(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -218,64 +254,3 @@ def _response_format(wanted: dict[str, Any]) -> dict[str, Any]:
                 param="response_format.json_schema",
             )
     return wanted
-
-
-def _text_only(message: dict[str, Any]) -> dict[str, Any]:
-    content = message.get("content")
-    if isinstance(content, list):
-        for part in content:
-            if part["type"] not in ("text", "refusal"):
-                raise InvalidRequest(
-                    "the embedded model reads text only; got a message part of another type",
-                    param="messages",
-                )
-        text = "".join(part[part["type"]] for part in content)
-        return {**message, "content": text}
-    return message
-
-
-def _prompts(prompt: str | list[Any]) -> Iterator[str | list[int]]:
-    if isinstance(prompt, str) or isinstance(prompt[0], int):
-        yield prompt
-    else:
-        yield from prompt
-
-
-def _checked(
-    prompt: str | list[int], request: TextRequest, abilities: Abilities
-) -> str | list[int]:
-    if request.suffix:
-        if abilities.infill is None:
-            raise InvalidRequest(
-                f"{abilities.name} has no tokens for filling in; leave suffix out", param="suffix"
-            )
-        if not isinstance(prompt, str):
-            raise InvalidRequest("suffix needs a prompt of text", param="suffix")
-        before, after, middle = abilities.infill
-        return f"{before}{prompt}{after}{request.suffix}{middle}"
-    if isinstance(prompt, list):
-        worst = max(prompt)
-        if worst >= abilities.vocabulary:
-            raise InvalidRequest(
-                f"prompt names token {worst}, but {abilities.name} knows tokens 0 to "
-                f"{abilities.vocabulary - 1}",
-                param="prompt",
-            )
-    elif not prompt:
-        raise InvalidRequest("got an empty prompt, expected a text", param="prompt")
-    return prompt
-
-
-def _echoed(prompt: str | list[int], request: TextRequest) -> str:
-    if not request.echo:
-        return ""
-    if request.logprobs is not None:
-        raise InvalidRequest(
-            "the embedded model does not score prompts; ask for echo or for logprobs",
-            param="echo",
-        )
-    if not isinstance(prompt, str):
-        raise InvalidRequest(
-            "the embedded model echoes prompts of text only, not of token ids", param="echo"
-        )
-    return prompt

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from deltaweir.models.weights import Weights
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.sources.local.answer import LocalAnswer
 from deltaweir.sources.local.engine import Engine
 from deltaweir.sources.local.request import Plan
+from deltaweir.sources.local.voice import Heard
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
-_Item = tuple[int, bytes | BaseException | None] | None
-"""A call's number and what it said; None when the reader closed the source."""
+_Item = Heard | None
+"""What the engine said; None when the reader closed the source."""
 
 
 class LocalSource(LocalAnswer[ChunkT]):
@@ -31,12 +32,9 @@ class LocalSource(LocalAnswer[ChunkT]):
         # this queue may be put to in a signal handler or a finaliser without a deadlock
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         super().__init__(
-            planned, weights, deliver=self._deliver, identity=identity, created=created
+            planned, weights, deliver=self._queue.put, identity=identity, created=created
         )
         self.start(engine)
-
-    def _deliver(self, number: int, said: bytes | BaseException | None) -> None:
-        self._queue.put((number, said))
 
     def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
         """Wait for the engine's next word; see `deltaweir.sources.source.Source`."""
@@ -46,7 +44,7 @@ class LocalSource(LocalAnswer[ChunkT]):
             item = self._queue.get(timeout=timeout_s)
         except queue.Empty:
             raise TimeoutError from None
-        return None if item is None else self.feed(*item)
+        return None if item is None else self.feed(item)
 
     def close(self) -> None:
         """Stop computing within a token, and wake the reader."""
@@ -62,13 +60,8 @@ class AsyncLocalSource(LocalAnswer[ChunkT]):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[_Item] = asyncio.Queue()
-        super().__init__(
-            planned, weights, deliver=self._deliver, identity=identity, created=created
-        )
+        super().__init__(planned, weights, deliver=self._put, identity=identity, created=created)
         self.start(engine)
-
-    def _deliver(self, *item: Any) -> None:
-        self._put(item)
 
     def _put(self, item: _Item) -> None:
         try:
@@ -82,7 +75,7 @@ class AsyncLocalSource(LocalAnswer[ChunkT]):
             return None
         async with asyncio.timeout(timeout_s):
             item = await self._queue.get()
-        return None if item is None else self.feed(*item)
+        return None if item is None else self.feed(item)
 
     def close(self) -> None:
         """Stop computing within a token, and wake the reader."""

@@ -9,15 +9,15 @@ reader turns that text into the pieces of a tool call while it arrives. Pure.
 from __future__ import annotations
 
 import enum
+import json
 import re
 from typing import Any, NamedTuple
 
-from deltaweir.errors import InvalidRequest
+from deltaweir.errors import InvalidRequest, StreamFailed
 from deltaweir.schema.chunk import Choice, Delta, FunctionDelta, ToolCallDelta
 from deltaweir.schema.request import ChatRequest
 
-_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*"((?:[^"\\]|\\.)*)"\s*,\s*"arguments"\s*:\s*')
-
+_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:')
 
 _DEFINITIONS = ("$defs", "definitions")
 
@@ -65,7 +65,9 @@ def plan_tools(request: ChatRequest, *, can_use_tools: bool, model: str) -> Tool
     wanted = _chosen(choice_name, choice, functions)
     if wanted is None:
         body: dict[str, Any] = {"tools": tools, "tool_choice": choice or "auto"}
-        if request.parallel_tool_calls is not None:
+        if legacy:  # its answer has room for one call
+            body["parallel_tool_calls"] = False
+        elif request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
         return Tools(body, forced=False, legacy=legacy)
     if request.response_format not in (None, {"type": "text"}):
@@ -74,13 +76,14 @@ def plan_tools(request: ChatRequest, *, can_use_tools: bool, model: str) -> Tool
             "expected one of them",
             param="response_format",
         )
+    return Tools(_forced(tools, wanted), forced=True, legacy=legacy)
+
+
+def _forced(tools: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields that let the model write one call of these functions and no more."""
     schema = {"anyOf": [_call_schema(function) for function in wanted], **_shared(wanted)}
     wanted_format = {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
-    return Tools(
-        {"tools": tools, "tool_choice": "none", "response_format": wanted_format},
-        forced=True,
-        legacy=legacy,
-    )
+    return {"tools": tools, "tool_choice": "none", "response_format": wanted_format}
 
 
 def _function(where: str, at: int, tool: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +133,13 @@ def _shared(functions: list[dict[str, Any]]) -> dict[str, Any]:
     lifted: dict[str, dict[str, Any]] = {}
     for function in functions:
         for key in _DEFINITIONS:
-            for name, schema in (function.get("parameters") or {}).get(key, {}).items():
+            defined = (function.get("parameters") or {}).get(key) or {}
+            if not isinstance(defined, dict):
+                raise InvalidRequest(
+                    f"a tool has {key} that are no mapping, expected schemas by name",
+                    param="tools",
+                )
+            for name, schema in defined.items():
                 if lifted.setdefault(key, {}).setdefault(name, schema) != schema:
                     raise InvalidRequest(
                         f"two tools define {key}.{name} differently; expected one definition",
@@ -175,9 +184,11 @@ class ForcedCall:
                 index=0,
                 id=self._id,
                 type="function",
-                function=FunctionDelta(name=found[1], arguments=""),
+                function=FunctionDelta(name=_name(found[1]), arguments=""),
             )
             return [head, *self.feed(self._head[found.end() :])]
+        if self._depth == 0:  # between the colon and the arguments
+            text = text.lstrip()
         arguments = text[: self._scan(text)] if self._where is _Where.ARGUMENTS else ""
         if not arguments:
             return []
@@ -205,11 +216,25 @@ class ForcedCall:
         return len(text)
 
 
-def as_function_call(choice: Choice) -> Choice:
-    """Reword tool calls as the older ``function_call``, for requests with ``functions``."""
+def _name(written: str) -> str:
+    try:
+        return str(json.loads(written))
+    except ValueError as error:
+        raise StreamFailed("the engine wrote a tool call whose name is no text") from error
+
+
+def as_function_call(choice: Choice) -> Choice | None:
+    """Reword tool calls as the older ``function_call``, for requests with ``functions``.
+
+    It has room for one call: pieces of others are dropped, and None is returned where
+    nothing else is left.
+    """
     calls = choice.delta.tool_calls
     if calls:
-        choice.delta = Delta(role=choice.delta.role, function_call=calls[0].function)
+        first = next((call.function for call in calls if not call.index), None)
+        if first is None:
+            return None
+        choice.delta = Delta(role=choice.delta.role, function_call=first)
     if choice.finish_reason == "tool_calls":
         choice.finish_reason = "function_call"
     return choice

@@ -1,0 +1,206 @@
+"""Send calls on their way to the embedded model or a provider, for programs that await."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from deltaweir.client.clocks import Clocks
+from deltaweir.client.destination import Settings, check_settings, provider_for
+from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
+from deltaweir.client.exchange import StreamExchange
+from deltaweir.client.provider import Provider
+from deltaweir.client.requests import (
+    ModelList,
+    RemoteCall,
+    model_list_call,
+    only_model,
+    remote_call,
+)
+from deltaweir.client.streams import AsyncStream
+from deltaweir.client.whole import RecordT, WholeExchange
+from deltaweir.errors import DeltaweirError
+from deltaweir.models.progress import Progress
+from deltaweir.models.weights import is_embedded
+from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.schema.chunk import Chunk, TextChunk
+from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.sources.local.source import AsyncLocalSource
+from deltaweir.sources.remote import AsyncRemoteSource
+from deltaweir.weir import Weir
+
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
+T = TypeVar("T")
+
+
+class AsyncDispatch:
+    """Answer a client's calls.
+
+    Args:
+        settings: What the client was told.
+        pool: Its connections.
+        progress: Told about the download of a model; shown on a terminal unless given.
+
+    Raises:
+        InvalidRequest: No request could be made with these settings.
+    """
+
+    def __init__(self, settings: Settings, pool: AsyncPool, progress: Progress | None) -> None:
+        check_settings(settings)
+        self.settings = settings
+        self.pool = pool
+        self.progress = progress
+        self._only_model: str | None = None
+
+    async def models(self) -> ModelList:
+        """Return the provider's models, or those that can be embedded.
+
+        Raises:
+            DeltaweirError: The provider refused, or cannot be reached.
+        """
+        provider = self.provider(None)
+        if provider is None:
+            return embedded_models()
+        return await self.fetch(model_list_call(provider, self.settings), ModelList)
+
+    def provider(self, model: str | None) -> Provider | None:
+        """Return the provider that a model's prompts go to; None for the embedded model."""
+        return provider_for(
+            self.settings, os.environ, embedded=model is not None and is_embedded(model)
+        )
+
+    async def stream(
+        self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> AsyncStream[ChunkT, ReplyT]:
+        """Return a streamed reply.
+
+        Args:
+            fields: The request, options of ours among them.
+            kind: The chunk type, which tells the endpoint.
+            reply_kind: The reply type.
+
+        Raises:
+            DeltaweirError: The request cannot be sent, or the model cannot be had.
+        """
+        provider = self.provider(fields.get("model"))
+        if provider is None:
+            return self._embedded(await self._prepared(fields, kind), kind, reply_kind)
+        call = await self._call(fields, provider, kind)
+        exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
+        return AsyncStream(
+            AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
+            reply_kind,
+            weir=Weir(kind, usage_asked=call.usage_asked),
+            timeouts=call.timeouts,
+            request_id=call.sent.request_id,
+        )
+
+    async def whole(
+        self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> ReplyT:
+        """Return a whole reply; see `stream`."""
+        provider = self.provider(fields.get("model"))
+        if provider is not None:
+            return await self.fetch(await self._call(fields, provider, kind), reply_kind)
+        prepared = await self._prepared(fields, kind)
+        async with self._embedded(prepared, kind, reply_kind) as stream:
+            async for _ in stream:
+                pass
+            return best_of(stream.reply(), prepared)
+
+    async def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
+        call = call_of(fields, chat=issubclass(kind, Chunk), timeouts=self.settings.timeouts)
+        return await _in_thread(lambda: prepare(call, progress=self.progress))
+
+    def _embedded(
+        self, prepared: Prepared, kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> AsyncStream[ChunkT, ReplyT]:
+        source: AsyncLocalSource[ChunkT] = AsyncLocalSource(
+            prepared.planned,
+            prepared.weights,
+            prepared.engine,
+            identity=prepared.identity,
+            created=prepared.created,
+        )
+        return AsyncStream(
+            source,
+            reply_kind,
+            weir=Weir(kind, usage_asked=prepared.usage_asked),
+            timeouts=prepared.timeouts,
+            request_id=prepared.request_id,
+        )
+
+    async def _call(
+        self, fields: dict[str, Any], provider: Provider, kind: type[Any]
+    ) -> RemoteCall:
+        if fields.get("model") is None:
+            fields = {**fields, "model": await self._model_of(provider)}
+        return remote_call(fields, provider, chat=issubclass(kind, Chunk), settings=self.settings)
+
+    async def _model_of(self, provider: Provider) -> str:
+        """Return the model to ask where the caller names none."""
+        named = os.environ.get("DELTAWEIR_MODEL") or self._only_model
+        if named is None:
+            found = await self.fetch(model_list_call(provider, self.settings), ModelList)
+            named = self._only_model = only_model(found)
+        return named
+
+    async def fetch(self, call: RemoteCall, kind: type[RecordT]) -> RecordT:
+        """Wait for an answer in one piece."""
+        exchange = WholeExchange(call.sent, chance=random.random, now=time.time)
+        source = AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect)
+        clocks = Clocks(call.timeouts)
+        try:
+            while (limit := clocks.limit) != 0:
+                began = time.monotonic()
+                try:
+                    ended = await source.receive(limit) is None
+                except TimeoutError:
+                    ended = False
+                clocks.waited(time.monotonic() - began, answered=source.answered)
+                if ended:
+                    return exchange.reply(kind)
+            raise clocks.error()
+        except DeltaweirError as error:
+            error.request_id = error.request_id or call.sent.request_id
+            raise
+        finally:
+            source.close()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Wait for work that blocks, in a thread that nobody waits for when the program ends.
+
+    The loop's own threads are joined when it closes, and so would keep an interrupted program
+    until a download is complete.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if done.done():  # cancelled
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        result: T | None = None
+        failure: BaseException | None = None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001  # raised again where it is awaited
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, result, failure)
+
+    threading.Thread(target=run, name="deltaweir-prepare", daemon=True).start()
+    return await done

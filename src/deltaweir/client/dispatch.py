@@ -1,0 +1,166 @@
+"""Send calls on their way to the embedded model or a provider, for programs that block."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import Any, TypeVar
+
+from deltaweir.client.clocks import Clocks
+from deltaweir.client.destination import Settings, check_settings, provider_for
+from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
+from deltaweir.client.exchange import StreamExchange
+from deltaweir.client.provider import Provider
+from deltaweir.client.requests import (
+    ModelList,
+    RemoteCall,
+    model_list_call,
+    only_model,
+    remote_call,
+)
+from deltaweir.client.streams import Stream
+from deltaweir.client.whole import RecordT, WholeExchange
+from deltaweir.errors import DeltaweirError
+from deltaweir.models.progress import Progress
+from deltaweir.models.weights import is_embedded
+from deltaweir.net.blocking import Pool
+from deltaweir.schema.chunk import Chunk, TextChunk
+from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.sources.local.source import LocalSource
+from deltaweir.sources.remote import RemoteSource
+from deltaweir.weir import Weir
+
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
+
+
+class Dispatch:
+    """Answer a client's calls.
+
+    Args:
+        settings: What the client was told.
+        pool: Its connections.
+        progress: Told about the download of a model; shown on a terminal unless given.
+
+    Raises:
+        InvalidRequest: No request could be made with these settings.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool, progress: Progress | None) -> None:
+        check_settings(settings)
+        self.settings = settings
+        self.pool = pool
+        self.progress = progress
+        self._only_model: str | None = None
+
+    def models(self) -> ModelList:
+        """Return the provider's models, or those that can be embedded.
+
+        Raises:
+            DeltaweirError: The provider refused, or cannot be reached.
+        """
+        provider = self.provider(None)
+        if provider is None:
+            return embedded_models()
+        return self.fetch(model_list_call(provider, self.settings), ModelList)
+
+    def provider(self, model: str | None) -> Provider | None:
+        """Return the provider that a model's prompts go to; None for the embedded model."""
+        return provider_for(
+            self.settings, os.environ, embedded=model is not None and is_embedded(model)
+        )
+
+    def stream(
+        self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> Stream[ChunkT, ReplyT]:
+        """Return a streamed reply.
+
+        Args:
+            fields: The request, options of ours among them.
+            kind: The chunk type, which tells the endpoint.
+            reply_kind: The reply type.
+
+        Raises:
+            DeltaweirError: The request cannot be sent, or the model cannot be had.
+        """
+        provider = self.provider(fields.get("model"))
+        if provider is None:
+            return self._embedded(self._prepared(fields, kind), kind, reply_kind)
+        call = self._call(fields, provider, kind)
+        exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
+        return Stream(
+            RemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
+            reply_kind,
+            weir=Weir(kind, usage_asked=call.usage_asked),
+            timeouts=call.timeouts,
+            request_id=call.sent.request_id,
+        )
+
+    def whole(self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]) -> ReplyT:
+        """Return a whole reply; see `stream`."""
+        provider = self.provider(fields.get("model"))
+        if provider is not None:
+            return self.fetch(self._call(fields, provider, kind), reply_kind)
+        prepared = self._prepared(fields, kind)
+        with self._embedded(prepared, kind, reply_kind) as stream:
+            for _ in stream:
+                pass
+            return best_of(stream.reply(), prepared)
+
+    def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
+        call = call_of(fields, chat=issubclass(kind, Chunk), timeouts=self.settings.timeouts)
+        return prepare(call, progress=self.progress)
+
+    def _embedded(
+        self, prepared: Prepared, kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> Stream[ChunkT, ReplyT]:
+        source: LocalSource[ChunkT] = LocalSource(
+            prepared.planned,
+            prepared.weights,
+            prepared.engine,
+            identity=prepared.identity,
+            created=prepared.created,
+        )
+        return Stream(
+            source,
+            reply_kind,
+            weir=Weir(kind, usage_asked=prepared.usage_asked),
+            timeouts=prepared.timeouts,
+            request_id=prepared.request_id,
+        )
+
+    def _call(self, fields: dict[str, Any], provider: Provider, kind: type[Any]) -> RemoteCall:
+        if fields.get("model") is None:
+            fields = {**fields, "model": self._model_of(provider)}
+        return remote_call(fields, provider, chat=issubclass(kind, Chunk), settings=self.settings)
+
+    def _model_of(self, provider: Provider) -> str:
+        """Return the model to ask where the caller names none."""
+        named = os.environ.get("DELTAWEIR_MODEL") or self._only_model
+        if named is None:
+            found = self.fetch(model_list_call(provider, self.settings), ModelList)
+            named = self._only_model = only_model(found)
+        return named
+
+    def fetch(self, call: RemoteCall, kind: type[RecordT]) -> RecordT:
+        """Wait for an answer in one piece."""
+        exchange = WholeExchange(call.sent, chance=random.random, now=time.time)
+        source = RemoteSource(exchange, self.pool, connect_s=call.timeouts.connect)
+        clocks = Clocks(call.timeouts)
+        try:
+            while (limit := clocks.limit) != 0:
+                began = time.monotonic()
+                try:
+                    ended = source.receive(limit) is None
+                except TimeoutError:
+                    ended = False
+                clocks.waited(time.monotonic() - began, answered=source.answered)
+                if ended:
+                    return exchange.reply(kind)
+            raise clocks.error()
+        except DeltaweirError as error:
+            error.request_id = error.request_id or call.sent.request_id
+            raise
+        finally:
+            source.close()

@@ -1,0 +1,143 @@
+"""A call on its way to a provider: its fields as one request over HTTP."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from deltaweir import __version__
+from deltaweir.client.clocks import Timeouts, timeouts_of
+from deltaweir.client.destination import Settings
+from deltaweir.client.provider import Outgoing, Provider, outgoing
+from deltaweir.errors import InvalidRequest
+from deltaweir.schema.record import Record, always
+from deltaweir.schema.request import AnyRequest, chat_request, text_request
+
+WHOLE_HEADERS_S = 600.0
+"""How long a whole reply may take to begin, where nobody says otherwise: it begins at its end."""
+
+_OURS = ("extra_body", "extra_headers", "extra_query", "timeout", "timeouts")
+_ENCODER = msgspec.json.Encoder()
+
+
+class Model(Record):
+    """One of a provider's models."""
+
+    id: str = always(str)
+    created: int | None = None
+    object: str = always(lambda: "model")
+    owned_by: str | None = None
+
+
+class ModelList(Record):
+    """A provider's models; iterating gives them one by one."""
+
+    data: list[Model] = always(list)
+    object: str = always(lambda: "list")
+
+    def __iter__(self) -> Any:
+        return iter(self.data)
+
+
+class RemoteCall(NamedTuple):
+    """A request that is ready to be sent, and how long to wait for its answer."""
+
+    sent: Outgoing
+    timeouts: Timeouts
+    usage_asked: bool
+
+
+def remote_call(
+    fields: Mapping[str, Any],
+    provider: Provider,
+    *,
+    chat: bool,
+    settings: Settings,
+) -> RemoteCall:
+    """Return a call's request; fields that are not known are sent too.
+
+    Args:
+        fields: What the caller gave, options of ours among them.
+        provider: Where it goes.
+        chat: Whether it is a chat completion, or a text completion.
+        settings: What holds where the call says nothing.
+
+    Raises:
+        InvalidRequest: A field has the wrong type, or cannot be sent.
+    """
+    request = request_of(fields, chat=chat)
+    try:
+        body = _ENCODER.encode(request.model_dump())
+    except (TypeError, UnicodeEncodeError) as error:
+        raise InvalidRequest(f"the request is not JSON: {type(error).__name__}") from error
+    clocks = timeouts_of(fields.get("timeouts"), fields.get("timeout"), base=settings.timeouts)
+    stream = bool(request.stream)
+    if not stream and clocks.headers == Timeouts().headers:
+        clocks = clocks._replace(headers=WHOLE_HEADERS_S)
+    sent = outgoing(
+        provider,
+        "/chat/completions" if chat else "/completions",
+        request_id=new_request_id(),
+        body=body,
+        stream=stream,
+        headers=_mapping(fields, "extra_headers"),
+        query=_mapping(fields, "extra_query"),
+        version=__version__,
+    )
+    options = request.stream_options
+    return RemoteCall(sent, clocks, bool(options is not None and options.include_usage))
+
+
+def model_list_call(provider: Provider, settings: Settings) -> RemoteCall:
+    """Return the request for a provider's models."""
+    sent = outgoing(
+        provider, "/models", request_id=new_request_id(), method="GET", version=__version__
+    )
+    return RemoteCall(sent, settings.timeouts, usage_asked=False)
+
+
+def only_model(models: ModelList) -> str:
+    """Return the one model a provider has, to be asked where none is named.
+
+    Raises:
+        InvalidRequest: There are several, or none; the message names them.
+    """
+    names = [model.id for model in models.data]
+    if len(names) == 1:
+        return names[0]
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004
+    raise InvalidRequest(
+        f"got no model, and the provider has {len(names)}: {shown or 'none'}; "
+        "name one, or set DELTAWEIR_MODEL",
+        param="model",
+    )
+
+
+def new_request_id() -> str:
+    """Return an id that no other request has."""
+    return f"req_{secrets.token_hex(12)}"
+
+
+def request_of(fields: Mapping[str, Any], *, chat: bool) -> AnyRequest:
+    """Return a typed request of the fields that are not options of ours.
+
+    Raises:
+        InvalidRequest: A field has the wrong type, or messages or prompt are missing.
+    """
+    body = {name: value for name, value in fields.items() if name not in _OURS}
+    body |= _mapping(fields, "extra_body") or {}
+    return chat_request(body) if chat else text_request(body)
+
+
+def _mapping(fields: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(
+            f"got {name} of type {type(value).__name__}, expected a mapping", param=name
+        )
+    return dict(value)

@@ -1,0 +1,18 @@
+"""What every test may use: the small model's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deltaweir.models.terminal import TerminalProgress
+from deltaweir.models.weights import Weights, resolve
+
+
+@pytest.fixture(scope="session")
+def smollm2(request: pytest.FixtureRequest) -> Weights:
+    """The small model; at the first run it is pulled into the user's cache, visibly."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        return resolve("smollm2", progress=TerminalProgress(lines=True))
