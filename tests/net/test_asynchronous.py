@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -44,6 +44,14 @@ async def opened(pool: AsyncPool, peer: Peer) -> Connection:
     return connection
 
 
+async def waited(happened: Callable[[], object]) -> None:
+    """Let the loop run until something has happened."""
+    ends = time.monotonic() + 2
+    while not happened():
+        assert time.monotonic() < ends
+        await asyncio.sleep(0.001)
+
+
 async def gone(peer: Peer, connection: int = 0) -> bool:
     """Tell whether a peer sees a connection end."""
     return await asyncio.to_thread(peer.wait_gone, connection)
@@ -73,10 +81,7 @@ async def test_a_connection_whose_peer_did_something_is_stale(end: list[Step]) -
         pool.give(connection)
         assert not connection.stale()
         hold.release()
-        ends = time.monotonic() + 2
-        while not connection.stale():
-            assert time.monotonic() < ends
-            await asyncio.sleep(0.001)
+        await waited(connection.stale)
         assert pool.take(origin_of(peer)) is not connection
 
 
@@ -136,8 +141,7 @@ async def test_bytes_that_wait_are_gone_with_the_connection() -> None:
     with Peer([NeverRead(), b"abc"]) as peer:
         connection = Connection(Route(origin_of(peer), None))
         await connection.open(None, 5)
-        while not connection._pieces:
-            await asyncio.sleep(0.001)
+        await waited(lambda: connection._pieces)
         connection.close()
         with pytest.raises(ConnectionAbortedError):
             await connection.receive(1)
@@ -149,11 +153,9 @@ async def test_a_reset_comes_after_the_bytes_before_it() -> None:
     with Peer([NeverRead(), b"abc", hold, Reset()]) as peer:
         connection = Connection(Route(origin_of(peer), None))
         await connection.open(None, 5)
-        while not connection._pieces:
-            await asyncio.sleep(0.001)
+        await waited(lambda: connection._pieces)
         hold.release()
-        while not connection._ended:
-            await asyncio.sleep(0.001)
+        await waited(lambda: connection._ended)
         assert await connection.receive(1) == b"abc"
         with pytest.raises(ConnectionResetError):
             await connection.receive(1)

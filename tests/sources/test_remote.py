@@ -670,7 +670,8 @@ def cancelled_at(inner: Coroutine[Any, Any, Any], place: int) -> Generator[Any, 
 async def test_every_wait_may_be_cancelled(way: str) -> None:
     """Wherever a reader is cancelled, its connection is closed and never used again."""
     certificate = None if way == "plain" else CERTIFICATE
-    answers = [error_answer(503, headers={"retry-after": "0.001"}), HAPPY]
+    trickled = [*HAPPY[:2], Trickle(b"".join(one for one in HAPPY[2:] if isinstance(one, bytes)))]
+    answers = [error_answer(503, headers={"retry-after": "0.01"}), trickled]
     places = 0
     with Peer(*answers * 200, certificate=certificate) as peer, Peer([Tunnel()]) as proxy:
         address = f"http://127.0.0.1:{proxy.port}" if way == "proxy" else ""
@@ -696,7 +697,7 @@ async def test_every_wait_may_be_cancelled(way: str) -> None:
         for connection in range(peer.connections):
             gone = await asyncio.to_thread(peer.wait_gone, connection, timeout_s=AT_ONCE_S)
             assert gone, connection
-    assert places >= 5
+    assert places >= 3
 
 
 def test_a_cancelled_reader_can_ask_again() -> None:

@@ -136,14 +136,14 @@ class Peer:
         trace: TracebackType | None,
     ) -> None:
         self._stopped = True
-        while self._threads:
-            self._threads.pop().join(_PATIENCE_S)
+        for thread in self._threads:  # the first makes the others
+            thread.join(_PATIENCE_S)
         self._listener.close()
 
     def _start(self, target: object, *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _accept(self) -> None:
         for number in itertools.count():
@@ -167,7 +167,7 @@ class Peer:
                 sock.settimeout(_PATIENCE_S)
                 sock = self._tls.wrap_socket(sock, server_side=True)
             _Connection(self, sock, number).serve()
-        except (OSError, _LeftError):
+        except (OSError, ValueError, _LeftError):  # ValueError: what came is no HTTP
             pass
         finally:
             sock.close()

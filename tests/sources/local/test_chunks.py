@@ -93,13 +93,13 @@ def progress(total: int = 5, cached: int = 0) -> bytes:
 def finish(reason: str, *, chat: bool = True) -> bytes:
     """Return the event of an answer's end."""
     part: dict[str, Any] = {"index": 0, "finish_reason": reason}
-    part |= {"delta": {}} if chat else {"text": ""}
+    part["delta" if chat else "text"] = {} if chat else ""
     return json.dumps({"choices": [part]}).encode()
 
 
 def texts(chunks: list[AnyChunk]) -> list[str]:
     """Return the texts of chunks that have one."""
-    found = []
+    found: list[str] = []
     for chunk in chunks:
         for choice in chunk.choices:
             said = choice.text if isinstance(chunk, TextChunk) else choice.delta.content  # type: ignore[union-attr]
@@ -150,7 +150,7 @@ def test_the_count_runs_with_the_tokens() -> None:
     """None before the prompt is looked at, then exact at every moment, so a cut keeps it."""
     translated = translation(chat())
     assert translated.usage is None
-    counts = []
+    counts: list[int] = []
     for raw in ANSWER:
         say(translated, raw)
         assert translated.usage is not None

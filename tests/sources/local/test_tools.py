@@ -44,7 +44,9 @@ def test_without_tools_there_is_no_plan() -> None:
 def test_a_free_choice_is_left_to_the_engine(choice: str | None) -> None:
     """Tools and choice are passed on."""
     tools = planned(tools=[TOOL], tool_choice=choice)
-    assert tools == Tools({"tools": [TOOL], "tool_choice": choice or "auto"}, False, False)
+    assert tools == Tools(
+        {"tools": [TOOL], "tool_choice": choice or "auto"}, forced=False, legacy=False
+    )
 
 
 def test_a_required_call_is_forced_by_a_schema_of_all_tools() -> None:
@@ -168,17 +170,16 @@ VALUES = st.recursive(
 @given(
     name=st.text(min_size=1, max_size=8),
     arguments=st.dictionaries(st.text(max_size=4), VALUES, max_size=4),
-    indent=st.sampled_from([None, 1]),
-    plain=st.booleans(),
+    form=st.sampled_from([{}, {"indent": 1}, {"ensure_ascii": False}]),
     after=st.text("} \n", max_size=3),
     data=st.data(),
 )
-def test_a_forced_call_is_read_the_same_however_it_is_cut(  # noqa: PLR0913  # all of a call
-    name: str, arguments: dict[str, Any], indent: int | None, plain: bool, after: str, data: Any
+def test_a_forced_call_is_read_the_same_however_it_is_cut(
+    name: str, arguments: dict[str, Any], form: dict[str, Any], after: str, data: Any
 ) -> None:
     """The pieces join to the arguments as they were written, and nothing follows them."""
     call = {"name": name, "arguments": arguments}
-    written = json.dumps(call, indent=indent, ensure_ascii=plain) + after
+    written = json.dumps(call, **form) + after
     cuts = sorted(data.draw(st.lists(st.integers(0, len(written)), max_size=6)))
     pieces = [
         written[start:end] for start, end in zip([0, *cuts], [*cuts, len(written)], strict=True)
