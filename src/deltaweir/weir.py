@@ -108,7 +108,8 @@ class Weir(Generic[ChunkT]):
         self._meter = meter
         self._budget = budget
         self._guard = guard
-        self._usage_asked = usage_asked
+        self.usage_asked = usage_asked
+        """Whether the reader asked for a chunk with usage and no choices."""
         self._usage_chunk: ChunkT | None = None
         self._last: ChunkT | None = None
         self._open: dict[int, bool] = {}
@@ -184,7 +185,7 @@ class Weir(Generic[ChunkT]):
 
     def _without_choices(self, chunk: ChunkT) -> Sequence[ChunkT]:
         """Keep usage for the very end; whoever did not ask never sees empty choices."""
-        if not self._usage_asked:
+        if not self.usage_asked:
             return ()
         if chunk.usage is None:
             return (chunk,)
@@ -263,7 +264,7 @@ class Weir(Generic[ChunkT]):
                 out.append(
                     self._with(self._choice(index=index, finish_reason=ending.finish_reason))
                 )
-        if self._usage_asked and self.state is not State.FAILED:
+        if self.usage_asked and self.state is not State.FAILED:
             out += self._usage()
         return out
 

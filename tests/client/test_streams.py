@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -76,6 +77,10 @@ class Blocking:
         """Read to the end."""
         return list(stream)
 
+    def frames(self, stream: Any) -> list[bytes]:
+        """Read to the end as frames."""
+        return list(stream.sse())
+
     def close(self, stream: Any) -> None:
         """Close the stream."""
         stream.close()
@@ -107,6 +112,14 @@ class Asynchronous(Blocking):
 
         async def read() -> list[Any]:
             return [one async for one in stream]
+
+        return self._run(read())
+
+    def frames(self, stream: Any) -> list[bytes]:
+        """Read to the end as frames."""
+
+        async def read() -> list[bytes]:
+            return [one async for one in stream.sse()]
 
         return self._run(read())
 
@@ -646,3 +659,29 @@ def test_reading_while_another_thread_reads() -> None:
         thread.join(20)
     assert wrong == []
     assert stream.text == "a" * 500
+
+
+def test_a_stream_as_frames(way: Blocking) -> None:
+    """`sse()` gives frames that any client reads: chunks, our account, [DONE]."""
+    stream, _ = way.open([chunk("a"), chunk(end="stop")])
+    *frames, last = way.frames(stream)
+    read = [json.loads(frame.removeprefix(b"data: ")) for frame in frames]
+    assert last == b"data: [DONE]\n\n"
+    assert read[0]["choices"][0]["delta"]["content"] == "a"
+    assert "deltaweir" not in read[0]
+    assert read[-1]["deltaweir"] == {"usage": None, "cost_usd": None, "source": "provider"}
+
+
+def test_a_broken_stream_as_frames(way: Blocking) -> None:
+    """A stream that breaks off ends with an error event, and never with [DONE]."""
+    stream, _ = way.open([chunk("a"), StreamFailed("broken")])
+    *_, last = way.frames(stream)
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "upstream_failed"
+
+
+def test_a_closed_stream_as_frames(way: Blocking) -> None:
+    """A reader who closes gets no further frame, not even a last one."""
+    stream, _ = way.open([chunk("a"), chunk("b")])
+    way.next(stream)
+    way.close(stream)
+    assert way.frames(stream) == []

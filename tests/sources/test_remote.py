@@ -76,6 +76,12 @@ def stream(peer: Peer | Unreachable | str, *, retries: int = 0, body: bytes = b"
     return StreamExchange(request, Chunk, chance=lambda: 1.0, now=time.time)
 
 
+async def read_on(source: AsyncRemoteSource[Chunk]) -> None:
+    """Read a source to its end."""
+    while await source.receive(5) is not None:
+        pass
+
+
 class Reading:
     """A reader in a thread of its own."""
 
@@ -325,18 +331,16 @@ def test_a_failed_source_has_ended(shell: Shell) -> None:
 
         async def main() -> None:
             source = AsyncRemoteSource(exchange, AsyncPool(proxy=""), connect_s=5)
-            await source.receive(5)
             with pytest.raises(errors.InvalidRequest):
-                await source.receive(5)
+                await read_on(source)
             assert await source.receive(5) is None
 
         if isinstance(shell, Awaiting):
             asyncio.run(main())
         else:
             source = RemoteSource(exchange, Pool(proxy=""), connect_s=5)
-            source.receive(5)
             with pytest.raises(errors.InvalidRequest):
-                source.receive(5)
+                list(iter(lambda: source.receive(5), None))
             assert source.receive(5) is None
         assert len(peer.requests) == 1
 
@@ -605,9 +609,7 @@ def test_a_dropped_pool_closes_what_it_keeps(shell: Shell) -> None:
     with Peer(HAPPY) as peer:
 
         async def main(pool: AsyncPool) -> None:
-            source = AsyncRemoteSource(stream(peer), pool, connect_s=5)
-            while await source.receive(5) is not None:
-                pass
+            await read_on(AsyncRemoteSource(stream(peer), pool, connect_s=5))
 
         if isinstance(shell, Awaiting):
             kept = AsyncPool(proxy="")
@@ -677,13 +679,9 @@ async def test_every_wait_may_be_cancelled(way: str) -> None:
         address = f"http://127.0.0.1:{proxy.port}" if way == "proxy" else ""
         pool = AsyncPool(proxy=address, ca_file=AUTHORITY)
 
-        async def read(source: AsyncRemoteSource[Chunk]) -> None:
-            while await source.receive(5) is not None:
-                pass
-
         for place in range(1, 100):
             source = AsyncRemoteSource(stream(peer, retries=9), pool, connect_s=5)
-            reading = read(source)
+            reading = read_on(source)
             assert inspect.iscoroutine(reading)
             cancelled = await cancelled_at(reading, place)
             source.close()
@@ -804,6 +802,25 @@ def test_a_name_that_does_not_exist_is_an_error(shell: Shell) -> None:
     (outcome,) = shell.read(stream("http://no-such-host.invalid/v1"))
     assert isinstance(outcome.error, errors.ConnectionFailed)
     assert "no-such-host.invalid" in outcome.error.message
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_network_that_gives_up_is_no_clock(answered: bool) -> None:
+    """The system's own ETIMEDOUT is a broken connection, not a reader whose time is up."""
+    with Peer([*HAPPY[: 3 if answered else 0], Pause()]) as peer:
+        exchange = stream(peer)
+        source = RemoteSource(exchange, Pool(proxy=""), connect_s=5)
+        source.receive(5)
+        while answered and not source.receive(5):
+            pass
+        error = TimeoutError(110, "Connection timed out")
+        if answered:
+            assert source._broke(error, fresh=True) == []
+            assert source.receive(5) is None
+        else:
+            with pytest.raises(errors.ConnectionFailed, match="timed out"):
+                source._broke(error, fresh=True)
+        source.close()
 
 
 # ways

@@ -8,12 +8,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from deltaweir.client.clocks import Timeouts
+from deltaweir.client.frames import StreamFrames
 from deltaweir.client.view import StreamView
 from deltaweir.errors import DeltaweirError
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.source import AsyncSource, Source
 from deltaweir.weir import Weir
+from deltaweir.wire.sse import DONE
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -61,6 +63,25 @@ class Stream(StreamView[ChunkT, ReplyT]):
         while (chunk := self._take(StopIteration)) is None:
             self._receive()
         return chunk
+
+    def sse(self, *, annotate: bool = True) -> Iterator[bytes]:
+        """Yield the stream as ready frames of server-sent events.
+
+        A stream that breaks off ends with an error event, and only a whole one with
+        ``[DONE]``. Send heartbeats beside them where proxies are on the way.
+
+        Args:
+            annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
+        """
+        frames = StreamFrames(self, annotate=annotate, usage_asked=self._weir.usage_asked)
+        try:
+            for chunk in self:
+                yield frames.frame(chunk)
+        except DeltaweirError as error:
+            yield frames.error(error)
+            return
+        if self.stopped_by != "reader":
+            yield DONE
 
     def close(self) -> None:
         """End the generation at once; idempotent, from any thread, never waits."""
@@ -138,6 +159,25 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         while (chunk := self._take(StopAsyncIteration)) is None:
             await self._receive()
         return chunk
+
+    async def sse(self, *, annotate: bool = True) -> AsyncIterator[bytes]:
+        """Yield the stream as ready frames of server-sent events.
+
+        A stream that breaks off ends with an error event, and only a whole one with
+        ``[DONE]``. Send heartbeats beside them where proxies are on the way.
+
+        Args:
+            annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
+        """
+        frames = StreamFrames(self, annotate=annotate, usage_asked=self._weir.usage_asked)
+        try:
+            async for chunk in self:
+                yield frames.frame(chunk)
+        except DeltaweirError as error:
+            yield frames.error(error)
+            return
+        if self.stopped_by != "reader":
+            yield DONE
 
     async def close(self) -> None:
         """End the generation at once; idempotent, never waits."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
+from deltaweir.client.frames import StreamFrames
 from deltaweir.client.streams import AsyncStream
 from deltaweir.errors import DeltaweirError, ServiceUnavailable
-from deltaweir.schema.chunk import AnyChunk
-from deltaweir.schema.frames import FrameWriter, error_body
-from deltaweir.wire.sse import DONE, HEARTBEAT, encode
+from deltaweir.schema.frames import error_body
+from deltaweir.wire.sse import DONE, HEARTBEAT
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -50,19 +50,6 @@ async def send_error(send: Send, error: DeltaweirError, *, request_id: str) -> N
     """Answer with an error's status and body."""
     more = [(b"retry-after", _RETRY_AFTER[error.status])] if error.status in _RETRY_AFTER else []
     await send_json(send, error.status, error_body(error), request_id=request_id, headers=more)
-
-
-def account(stream: AsyncStream[Any, Any]) -> dict[str, Any]:
-    """Return what we add under ``deltaweir``: usage, cost, their source, and who cut."""
-    usage = stream.usage
-    added: dict[str, Any] = {
-        "usage": None if usage is None else usage.model_dump(),
-        "cost_usd": stream.cost,
-        "source": "engine",
-    }
-    if stream.stopped_by is not None:
-        added["stopped_by"] = stream.stopped_by
-    return added
 
 
 class Answer:
@@ -97,13 +84,12 @@ class Answer:
         self._request_id = request_id
         self._heartbeat_s = heartbeat_s
         self._annotate = annotate
-        self._usage_asked = usage_asked
         self._headers = [
             *_STREAM_HEADERS,
             (b"x-request-id", request_id.encode()),
             *((key.encode(), value.encode("latin-1")) for key, value in (headers or {}).items()),
         ]
-        self._frames = FrameWriter(usage_asked=usage_asked)
+        self._frames = StreamFrames(stream, annotate=annotate, usage_asked=usage_asked)
         self._started = False
         self._gone = False
         self._stopping = False
@@ -148,7 +134,7 @@ class Answer:
                 raise _stopping()
             reply = finish(self._stream.reply())
             if self._annotate:
-                reply.deltaweir = account(self._stream)
+                reply.deltaweir = self._frames.account()
             body = msgspec.json.encode(reply.model_dump())
             await send_json(self._send_message, 200, body, request_id=self._request_id)
         except DeltaweirError as error:
@@ -160,8 +146,6 @@ class Answer:
 
     async def _frames_out(self) -> None:
         async for chunk in self._stream:
-            if self._annotate:
-                self._add_account(chunk)
             await self._write(self._frames.frame(chunk))
         if self._gone:
             return
@@ -170,21 +154,12 @@ class Answer:
         await self._write(DONE)
         await self._send_message({"type": "http.response.body", "body": b""})
 
-    def _add_account(self, chunk: AnyChunk) -> None:
-        if self._usage_asked:
-            if not chunk.choices:
-                chunk.deltaweir = account(self._stream)
-        elif any(choice.finish_reason is not None for choice in chunk.choices):
-            chunk.deltaweir = account(self._stream)
-
     async def _broke(self, error: DeltaweirError) -> None:
         error.request_id = error.request_id or self._request_id
         if not self._started:
             await send_error(self._send_message, error, request_id=self._request_id)
             return
-        usage = self._stream.usage
-        spent = None if usage is None else usage.model_dump()
-        await self._write(encode(error_body(error, partial_usage=spent)))
+        await self._write(self._frames.error(error))
         await self._send_message({"type": "http.response.body", "body": b""})
 
     async def _write(self, frame: bytes) -> None:

@@ -132,7 +132,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             if self._transport.get_write_buffer_size() and not self._transport.is_closing():
                 discard_unsent(self._transport.get_extra_info("socket"))
-            self._transport.abort()
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                self._transport.abort()
         self._wake()
 
     # what follows is called by asyncio

@@ -73,8 +73,6 @@ class RemoteSource(RemoteSteps[ChunkT, blocking.Connection]):
             return []
         try:
             data = connection.receive(timeout_s)
-        except TimeoutError:
-            raise
         except OSError as error:
             return self._broke(error, fresh=connection.fresh)
         return self._took(data, fresh=connection.fresh)
@@ -204,8 +202,6 @@ class AsyncRemoteSource(RemoteSteps[ChunkT, asynchronous.Connection]):
             return []
         try:
             data = await connection.receive(timeout_s)
-        except TimeoutError:
-            raise
         except OSError as error:
             return self._broke(error, fresh=connection.fresh)
         return self._took(data, fresh=connection.fresh)

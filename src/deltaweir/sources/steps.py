@@ -105,6 +105,9 @@ class RemoteSteps(Generic[ChunkT, ConnectionT]):
         return chunks
 
     def _broke(self, error: OSError, *, fresh: bool) -> list[ChunkT]:
+        """Try again after a connection failed in a wait, or raise why not."""
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise error  # of the reader's time; that of the network has a number
         if not self._died_unused(fresh):
             self._drop()
             self._exchange.broke(lost(error))

@@ -409,8 +409,10 @@ def test_usage_rides_on_every_chunk_where_it_was_asked_for() -> None:
     ("raw", "kind"),
     [
         (
-            b'{"error":{"code":400,"type":"exceed_context_size_error","message":"m",'
-            b'"n_prompt_tokens":9000,"n_ctx":4096}}',
+            (
+                b'{"error":{"code":400,"type":"exceed_context_size_error","message":"m",'
+                b'"n_prompt_tokens":9000,"n_ctx":4096}}'
+            ),
             ContextLengthExceeded,
         ),
         (b'{"error":{"type":"invalid_request_error","message":"m"}}', InvalidRequest),
@@ -453,8 +455,24 @@ JSON = st.recursive(
         st.lists(inner, max_size=2)
         | st.dictionaries(
             st.sampled_from(
-                "choices delta text content tool_calls function name arguments logprobs usage "
-                "timings prompt_progress error finish_reason token top_logprobs".split()
+                [
+                    "choices",
+                    "delta",
+                    "text",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "name",
+                    "arguments",
+                    "logprobs",
+                    "usage",
+                    "timings",
+                    "prompt_progress",
+                    "error",
+                    "finish_reason",
+                    "token",
+                    "top_logprobs",
+                ]
             ),
             inner,
             max_size=4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import queue
 import threading
@@ -101,11 +102,11 @@ def test_several_answers_are_generated_at_once(engine: Engine) -> None:
     """Their tokens interleave."""
     order: list[str] = []
     talks = [
-        Talk(call(tokens=20), on_event=lambda _, name=name: order.append(name)).on(engine)
-        for name in ("a", "b")
+        Talk(call(tokens=20), on_event=lambda _: order.append("a")).on(engine),
+        Talk(call(tokens=20), on_event=lambda _: order.append("b")).on(engine),
     ]
     assert [talk.end() for talk in talks] == [None, None]
-    changes = sum(one != other for one, other in zip(order, order[1:], strict=False))
+    changes = sum(one != other for one, other in itertools.pairwise(order))
     assert changes > 10
 
 
@@ -253,6 +254,16 @@ def test_closing_tells_everybody_who_waits(smollm2: Weights) -> None:
     closing.close()
     with pytest.raises(ServiceUnavailable, match="shutting down"):
         closing.submit(Talk(call()).job)
+
+
+def test_closing_at_exit_tells_nobody(smollm2: Weights) -> None:
+    """Threads that wait then are about to be stopped, and would only show a trace."""
+    closing = Engine(smollm2.path, context=512, slots=1)
+    talk = Talk(*(call(number, tokens=400) for number in range(2))).on(closing)
+    talk.event()
+    closing.close(tell=False)
+    assert closing.running == 0
+    assert talk.ended.empty()
 
 
 def test_a_request_without_a_thread_to_serve_it_is_refused(

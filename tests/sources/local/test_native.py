@@ -26,10 +26,10 @@ def test_a_server_is_ready_when_it_is_returned(smollm2: Weights) -> None:
 
 def test_what_the_engine_cannot_load_is_corrupt(tmp_path: Path) -> None:
     """A file that is not there, and one that is no model."""
-    with pytest.raises(ModelCorrupt, match="cannot load missing.gguf"):
+    with pytest.raises(ModelCorrupt, match=r"cannot load missing\.gguf"):
         load(tmp_path / "missing.gguf")
     (tmp_path / "text.gguf").write_text("text")
-    with pytest.raises(ModelCorrupt, match="cannot load text.gguf"):
+    with pytest.raises(ModelCorrupt, match=r"cannot load text\.gguf"):
         load(tmp_path / "text.gguf")
 
 

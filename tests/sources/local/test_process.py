@@ -111,7 +111,7 @@ for count, chunk in enumerate(begin()):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forking is safe on Linux only")
 @pytest.mark.parametrize("asks", [True, False])
-def test_a_forked_child_loads_anew_and_ends_as_it_wants(asks: bool) -> None:  # noqa: FBT001
+def test_a_forked_child_loads_anew_and_ends_as_it_wants(asks: bool) -> None:
     """The engine's threads do not exist in it, and nothing may wait for them."""
     ended = run(f"""
 def ask(): return client.completions.create(

@@ -75,8 +75,14 @@ class Job:
         """Stop computing, within a token; idempotent, from any thread, never blocks."""
         self.cancelled = True
 
-    def refuse(self, error: BaseException) -> None:
-        """Cancel since the engine closes, and tell whoever waits for an answer."""
+    def refuse(self, error: BaseException | None) -> None:
+        """Cancel since the engine closes, and tell whoever waits for an answer why.
+
+        Args:
+            error: The reason; None tells nothing, since nobody lives to read it.
+        """
+        if error is None:
+            self._returned = _untold
         self._refusal = error
         waiting = range(self._next, 0 if self.cancelled else len(self._calls))
         self.cancelled = True
@@ -167,12 +173,16 @@ class Engine:
             self._waiting.append(job)
             self._changed.notify(len(job))
 
-    def close(self) -> None:
-        """Cancel everything and wait for native calls to return; idempotent."""
+    def close(self, *, tell: bool = True) -> None:
+        """Cancel everything and wait for native calls to return; idempotent.
+
+        Args:
+            tell: Whether readers that wait get an error, rather than wait on.
+        """
         with self._changed:
             self._closed = True
             for job in {*self._waiting, *self._running.values()}:
-                job.refuse(_closing())
+                job.refuse(_closing() if tell else None)
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._running, EXIT_WAIT_S)
             if not self._running:
@@ -212,6 +222,10 @@ def _closing() -> ServiceUnavailable:
     return ServiceUnavailable("the engine is shutting down and takes no request")
 
 
+def _untold(number: int, error: BaseException | None) -> None:
+    """Take the end of a call that nobody waits for."""
+
+
 def _report() -> None:
     """Show an exception as the interpreter shows one that ends a thread."""
     kind, error, trace = sys.exc_info()
@@ -249,7 +263,7 @@ def _close_all() -> None:
     global _exiting  # noqa: PLW0603  # of the process, like the engines
     _exiting = True  # without the lock, which a thread that is loading holds
     for engine in [*_engines.values()]:
-        engine.close()
+        engine.close(tell=False)  # only threads that the interpreter stops still read
     _engines.clear()
 
 

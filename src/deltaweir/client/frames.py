@@ -1,0 +1,59 @@
+"""A stream as the frames of an event stream: the same for routes of one's own and the gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deltaweir.client.view import StreamView
+from deltaweir.errors import DeltaweirError
+from deltaweir.schema.chunk import AnyChunk
+from deltaweir.schema.frames import FrameWriter, error_body
+from deltaweir.wire.sse import encode
+
+
+class StreamFrames:
+    """Write one stream's chunks as frames, with its account on the last.
+
+    Args:
+        stream: The stream.
+        annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
+        usage_asked: Whether the reader asked for a usage chunk; the account is on that then.
+    """
+
+    def __init__(
+        self, stream: StreamView[Any, Any] | Any, *, annotate: bool, usage_asked: bool
+    ) -> None:
+        self._stream = stream
+        self._annotate = annotate
+        self._usage_asked = usage_asked
+        self._writer = FrameWriter(usage_asked=usage_asked)
+
+    def frame(self, chunk: AnyChunk) -> bytes:
+        """Return a chunk as a frame."""
+        if self._annotate and self._is_last(chunk):
+            chunk.deltaweir = self.account()
+        return self._writer.frame(chunk)
+
+    def error(self, error: DeltaweirError) -> bytes:
+        """Return the frame that tells of an error, after which nothing comes."""
+        usage = self._stream.usage
+        spent = None if usage is None else usage.model_dump()
+        return encode(error_body(error, partial_usage=spent))
+
+    def account(self) -> dict[str, Any]:
+        """Return what we add under ``deltaweir``: usage, cost, their source, and who cut."""
+        stream = self._stream
+        usage = stream.usage
+        added: dict[str, Any] = {
+            "usage": None if usage is None else usage.model_dump(),
+            "cost_usd": stream.cost,
+            "source": "provider" if stream.cost is None else "engine",
+        }
+        if stream.stopped_by is not None:
+            added["stopped_by"] = stream.stopped_by
+        return added
+
+    def _is_last(self, chunk: AnyChunk) -> bool:
+        if self._usage_asked:
+            return not chunk.choices
+        return any(choice.finish_reason is not None for choice in chunk.choices)
