@@ -11,6 +11,7 @@ RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 # other people's programs, against which the live tests run
 LIVE := .live
+LIVE_STAMP := $(VENV)/.live
 CLIENTS := tests/live/clients
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -48,7 +49,12 @@ test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under fi
 	@$(BIN)/python -m pytest -m "not live" $(ARGS)
 
 .PHONY: test-live
-test-live: $(DEV_STAMP) $(LIVE)/openai-old/.done $(LIVE)/openai-new/.done $(LIVE)/node/.done ## run the tests that need the default model and other programs
+test-live: $(LIVE_STAMP) $(LIVE_STAMP): pyproject.toml | $(DEV_STAMP)
+	@echo "Installing what the live tests need ..." >&2
+	@$(call install,.[live])
+	@touch $@
+
+$(LIVE)/openai-old/.done $(LIVE)/openai-new/.done $(LIVE)/node/.done ## run the tests that need the default model and other programs
 	@$(BIN)/python -m pytest -m live $(ARGS)
 
 .PHONY: cov

@@ -132,7 +132,7 @@ def test_every_token_is_a_chunk(ask: Asking, fields: Callable[..., Any]) -> None
     chunks, stream = ask.stream(**fields())
     said = [chunk for chunk in chunks if chunk.choices[0].finish_reason is None]
     if fields is chat:
-        assert said.pop(0).choices[0].delta == {"role": "assistant"}
+        assert said.pop(0).choices[0].delta.model_dump() == {"role": "assistant"}
     assert len(said) == stream.usage.completion_tokens == 8
     assert all(chunk.usage is None for chunk in chunks)
     assert len({chunk.id for chunk in chunks}) == 1
@@ -419,14 +419,6 @@ def test_ten_megabytes_are_refused_at_once(ask: Asking, fields: Callable[..., An
     assert caught.value.prompt_tokens == 10_000_000 // 256
 
 
-def test_an_answer_ends_where_the_context_ends(ask: Asking) -> None:
-    """With reason length, and all that was generated counted."""
-    prompt = [5] * 4090
-    reply = ask.whole(prompt=prompt, max_tokens=50, logit_bias=ENDLESS)
-    assert reply.choices[0].finish_reason == "length"
-    assert reply.usage.total_tokens in range(4094, 4098)
-
-
 def test_a_clock_that_runs_out_gives_what_came(ask: Asking, engine: Engine) -> None:
     """And stops the engine."""
     with pytest.raises(StallTimeout) as caught:
@@ -530,7 +522,7 @@ async def test_cancelling_a_task_stops_the_engine(engine: Engine) -> None:
 async def test_cancelling_a_whole_reply_stops_the_engine(engine: Engine) -> None:
     """Nobody will read it."""
     task = asyncio.create_task(asked(prompt=STORY, max_tokens=4000, logit_bias=ENDLESS))
-    while not engine.running:
+    while not engine.running:  # noqa: ASYNC110  # the engine has no event to wait for
         await asyncio.sleep(0.01)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -41,5 +41,12 @@ def node() -> Path | None:
     return folder if found else None
 
 
+def chromium() -> Path | None:
+    """Return the system's Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    return None if found is None else Path(found)
+
+
 def _existing(path: Path) -> Path | None:
     return path if path.exists() else None

@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -104,12 +105,9 @@ class Peer:
             connection: Its number, from 0.
             timeout_s: Seconds to wait.
         """
-        ends = time.monotonic() + timeout_s
-        while len(self._gone) <= connection:
-            if time.monotonic() > ends:
-                return False
-            time.sleep(_TICK_S)
-        return self._gone[connection].wait(max(0.0, ends - time.monotonic()))
+        return _wait(lambda: len(self._gone) > connection, timeout_s) and self._gone[
+            connection
+        ].wait(timeout_s)
 
     def wait_requests(self, count: int, *, timeout_s: float = _PATIENCE_S) -> bool:
         """Wait until so many requests have come; tell whether they did in time.
@@ -118,12 +116,7 @@ class Peer:
             count: How many in all.
             timeout_s: Seconds to wait.
         """
-        ends = time.monotonic() + timeout_s
-        while len(self.requests) < count:
-            if time.monotonic() > ends:
-                return False
-            time.sleep(_TICK_S)
-        return True
+        return _wait(lambda: len(self.requests) >= count, timeout_s)
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -140,8 +133,8 @@ class Peer:
             thread.join(_PATIENCE_S)
         self._listener.close()
 
-    def _start(self, target: object, *args: object) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
         thread.start()
         self._threads.append(thread)
 
@@ -289,6 +282,15 @@ class _Connection:
                     if not data:
                         raise _LeftError
                     ways[source].sendall(data)
+
+
+def _wait(happened: Callable[[], bool], timeout_s: float) -> bool:
+    ends = time.monotonic() + timeout_s
+    while not happened():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(_TICK_S)
+    return True
 
 
 def _readable(sock: socket.socket) -> bool:

@@ -448,32 +448,18 @@ def test_an_error_of_a_call_is_raised_where_it_is_read() -> None:
     assert caught.value is error
 
 
+FIELDS = [
+    *("choices", "delta", "text", "content", "tool_calls", "function", "name", "arguments"),
+    *("logprobs", "usage", "timings", "prompt_progress", "error", "finish_reason", "token"),
+    "top_logprobs",
+]
 LETTERS = st.characters(max_codepoint=0x7F)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.text(LETTERS, max_size=3),
     lambda inner: (
         st.lists(inner, max_size=2)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "choices",
-                    "delta",
-                    "text",
-                    "content",
-                    "tool_calls",
-                    "function",
-                    "name",
-                    "arguments",
-                    "logprobs",
-                    "usage",
-                    "timings",
-                    "prompt_progress",
-                    "error",
-                    "finish_reason",
-                    "token",
-                    "top_logprobs",
-                ]
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=4,
         )

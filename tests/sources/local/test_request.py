@@ -39,8 +39,8 @@ def body(plan: Plan, call: int = 0) -> dict[str, Any]:
     [
         ({"temperature": 0.5}, {"temperature": 0.5}),
         ({"top_p": 0.9}, {"top_p": 0.9}),
-        ({"presence_penalty": 1.0}, {"presence_penalty": 1.0, "repeat_last_n": -1}),
-        ({"frequency_penalty": -1.0}, {"frequency_penalty": -1.0, "repeat_last_n": -1}),
+        ({"presence_penalty": 1.0}, {"presence_penalty": 1.0, "repeat_last_n": 2**17}),
+        ({"frequency_penalty": -1.0}, {"frequency_penalty": -1.0, "repeat_last_n": 2**17}),
         ({"logit_bias": {"7": -100, "٣": 5}}, {"logit_bias": {"7": -100.0, "3": 5.0}}),
         ({"max_tokens": 5}, {"max_tokens": 5}),
         ({"max_tokens": 2**40}, {"max_tokens": 2**31 - 1}),

@@ -54,13 +54,26 @@ def test_a_source_brings_chunks_until_it_has_ended(smollm2: Weights, engine: Eng
 
 def test_a_wait_has_an_end(smollm2: Weights, engine: Engine) -> None:
     """The source may be asked again after it."""
-    source = opened(smollm2, engine, max_tokens=3, prompt="word " * 300, logit_bias={"5": 1})
+    source = opened(smollm2, engine, max_tokens=3, prompt="word " * 300)
+    source.receive(20)
     with pytest.raises(TimeoutError):
-        while source.receive(0.0001) is not None:
-            pass
+        source.receive(0.0001)
     while source.receive(20) is not None:
         pass
     assert source.finished
+
+
+def test_an_answer_ends_where_the_context_ends(smollm2: Weights) -> None:
+    """With reason length, and all that was generated counted."""
+    small = Engine(smollm2.path, context=256, slots=1)
+    source = opened(smollm2, small, prompt=[5] * 250, max_tokens=50, logit_bias={"2": -100})
+    reasons: list[str | None] = []
+    while (chunks := source.receive(20)) is not None:
+        reasons += [choice.finish_reason for chunk in chunks for choice in chunk.choices]
+    assert reasons[-1] == "length"
+    assert source.usage is not None
+    assert 250 < source.usage.total_tokens <= 257
+    small.close()
 
 
 def test_closing_wakes_the_reader_and_stops_the_engine(smollm2: Weights, engine: Engine) -> None:

@@ -38,6 +38,7 @@ SAMPLING = ("min_p", "repeat_penalty", "top_k", "typical_p")
 
 _MOST_TOKENS = 2**31 - 1  # a number for the engine; any context ends before
 _MOST_DIGITS = 20
+_ALL_OF_THE_TEXT = 2**17  # what OpenAI's penalties look at; the engine has no word for all
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -207,7 +208,7 @@ def _sampling(request: AnyRequest) -> dict[str, Any]:
         if value is not None:
             body[name] = value
     if request.presence_penalty or request.frequency_penalty:
-        body["repeat_last_n"] = -1  # OpenAI's penalties look at all of the text
+        body["repeat_last_n"] = _ALL_OF_THE_TEXT
     if request.logit_bias:
         body["logit_bias"] = {str(int(token)): bias for token, bias in request.logit_bias.items()}
     for name, value in request.__dict__.items():
