@@ -55,6 +55,19 @@ class Tunnel(NamedTuple):
     """Do what CONNECT asks for, as a proxy does."""
 
 
+class Request(NamedTuple):
+    """A request as it came."""
+
+    connection: int
+    """The number of its connection, from 0."""
+    method: str
+    target: str
+    headers: dict[str, str]
+    """By their names in lower case."""
+    body: bytes
+    raw: bytes
+
+
 class Pause:
     """Do nothing until told to go on.
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from deltaweir.testing.faults import (
     Answer,
@@ -21,6 +21,7 @@ from deltaweir.testing.faults import (
     HalfClose,
     NeverRead,
     Pause,
+    Request,
     Reset,
     Step,
     Trickle,
@@ -29,19 +30,6 @@ from deltaweir.testing.faults import (
 
 _TICK_S = 0.005
 _PATIENCE_S = 10.0
-
-
-class Request(NamedTuple):
-    """A request as it came."""
-
-    connection: int
-    """The number of its connection, from 0."""
-    method: str
-    target: str
-    headers: dict[str, str]
-    """By their names in lower case."""
-    body: bytes
-    raw: bytes
 
 
 class _LeftError(Exception):
