@@ -101,8 +101,9 @@ def test_refusals_are_typed(server: dict[str, Any]) -> None:
 
 def test_a_wrong_key_is_refused(server: dict[str, Any]) -> None:
     """A server that checks keys refuses ours with a typed error that does not show it."""
-    with deltaweir.Client(base_url=server["base_url"], api_key="wrong-key-of-ours") as client:
-        # our own server checks no keys, and knows no model of this name
-        with pytest.raises((deltaweir.AuthenticationError, deltaweir.NotFoundError)) as caught:
-            client.chat.completions.create(model="x", messages=SUM)
+    client = deltaweir.Client(base_url=server["base_url"], api_key="wrong-key-of-ours")
+    # our own server checks no keys, and knows no model of this name
+    refused = (deltaweir.AuthenticationError, deltaweir.NotFoundError)
+    with client, pytest.raises(refused) as caught:
+        client.chat.completions.create(model="x", messages=SUM)
     assert "wrong-key-of-ours" not in str(caught.value)
