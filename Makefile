@@ -49,12 +49,7 @@ test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under fi
 	@$(BIN)/python -m pytest -m "not live" $(ARGS)
 
 .PHONY: test-live
-test-live: $(LIVE_STAMP) $(LIVE_STAMP): pyproject.toml | $(DEV_STAMP)
-	@echo "Installing what the live tests need ..." >&2
-	@$(call install,.[live])
-	@touch $@
-
-$(LIVE)/openai-old/.done $(LIVE)/openai-new/.done $(LIVE)/node/.done ## run the tests that need the default model and other programs
+test-live: $(LIVE_STAMP) $(LIVE)/openai-old/.done $(LIVE)/openai-new/.done $(LIVE)/node/.done ## run the tests that need the default model and other programs
 	@$(BIN)/python -m pytest -m live $(ARGS)
 
 .PHONY: cov
@@ -104,6 +99,11 @@ $(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing Deltaweir and what its tests need (about 200 MB) ..." >&2
 	@$(call install,.[dev])
 	@touch $@ $(RUN_STAMP)
+
+$(LIVE_STAMP): pyproject.toml | $(DEV_STAMP)
+	@echo "Installing what the live tests need ..." >&2
+	@$(call install,.[live])
+	@touch $@
 
 $(LIVE)/openai-old/.done $(LIVE)/openai-new/.done: $(LIVE)/openai-%/.done: $(CLIENTS)/requirements-%.txt | $(DEV_STAMP)
 	@echo "Installing the $* openai package for the live tests ..." >&2

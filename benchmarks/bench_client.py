@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measure import closing, heading, ratio, rounds, row
+from benchmarks.process import Process
 from benchmarks.provider import AT_ONCE, PACED, PER_SECOND
 
 HERE = Path(__file__).parent
 OPENAI = HERE.parent / ".live" / "openai-new" / "bin" / "python"
-BAR = "15x, goal 35x"
+BARS = {"at-once": "15x, goal 35x", "paced": "none"}
 WAYS = {
     "at-once": f"{AT_ONCE:,} chunks as fast as they are read",
     "paced": f"{PACED:,} chunks one by one, {PER_SECOND:,} a second",
@@ -32,40 +31,6 @@ CLIENTS = {
 }
 
 
-class Process(contextlib.ExitStack):
-    """A script of this directory in a process of its own, which ends with the block.
-
-    Args:
-        python: Its interpreter.
-        arguments: The script and what it is told.
-    """
-
-    def __init__(self, python: str, *arguments: str) -> None:
-        super().__init__()
-        # no proxy of the user's stands between two ends of loopback
-        environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-        process = subprocess.Popen(  # noqa: S603  # scripts of this directory
-            [python, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
-        )
-        self.enter_context(process)
-        self.callback(process.kill)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._in, self._out = process.stdin, process.stdout
-
-    def line(self) -> str:
-        """Wait for its next line."""
-        line = self._out.readline().decode().strip()
-        assert line, "the process has ended"
-        return line
-
-    def ask(self, line: str) -> str:
-        """Send it a line and return its answer."""
-        self._in.write(f"{line}\n".encode())
-        self._in.flush()
-        return self.line()
-
-
 def cost(reader: Process, base_url: str) -> float:
     """Let a client read one stream and return its CPU microseconds per chunk."""
     told = json.loads(reader.ask(base_url))
@@ -73,7 +38,7 @@ def cost(reader: Process, base_url: str) -> float:
     return 1_000_000 * float(told["cpu"]) / int(told["chunks"])
 
 
-def measure(readers: Mapping[str, Process], origin: str, way: str, count: int) -> None:
+def measure(readers: dict[str, Process], origin: str, way: str, count: int) -> None:
     """Run all clients in turn, the first to run changing each round, and print their costs."""
     base_url = f"{origin}/{way}/v1"
     costs: dict[str, list[float]] = {name: [] for name in readers}
@@ -88,7 +53,7 @@ def measure(readers: Mapping[str, Process], origin: str, way: str, count: int) -
     for how, kind in (("sync", "Client"), ("async", "AsyncClient")):
         if (theirs := costs.get(f"openai-{how}")) is not None:
             value = ratio(theirs, costs[f"deltaweir-{how}"])
-            closing(f"openai / deltaweir.{kind}, {way}", value, BAR)
+            closing(f"openai / deltaweir.{kind}, {way}", value, BARS[way])
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Both clients against the real small model: one list of cases, asked by blocking and by awaiting."""
+"""Both clients against the real small model: one list of cases, by blocking and by awaiting."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 import deltaweir
 from deltaweir import AsyncClient, Client
+from deltaweir.client import async_dispatch, embedded
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.errors import (
     ContextLengthExceeded,
@@ -252,7 +253,7 @@ def test_a_bias_bans_and_forces_tokens(ask: Asking) -> None:
 @pytest.mark.parametrize("name", ["frequency_penalty", "presence_penalty"])
 def test_penalties_change_what_is_repeated(ask: Asking, name: str) -> None:
     """A text that repeats itself stops doing so."""
-    fields = text(prompt="ha ha ha ha ha ha ha ha", max_tokens=12)
+    fields = text(prompt="The cat, the cat, the", max_tokens=12)
     assert ask.whole(**fields).choices != ask.whole(**fields, **{name: 2.0}).choices
 
 
@@ -349,13 +350,12 @@ def test_the_text_of_a_control_token_is_read_as_that_token(ask: Asking) -> None:
     assert control - plain <= 1
 
 
-REFUSED: list[tuple[dict[str, Any], str | None]] = [
+REFUSED: list[tuple[dict[str, Any], str]] = [
     (chat(messages=[]), "messages"),
     ({"messages": [{"role": "alien", "content": "x"}]}, "messages[0].role"),
     (chat("\ud800"), "messages[0].content"),
     (text(prompt="\udfff"), "prompt[0]"),
     (text(suffix="x"), "suffix"),
-    (text(suffix=""), None),
     (chat(temperature=3), "temperature"),
     (chat(n=0), "n"),
     (chat(tools=[{"type": "function", "function": {"name": "f"}}]), "tools"),
@@ -364,7 +364,7 @@ REFUSED: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "param"), [one for one in REFUSED if one[1]])
+@pytest.mark.parametrize(("fields", "param"), REFUSED)
 def test_bad_input_is_refused_before_anything_is_computed(
     ask: Asking, fields: dict[str, Any], param: str
 ) -> None:
@@ -376,9 +376,7 @@ def test_bad_input_is_refused_before_anything_is_computed(
 
 
 def test_an_unknown_model_is_not_found(ask: Asking) -> None:
-    """The embedded model is named by its own name."""
-    client = Client() if isinstance(ask, Blocking) else AsyncClient()
-    assert client is not None
+    """The error names those that exist."""
     with pytest.raises(ModelNotFound):
         ask.whole(**chat(model="smollm3"))
 
@@ -428,12 +426,12 @@ def test_a_clock_that_runs_out_gives_what_came(ask: Asking, engine: Engine) -> N
     assert caught.value.partial.reply.choices[0].text
 
 
-def endless(**fields: Any) -> Stream[Any, Any]:
+def endless() -> Stream[Any, Any]:
     """Return a stream that never ends by itself."""
-    client = Client()
-    return client.completions.create(
-        model="smollm2", prompt=STORY, max_tokens=4000, logit_bias=ENDLESS, stream=True, **fields
+    stream: Stream[Any, Any] = Blocking().whole(
+        prompt=STORY, max_tokens=4000, logit_bias=ENDLESS, stream=True
     )
+    return stream
 
 
 async def async_endless() -> AsyncStream[Any, Any]:
@@ -562,9 +560,7 @@ async def test_the_loop_runs_on_while_a_model_is_prepared(
     monkeypatch: pytest.MonkeyPatch, smollm2: Weights
 ) -> None:
     """Pulling and loading are done on another thread."""
-    from deltaweir.client import async_dispatch
-
-    real = async_dispatch.prepare
+    real = embedded.prepare
     threads: list[threading.Thread] = []
 
     def slow(*given: Any, **more: Any) -> Any:
@@ -665,11 +661,11 @@ def test_live_one_and_one_are_two(ask_live: Asking) -> None:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": WEATHER}])
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "get_weather"}}]
+)
 def test_live_a_forced_call_is_valid(ask_live: Asking, choice: Any) -> None:
     """By the tool's own schema."""
-    if isinstance(choice, dict):
-        choice = {"type": "function", "function": {"name": "get_weather"}}
     question = chat("Weather in Paris?", model=LIVE, tools=[WEATHER], tool_choice=choice)
     (made,) = ask_live.whole(**{**question, "max_tokens": 200}).choices
     assert made.finish_reason == "tool_calls"

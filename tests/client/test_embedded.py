@@ -38,7 +38,7 @@ def test_options_of_ours_are_no_fields_of_the_request() -> None:
     """Clocks are taken out, and extra fields put in."""
     made = call(timeout=5, timeouts={"stall": 3}, extra_body={"top_k": 4}, extra_headers={"a": "b"})
     assert (made.timeouts.total, made.timeouts.stall) == (5, 3)
-    assert made.request.top_k == 4
+    assert made.request["top_k"] == 4
     assert "timeout" not in made.request
     assert "extra_headers" not in made.request
 

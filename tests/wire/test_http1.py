@@ -85,8 +85,21 @@ def test_a_peer_that_closes_too_early_is_told(part: bytes) -> None:
 )
 def test_another_protocol_is_refused(garbage: bytes) -> None:
     """What is not HTTP/1.1 is a typed error."""
+    reader = ResponseReader()
+    reader_fed = itertools.chain([garbage], [b""])
     with pytest.raises(StreamFailed):
-        ResponseReader().feed(garbage)
+        list(map(reader.feed, reader_fed))
+
+
+def test_a_body_that_came_before_a_fault_is_not_lost() -> None:
+    """What was parsed in the same read as garbage is handed on first, then the fault is told."""
+    reader = ResponseReader()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert reader.feed(head + b"2\r\nab\r\nxyz\r\n") == [b"ab"]
+    with pytest.raises(StreamFailed, match="does not speak"):
+        reader.feed(b"")
+    with pytest.raises(StreamFailed, match="does not speak"):
+        reader.eof()
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))

@@ -100,13 +100,17 @@ class ResponseReader:
         self._limit = max_head_bytes
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
+        self._fault: StreamFailed | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes and return the pieces of the body that they bring.
 
         Raises:
-            StreamFailed: The peer does not speak HTTP, or its head is too large.
+            StreamFailed: The peer does not speak HTTP, or its head is too large; raised by
+                the next call where a part of the body came before the fault.
         """
+        if self._fault is not None:
+            raise self._fault
         if self.complete:
             self.reusable = False
             return []
@@ -118,21 +122,33 @@ class ResponseReader:
         except httptools.HttpParserUpgrade as error:
             raise StreamFailed("the peer answered with another protocol, not HTTP/1.1") from error
         except httptools.HttpParserError as error:
-            if not self.complete:
-                raise StreamFailed(f"the peer does not speak HTTP/1.1: {error}") from error
-            self.reusable = False
+            self._broke(error)
         if self.head is None and self._room < 0:
             raise StreamFailed(f"the peer's response head is larger than {self._limit} bytes")
         body, self._body = self._body, []
         return body
+
+    def _broke(self, error: httptools.HttpParserError) -> None:
+        """Fail, but not before the body that came in the same read is handed on."""
+        if self.complete:
+            self.reusable = False
+            return
+        fault = StreamFailed(f"the peer does not speak HTTP/1.1: {error}")
+        fault.__cause__ = error
+        if not self._body:
+            raise fault
+        self._fault = fault
 
     def eof(self) -> None:
         """Take note that the peer has closed the connection.
 
         Raises:
             StreamTruncated: The response had not ended, by what its head said.
+            StreamFailed: The peer had ceased to speak HTTP.
         """
         self.reusable = False
+        if self._fault is not None:
+            raise self._fault
         if self.complete:
             return
         framed = self.head is not None and (
