@@ -29,10 +29,9 @@ FINDS = Path(__file__).parents[1] / ".fuzz"
 """Where inputs that break something are kept."""
 MAX_BYTES = 8 * 1024
 _EXAMPLES = 500
-_CRASHED = 77  # libFuzzer's own
 
-Check = Callable[[bytes], None]
-"""Takes an input and raises when something does not hold."""
+Check = Callable[[int, bytes], None]
+"""Takes a seed for what is left to chance, and an input; raises when something does not hold."""
 
 
 @contextlib.contextmanager
@@ -56,6 +55,11 @@ def cuts(data: bytes, seed: int) -> Iterator[tuple[str, list[bytes]]]:
         pieces.append(data[at : at + size])
         at += size
     yield "cut at random", pieces
+
+
+def floods(seed: int) -> bool:
+    """Tell whether an input is one of the few that are repeated without end, which takes long."""
+    return seed % 64 == 1
 
 
 def kept_bytes(feed: Callable[[], object]) -> int:
@@ -84,16 +88,21 @@ def run(name: str, check: Check, seeds: Sequence[bytes]) -> None:
     parser.add_argument("file", nargs="?", type=Path, help="check this input and nothing else")
     arguments = parser.parse_args()
     if arguments.file is not None:
-        check(arguments.file.read_bytes())
+        _checked(check, arguments.file.read_bytes())
         print(f"fuzz {name}: {arguments.file} holds")
         return
     for seed in seeds:
-        check(seed)
+        check(0, seed)
     FINDS.mkdir(exist_ok=True)
     if importlib.util.find_spec("atheris") is None:
         _by_hypothesis(name, check, seeds, arguments.seconds)
     else:
         _by_atheris(name, check, seeds, arguments.seconds)
+
+
+def _checked(check: Check, data: bytes) -> None:
+    """Check an input as the engines have it: two bytes of seed, and the rest."""
+    check(int.from_bytes(data[:2], "big"), data[2:])
 
 
 def _by_atheris(name: str, check: Check, seeds: Sequence[bytes], seconds: int) -> None:
@@ -119,7 +128,7 @@ def _fuzz(atheris: Any, name: str, check: Check, corpus: str, seconds: int, told
 
     def one(data: bytes) -> None:
         nonlocal count
-        check(data)
+        _checked(check, data)
         count += 1
         if count % 256 == 0:
             os.write(told, b".")
@@ -141,14 +150,15 @@ def _by_hypothesis(name: str, check: Check, seeds: Sequence[bytes], seconds: int
     from hypothesis import strategies as st
 
     edit = st.tuples(st.integers(0, 2**16), st.integers(0, 3), st.binary(max_size=12))
-    inputs = st.builds(_edited, st.sampled_from(seeds), st.lists(edit, max_size=6))
+    edited = st.builds(_edited, st.sampled_from(seeds), st.lists(edit, max_size=6))
+    inputs = st.builds(bytes.__add__, st.binary(min_size=2, max_size=2), edited)
     count, failing = 0, b""
 
     def one(data: bytes) -> None:
         nonlocal count, failing
         count += 1
         failing = data
-        check(data)
+        _checked(check, data)
 
     quiet = settings(
         max_examples=_EXAMPLES,

@@ -33,7 +33,7 @@ REQUEST = outgoing(
 )
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 RAW, CHUNKED, LENGTH, CLOSE = range(4)
-"""What an input's third byte says: a whole answer, or events to be framed in one of three ways."""
+"""What an input's first byte says: a whole answer, or events to be framed in one of three ways."""
 
 
 class Outcome(NamedTuple):
@@ -84,9 +84,9 @@ def read(pieces: list[bytes]) -> Outcome:
     )
 
 
-def check(data: bytes) -> None:
+def check(seed: int, data: bytes) -> None:
     """Compare three ways of cutting."""
-    seed, kind, data = int.from_bytes(data[:2], "big"), (data[2:3] or b"\0")[0] % 4, data[3:]
+    kind, data = (data[:1] or b"\0")[0] % 4, data[1:]
     answer = framed(kind, data, seed)
     outcomes = {how: read(pieces) for how, pieces in cuts(answer, seed)}
     whole = outcomes["whole"]
@@ -115,8 +115,8 @@ def seeds() -> list[bytes]:
     ]
     raw = [b"".join(one for one in answer if isinstance(one, bytes)) for answer in answers]
     return [
-        *(b"\0\0%c%b" % (kind, body) for body in bodies for kind in (CHUNKED, LENGTH, CLOSE)),
-        *(b"\0\0%c%b" % (RAW, answer) for answer in raw),
+        *(b"%c%b" % (kind, body) for body in bodies for kind in (CHUNKED, LENGTH, CLOSE)),
+        *(b"%c%b" % (RAW, answer) for answer in raw),
     ]
 
 
