@@ -8,7 +8,8 @@ from typing import Any
 
 from deltaweir.models.weights import Weights
 from deltaweir.sources.local.answer import context_of
-from deltaweir.sources.local.engine import BATCH, CACHE_MIB, SLOTS
+from deltaweir.sources.local.engine import SLOTS
+from deltaweir.sources.local.native import BATCH, CACHE_MIB
 
 
 class Direct:

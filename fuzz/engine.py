@@ -94,6 +94,7 @@ def run(name: str, check: Check, seeds: Sequence[bytes]) -> None:
     for seed in seeds:
         check(0, seed)
     FINDS.mkdir(exist_ok=True)
+    (FINDS / ".gitignore").write_text("*\n")
     if importlib.util.find_spec("atheris") is None:
         _by_hypothesis(name, check, seeds, arguments.seconds)
     else:

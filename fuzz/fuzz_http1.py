@@ -48,6 +48,8 @@ def read(pieces: list[bytes]) -> Outcome:
     error = None
     try:
         for piece in pieces:
+            if reader.complete and not piece.strip(b"\r\n"):
+                continue  # blank lines between two responses do no harm, RFC 9112, section 2.2
             body += reader.feed(piece)
         reusable = reader.complete and reader.reusable
         reader.eof()

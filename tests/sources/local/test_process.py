@@ -41,7 +41,10 @@ def _pulled(smollm2: Weights) -> None:
 
 
 ENDINGS = {
-    "with streams running": "kept = [begin(n=2), begin(), begin(n=6)]; next(kept[0]); next(kept[1])",
+    "with streams running": """
+kept = [begin(n=2), begin(), begin(n=6)]
+next(kept[0]); next(kept[1])
+""",
     "with streams dropped": "for _ in range(3): next(begin())",
     "with a stream never read": "kept = begin()",
     "with a daemon blocked in a read": """
