@@ -78,9 +78,13 @@ types: $(DEV_STAMP) ## check the types of everything
 bench: $(DEV_STAMP) ## measure; see benchmarks/README.md
 	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
+.PHONY: fuzz
+fuzz: $(DEV_STAMP) ## throw broken streams at the decoders for a minute
+	@$(BIN)/python fuzz/run.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove the environment and all that tools left
-	rm -rf $(VENV) $(LIVE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(LIVE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz .coverage*
 
 $(VENV)/pyvenv.cfg:
 	@if [ -z "$(PYTHON)" ] && [ -z "$(UV)" ]; then \

@@ -15,6 +15,7 @@ with instrumented("deltaweir.client", "deltaweir.wire", "deltaweir.schema"):
     from deltaweir.client.provider import outgoing, provider_of
     from deltaweir.errors import DeltaweirError
     from deltaweir.testing.faults import (
+        Step,
         chat_events,
         crlf,
         error_answer,
@@ -98,10 +99,13 @@ def check(seed: int, data: bytes) -> None:
 
 def seeds() -> list[bytes]:
     """Return good answers, and refusals."""
-    events = [
+    events: list[list[Step]] = [
         chat_events("Hel", "lo", usage=(3, 2)),
         crlf(chat_events("Hi")),
-        [*chat_events("Hel", finish=None, done=False), error_event("it broke", code="server_error")],
+        [
+            *chat_events("Hel", finish=None, done=False),
+            error_event("it broke", code="server_error"),
+        ],
         [error_event("too many", flat=True)],
         [b": keep-alive\n", *chat_events("a", finish=None, done=False)],
     ]

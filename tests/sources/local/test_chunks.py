@@ -333,6 +333,18 @@ def test_logprobs_wait_with_their_characters() -> None:
     assert [one.tokens for one in scores if one is not None] == [["a"], ["-", "b"]]  # type: ignore[union-attr]
 
 
+def test_what_an_event_lacks_is_no_news() -> None:
+    """A choice without a delta, and usage without a breakdown."""
+    translated = translation(chat())
+    usage = b'{"choices":[],"usage":{"completion_tokens":3,"prompt_tokens":5}}'
+    chunks = say(translated, progress(5, 4), b'{"choices":[{"index":0}]}', usage)
+    assert [chunk.choices[0].delta.model_dump() for chunk in chunks] == [{"role": "assistant"}]  # type: ignore[union-attr]
+    assert translated.usage is not None
+    assert translated.usage.prompt_tokens_details is not None
+    assert (translated.usage.total_tokens, translated.usage.completion_tokens) == (8, 3)
+    assert translated.usage.prompt_tokens_details.cached_tokens == 4
+
+
 def test_reasoning_is_kept_apart() -> None:
     """Other engines' field for it, and no content of its own."""
     raw = b'{"choices":[{"delta":{"reasoning_content":"hm","content":""}}]}'

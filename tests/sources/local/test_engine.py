@@ -281,6 +281,35 @@ def test_a_request_without_a_thread_to_serve_it_is_refused(
     idle.close()
 
 
+def test_a_request_without_a_thread_of_its_own_waits_for_another(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One slot is enough to be answered."""
+    assert Talk(call(tokens=1)).on(engine).end() is None
+    monkeypatch.setattr(engine, "slots", 9)
+
+    def cannot(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", cannot)
+    assert Talk(call(tokens=1)).on(engine).end() is None
+
+
+def test_closing_does_not_wait_for_ever(smollm2: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that does not return keeps its server, which is closed at the next try."""
+    monkeypatch.setattr(module, "EXIT_WAIT_S", 0.05)
+    stuck = Engine(smollm2.path, context=512, slots=1)
+    go_on = threading.Event()
+    talk = Talk(call(), on_event=lambda _: go_on.wait(SOON_S)).on(stuck)
+    talk.event()
+    stuck.close()
+    assert stuck.running == 1
+    go_on.set()
+    assert isinstance(talk.end(), ServiceUnavailable)
+    assert until(lambda: stuck.running == 0)
+    stuck.close()
+
+
 def test_two_models_answer_side_by_side(engine: Engine, smollm2: Weights) -> None:
     """Closing one leaves the other as it was."""
     other = Engine(smollm2.path, context=512, slots=1)

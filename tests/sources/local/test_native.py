@@ -24,6 +24,14 @@ def test_a_server_is_ready_when_it_is_returned(smollm2: Weights) -> None:
         load(smollm2.path)
 
 
+def test_all_cores_are_counted_where_none_are_reserved(
+    smollm2: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every system says which cores a process may use."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    load(smollm2.path)
+
+
 def test_what_the_engine_cannot_load_is_corrupt(tmp_path: Path) -> None:
     """A file that is not there, and one that is no model."""
     with pytest.raises(ModelCorrupt, match=r"cannot load missing\.gguf"):

@@ -207,6 +207,12 @@ REFUSED: list[tuple[Any, dict[str, Any], str, str]] = [
         "response_format.json_schema",
         "expected a JSON schema",
     ),
+    (
+        chat,
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"minItems": 9999}}}},
+        "response_format.json_schema",
+        "minItems above 1000",
+    ),
     (chat, {"modalities": ["text", "audio"]}, "modalities", "anything but text"),
     (chat, {"audio": {"voice": "v"}}, "audio", "cannot speak"),
     (chat, {"store": True}, "store", "leave store out"),

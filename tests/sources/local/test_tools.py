@@ -100,6 +100,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"functions": [{"name": 5}]}, "functions", r"functions\[0\] has no name"),
     ({"tools": [tool_with([1])]}, "tools", "not the JSON schema of an object"),
     ({"tools": [tool_with({"type": "string"})]}, "tools", "not the JSON schema of an object"),
+    ({"tools": [tool_with({"properties": {"a": {"minimum": 10**18}}})]}, "tools", "minimum of 16"),
     ({"tools": [TOOL], "tool_choice": "f"}, "tool_choice", "one of: f"),
     ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}}, "tool_choice", "one of: f"),
     (

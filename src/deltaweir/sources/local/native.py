@@ -3,8 +3,8 @@
 What the settings are for, each measured on two cores:
 
 - Few tokens of a prompt at a time, since a cancel and a second prompt wait for that long.
-- No flash attention: on processors it made a token 1.7 times as slow at 1,500 tokens of
-  context, and twice at 3,000.
+- No flash attention: on processors it is a tenth faster below a hundred tokens of context,
+  but a third slower at 500, and at 3,000 a token takes twice as long.
 - No trial run to fit the memory and none to warm up: half of the time that loading takes,
   in which no other Python code runs, since the binding holds the interpreter's lock.
 - Threads wait passively, and never take all cores: ggml spins at its barriers.

@@ -31,6 +31,7 @@ from deltaweir.sources.local.prompts import (
     prompt_of,
     prompts_of,
 )
+from deltaweir.sources.local.schemas import check_schema
 from deltaweir.sources.local.tools import Tools, plan_tools
 
 SAMPLING = ("min_p", "repeat_penalty", "top_k", "typical_p")
@@ -254,4 +255,5 @@ def _response_format(wanted: dict[str, Any]) -> dict[str, Any]:
                 "response_format has no json_schema.schema, expected a JSON schema",
                 param="response_format.json_schema",
             )
+        check_schema(inner["schema"], param="response_format.json_schema")
     return wanted

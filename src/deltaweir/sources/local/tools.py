@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from deltaweir.errors import InvalidRequest, StreamFailed
 from deltaweir.schema.chunk import Choice, Delta, FunctionDelta, ToolCallDelta
 from deltaweir.schema.request import ChatRequest
+from deltaweir.sources.local.schemas import check_schema
 
 _HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:')
 
@@ -62,6 +63,7 @@ def plan_tools(request: ChatRequest, *, can_use_tools: bool, model: str) -> Tool
             param=where,
         )
     functions = [_function(where, at, tool) for at, tool in enumerate(tools)]
+    check_schema(functions, param=where)
     wanted = _chosen(choice_name, choice, functions)
     if wanted is None:
         body: dict[str, Any] = {"tools": tools, "tool_choice": choice or "auto"}
