@@ -134,6 +134,15 @@ def test_a_connection_that_says_more_is_not_reused() -> None:
         assert not reader.reusable
 
 
+def test_a_second_response_unasked_changes_nothing() -> None:
+    """Of two responses the first counts, also when both come in one read."""
+    reader = ResponseReader()
+    assert reader.feed(COUNTED + EMPTY + CHUNKED) == [b"no"]
+    assert reader.head is not None
+    assert (reader.head.status, reader.head.get("content-length")) == (404, "2")
+    assert not reader.reusable
+
+
 def test_a_request_is_encoded_with_its_length() -> None:
     """A POST always tells its length; a GET without body does not."""
     headers = [("host", "h"), ("x", " y ")]

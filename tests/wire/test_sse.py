@@ -108,7 +108,7 @@ def test_retry_counts_only_when_all_digits() -> None:
     """A retry of digits is kept in milliseconds, any other is passed over."""
     decoder = Decoder()
     decoder.feed(b"retry: 1500\n")
-    decoder.feed(b"retry: 1s\nretry:\nretry: -3\n")
+    decoder.feed(b"retry: 1s\nretry:\nretry: -3\nretry: " + b"9" * 5000 + b"\n")
     assert decoder.retry_ms == 1500
 
 

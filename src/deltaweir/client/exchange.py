@@ -102,6 +102,10 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
             if self.head is None:
                 self.broke(self._no_answer(error))
                 return []
+        except StreamFailed:  # garbage was its last word
+            if not self._again():
+                raise
+            return []
         if not self.answered:
             self._refuse()
             return []

@@ -67,6 +67,9 @@ class WholeExchange(Attempt[Chunk]):
             else:
                 self._refuse()
             return []
+        except StreamFailed as error:  # garbage was its last word
+            self.broke(error)
+            return []
         self._keep([])
         return []
 

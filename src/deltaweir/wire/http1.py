@@ -171,7 +171,9 @@ class ResponseReader:
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
-        """Keep the head, unless it is that of an answer in between."""
+        """Keep the head, unless it is that of an answer in between, or of one unasked."""
+        if self.complete:
+            return
         status = self._parser.get_status_code()
         if status >= 200 or status == 101:  # noqa: PLR2004  # 1xx: the real one follows
             self.head = Head(status=status, headers=tuple(self._headers))
@@ -179,10 +181,11 @@ class ResponseReader:
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body."""
-        self._body.append(piece)
+        if not self.complete:
+            self._body.append(piece)
 
     def on_message_complete(self) -> None:
         """Take note of the body's end."""
-        if self.head is not None:
+        if self.head is not None and not self.complete:
             self.complete = True
             self.reusable = self._parser.should_keep_alive()

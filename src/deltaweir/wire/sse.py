@@ -23,6 +23,7 @@ HEARTBEAT = b": keep-alive\n"
 """A comment between two events. A blank line after it would crash clients (FACTS, section 3)."""
 
 _BOM = b"\xef\xbb\xbf"
+_MOST_DIGITS = 15  # of a retry: some thousand years; int() refuses much longer ones
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -165,7 +166,7 @@ class Decoder:
         elif field == b"id":
             if b"\0" not in value:
                 self.last_id = value.decode(errors="replace")
-        elif field == b"retry" and value.isdigit():
+        elif field == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
             self.retry_ms = int(value)
 
     def _dispatch(self, events: list[Event]) -> None:
