@@ -28,6 +28,8 @@ class Direct:
         params.n_ctx = SLOTS * context_of(weights)
         params.kv_unified = False
         params.n_batch = params.n_ubatch = BATCH
+        off = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.flash_attn_type = off  # as ours; see deltaweir.sources.local.native
         threads = max(1, (os.cpu_count() or 2) // 2)
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.cache_ram_mib = CACHE_MIB

@@ -132,9 +132,11 @@ def test_errors_carry_what_a_program_needs() -> None:
 
 @pytest.mark.live
 def test_why_stream_with_the_default_model() -> None:
-    """The README's figures: 512 tokens, of which the first comes many times sooner."""
+    """The README's figures: hundreds of tokens, of which the first comes many times sooner."""
     lines, _ = run("why_stream.py")
-    assert lines[0] == "def hello():  512 tokens from qwen2.5-coder-0.5b"
+    asked = re.fullmatch(r"def hello\(\):  (\d+) tokens from qwen2\.5-coder-0\.5b", lines[0])
+    assert asked is not None
+    assert 100 < int(asked[1]) <= 512
     check_stopwatch(lines)
 
 

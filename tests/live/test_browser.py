@@ -14,7 +14,6 @@ import pytest
 from tests.live.environments import ROOT, chromium, needs
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
-playwright = pytest.importorskip("playwright.sync_api", reason="make test-live installs it")
 
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
 
@@ -47,6 +46,7 @@ def _ready(address: str, process: subprocess.Popen[bytes]) -> str:
 @pytest.fixture
 def page(address: str, tmp_path: Any) -> Iterator[Any]:
     """The example's page in headless Chromium; a picture of it is kept."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="make test-live installs it")
     program = needs(chromium(), "Chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(program), args=FLAGS)
