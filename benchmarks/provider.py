@@ -1,13 +1,16 @@
 """A provider on loopback, in a process of its own, that writes prepared chunks and computes none.
 
-Started as a script it prints its port. ``/at-once/v1`` is a base_url whose streams come as fast
-as they are read; under ``/paced/v1`` each chunk is a write of its own, a thousand a second.
+Started as a script it prints its port, and ends when its stdin does. ``/at-once/v1`` is a
+base_url whose streams come as fast as they are read; under ``/paced/v1`` each chunk is a write of
+its own, a thousand a second.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 import threading
 import time
 
@@ -72,8 +75,15 @@ def _pace(sock: socket.socket, paced: list[bytes]) -> None:
         time.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
 
 
+def leave() -> None:
+    """End with whoever started this."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
-    """Serve until killed."""
+    """Serve until stdin ends."""
+    threading.Thread(target=leave, daemon=True).start()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
         while True:

@@ -48,13 +48,18 @@ def cuts(data: bytes, seed: int) -> Iterator[tuple[str, list[bytes]]]:
     """Yield the same bytes whole, byte by byte, and cut at random, each with its name."""
     yield "whole", [data]
     yield "byte by byte", [data[at : at + 1] for at in range(len(data))]
+    yield "cut at random", cut(data, seed)
+
+
+def cut(data: bytes, seed: int) -> list[bytes]:
+    """Return bytes cut at random."""
     chance = random.Random(seed)  # noqa: S311  # repeatable
     pieces, at = [], 0
     while at < len(data):
         size = chance.choice((1, 2, 3, 7, 40, 300))
         pieces.append(data[at : at + size])
         at += size
-    yield "cut at random", pieces
+    return pieces
 
 
 def floods(seed: int) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fuzz.engine import cuts, instrumented, run
+from fuzz.engine import cut, cuts, instrumented, run
 
 with instrumented("deltaweir.client", "deltaweir.wire", "deltaweir.schema"):
     from deltaweir.client.exchange import StreamExchange
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 def framed(kind: int, data: bytes, seed: int) -> bytes:
     """Return the bytes of an answer."""
     if kind == CHUNKED:
-        *_, (_, parts) = cuts(data, seed + 1)
+        parts = cut(data, seed + 1)
         pieces = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
         return HEAD + b"transfer-encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
     if kind == LENGTH:

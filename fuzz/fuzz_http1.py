@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fuzz.engine import cuts, floods, instrumented, kept_bytes, run
+from fuzz.engine import cut, cuts, floods, instrumented, kept_bytes, run
 
 with instrumented("deltaweir.wire"):
     from deltaweir.errors import StreamFailed, StreamTruncated
@@ -79,7 +79,7 @@ def check(seed: int, data: bytes) -> None:
         assert outcome == whole, f"{how}: {outcome} is not {whole}"
     if data and floods(seed):
         tail = data[-(1 + seed // 32 % 16) :]
-        *_, (_, pieces) = cuts(data + tail * (FLOOD_BYTES // len(tail)), seed)
+        pieces = cut(data + tail * (FLOOD_BYTES // len(tail)), seed)
         kept = kept_bytes(lambda: flooded(pieces))
         assert kept < KEPT_BYTES, f"a reader with a limit of {HEAD_LIMIT} bytes keeps {kept}"
 

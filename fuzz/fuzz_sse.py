@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fuzz.engine import cuts, floods, instrumented, kept_bytes, run
+from fuzz.engine import cut, cuts, floods, instrumented, kept_bytes, run
 
 with instrumented("deltaweir.wire"):
     from deltaweir.errors import StreamFailed
@@ -81,7 +81,7 @@ def check(seed: int, data: bytes) -> None:
     limited(pieces)
     assert decoded([encode(data)])[0] == [Event(re.sub(rb"\r\n|\r", b"\n", data))]
     if data and floods(seed):
-        *_, (_, pieces) = cuts(data * (FLOOD_BYTES // len(data) + 1), seed)
+        pieces = cut(data * (FLOOD_BYTES // len(data) + 1), seed)
         kept = kept_bytes(lambda: limited(pieces))
         assert kept < KEPT_BYTES, f"a decoder with a limit of {LIMIT} bytes keeps {kept}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -134,17 +135,20 @@ def test_an_event_without_end_is_refused(pieces: list[bytes]) -> None:
         list(map(decoder.feed, pieces))
 
 
+@functools.cache
 def _shared_cases() -> list[dict[str, Any]]:
     return json.loads(SHARED.read_text())["cases"] if SHARED.exists() else []
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared cases lie beside the project only")
-def test_shared_cases_joined_and_byte_by_byte() -> None:
+@given(st.lists(st.integers(0, 10_000), max_size=6))
+def test_shared_cases_however_cut(places: list[int]) -> None:
     """The 70 known cases of other projects give their events in every cut."""
     for case in _shared_cases():
         pieces = [base64.b64decode(piece) for piece in case["chunks_b64"]]
         whole = b"".join(pieces)
-        for cut_up in (pieces, [whole], [whole[at : at + 1] for at in range(len(whole))]):
+        bytewise = [whole[at : at + 1] for at in range(len(whole))]
+        for cut_up in (pieces, [whole], bytewise, cut(whole, places)):
             found = [
                 {"event": event.name, "data": event.data.decode(errors="replace"), "id": event.id}
                 for event in decoded(cut_up)

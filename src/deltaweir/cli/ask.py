@@ -90,6 +90,9 @@ class Asking:
             client.completions.create if "prompt" in fields else client.chat.completions.create
         )
         self._fields = {**fields, "model": way.model}
+        if not way.remote:
+            # a small model that draws by chance is often wrong where it knows better
+            self._fields.setdefault("temperature", 0.0)
         if way.remote and stats:
             self._fields["stream_options"] = {"include_usage": True}
         self._remote = way.remote

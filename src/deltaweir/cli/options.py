@@ -65,7 +65,8 @@ Temperature = Annotated[
         metavar="0..2",
         min=0.0,
         max=2.0,
-        help="How much chance there is in it; 0 always takes the likeliest token.",
+        help="How much chance there is in it. The embedded model always takes the likeliest "
+        "token unless told; a provider has a default of its own.",
     ),
 ]
 TopP = Annotated[
