@@ -95,8 +95,8 @@ $(VENV)/pyvenv.cfg:
 		echo "make: this Python cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; fi
 
 $(RUN_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
-	@echo "Installing Deltaweir and the engine of its embedded model (about 120 MB) ..." >&2
-	@$(call install,.[local])
+	@echo "Installing Deltaweir, the engine of its embedded model and the gateway (about 130 MB) ..." >&2
+	@$(call install,.[local,gateway])
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg

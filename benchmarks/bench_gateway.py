@@ -91,6 +91,8 @@ def cpu(servers: dict[str, Served], way: str, count: int) -> None:
     heading(f"{WAYS[way]}, {chunks:,} chunks", "CPU µs per chunk")
     for name, values in costs.items():
         row(SERVERS[name], values)
+    pairs = zip(costs["gateway"], costs["bare"], strict=True)
+    row("added by the gateway", [ours - theirs for ours, theirs in pairs])
     closing(f"gateway / bare protocol, {way}", ratio(costs["gateway"], costs["bare"]), "none")
 
 

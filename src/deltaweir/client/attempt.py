@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -14,7 +15,7 @@ from deltaweir.wire.http1 import Head, ResponseReader
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 
-class Attempt(Generic[ChunkT]):
+class Attempt(abc.ABC, Generic[ChunkT]):
     """An exchange as a shell sees it; `deltaweir.client.exchange` tells how to drive it.
 
     Args:
@@ -78,21 +79,21 @@ class Attempt(Generic[ChunkT]):
         self._aside, self._aside_bytes = [], 0
         return self.request.raw
 
+    @abc.abstractmethod
     def feed(self, data: bytes) -> list[ChunkT]:
         """Take the connection's next bytes; return the chunks they complete.
 
         Raises:
             DeltaweirError: The server refused, broke the protocol, or sent an error event.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def eof(self) -> list[ChunkT]:
         """Take note that the peer closed the connection; return the last chunks.
 
         Raises:
             DeltaweirError: The server refused, or did not answer.
         """
-        raise NotImplementedError
 
     def drain(self, data: bytes) -> None:
         """Take bytes that come after all that counts, up to the answer's last byte.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import time
 from typing import Generic, TypeVar
 
@@ -14,7 +15,7 @@ from deltaweir.schema.chunk import Usage
 ConnectionT = TypeVar("ConnectionT", blocking.Connection, asynchronous.Connection)
 
 
-class RemoteSteps(Generic[ChunkT, ConnectionT]):
+class RemoteSteps(abc.ABC, Generic[ChunkT, ConnectionT]):
     """A provider's answer, apart from how one waits for it.
 
     Args:
@@ -56,9 +57,9 @@ class RemoteSteps(Generic[ChunkT, ConnectionT]):
         """Whether the stream said ``[DONE]``."""
         return self._exchange.said_done
 
+    @abc.abstractmethod
     def close(self) -> None:
         """End the stream; see `deltaweir.sources.source.Source`."""
-        raise NotImplementedError
 
     def __del__(self) -> None:
         if hasattr(self, "_pause_ends"):
