@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
 from deltaweir.models.terminal import TerminalProgress
 from deltaweir.models.weights import Weights, resolve
+
+# no test may reach a provider that the developer's own environment names
+for _name in (
+    "DELTAWEIR_API_KEY",
+    "DELTAWEIR_BASE_URL",
+    "DELTAWEIR_MODEL",
+    "OPENAI_API_BASE",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(scope="session")

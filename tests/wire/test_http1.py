@@ -124,6 +124,18 @@ def test_a_head_without_end_is_refused(step: int) -> None:
         list(map(reader.feed, pieces))
 
 
+@pytest.mark.parametrize("trailer", [b"X-Long: 0123456789\r\n" * 100, b"X: " + b"y" * 4000])
+@pytest.mark.parametrize("step", [1, 50])
+def test_trailers_without_end_are_refused(trailer: bytes, step: int) -> None:
+    """What comes after a body is bounded too, and none of it is kept."""
+    reader = ResponseReader(max_head_bytes=300)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+    whole = head + trailer
+    pieces = [whole[at : at + step] for at in range(0, len(whole), step)]
+    with pytest.raises(StreamFailed, match="trailers are larger than 300 bytes"):
+        list(map(reader.feed, pieces))
+
+
 def test_a_connection_that_says_more_is_not_reused() -> None:
     """Bytes behind the response's end make the connection useless."""
     for pieces in ([COUNTED + b"HTTP"], [COUNTED, b"x"]):

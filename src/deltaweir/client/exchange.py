@@ -145,8 +145,8 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
             self._page = _media(head) in _PAGES
         if self._page:
             pieces = self._off_page(pieces)
-        for piece in pieces:
-            for event in self._decoder.feed(piece):
+        if pieces:
+            for event in self._decoder.feed(b"".join(pieces)):
                 self._event(event, chunks)
         if self._reader.complete and not self.ended:
             self.ended = True

@@ -8,7 +8,6 @@ while the stream runs, after it, and after it broke.
 from __future__ import annotations
 
 import collections
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -23,6 +22,9 @@ from deltaweir.weir import Ending, State, Weir
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
+
+MOST_KEPT = 64
+"""Chunks kept as they came; more are added up, since the collector looks at all that live."""
 
 _ENDINGS = ((StreamTruncated, Ending.TRUNCATED), (StallTimeout, Ending.STALLED))
 """How a stream ends with an error of its source, where that is not plain failure."""
@@ -196,10 +198,11 @@ class StreamView(Generic[ChunkT, ReplyT]):
             DeltaweirError: The stream failed; raised once, after all that could be shown.
             Exception: The stream is over.
         """
-        with contextlib.suppress(IndexError):  # another thread may close and clear
+        try:
             return self._ready.popleft()
-        if self._open:
-            return None
+        except IndexError:  # none is left, or another thread has cleared them
+            if self._open:
+                return None
         failure, self._failure = self._failure, None
         raise failure or over
 
@@ -211,12 +214,17 @@ class StreamView(Generic[ChunkT, ReplyT]):
             return
         if self._headers_at is None and (chunks or self._closing.answered):
             self._headers_at = now
+        feed = self._weir.feed
+        fed: list[ChunkT] = []
+        content = False
         for chunk in chunks:
-            if any(map(has_content, chunk.choices)):
-                self._last_at = now
-                if self._content_at is None:
-                    self._content_at = now
-            self._show(self._weir.feed(chunk, now))
+            content = content or any(map(has_content, chunk.choices))
+            fed += feed(chunk, now)
+        self._show(fed)
+        if content:
+            self._last_at = now
+            if self._content_at is None:
+                self._content_at = now
         self._clocks.waited(
             now - began,
             answered=self._headers_at is not None,
@@ -281,7 +289,12 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._stop(Ending.FAILED if isinstance(error, Exception) else Ending.ABANDONED)
 
     def _show(self, chunks: Sequence[ChunkT]) -> None:
+        if not chunks:
+            return  # as when a reader closes, who must not wait for a lock
         self._kept.extend(chunks)
+        if len(self._kept) > MOST_KEPT:
+            with self._reading:
+                self._built()
         self._ready.extend(chunks)
 
     def __del__(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 from deltaweir.client.provider import Origin
-from deltaweir.net.blocking import IDLE_S, MAX_IDLE
+from deltaweir.net.blocking import IDLE_S, MAX_IDLE, RECEIVE_BYTES
 from deltaweir.net.route import (
     Route,
     connect_error,
@@ -108,10 +108,12 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             return b""
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._waiting_bytes = 0
-        if self._paused and self._transport is not None:
+        data = self._pieces.popleft()
+        if len(data) > RECEIVE_BYTES:
+            self._pieces.appendleft(data[RECEIVE_BYTES:])
+            data = data[:RECEIVE_BYTES]
+        self._waiting_bytes -= len(data)
+        if self._waiting_bytes <= RECEIVE_BYTES and self._paused and self._transport is not None:
             self._paused = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()

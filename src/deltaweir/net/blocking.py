@@ -24,7 +24,7 @@ from deltaweir.net.route import (
 )
 from deltaweir.wire.http1 import ResponseReader
 
-RECEIVE_BYTES = 64 * 1024
+RECEIVE_BYTES = 32 * 1024
 IDLE_S = 60.0
 """How long an unused connection is kept, in seconds; servers close theirs after about as much."""
 MAX_IDLE = 20

@@ -114,19 +114,24 @@ class ResponseReader:
         if self.complete:
             self.reusable = False
             return []
-        if self.head is None:
-            # the parser itself would take a head without end
-            self._room -= len(data)
+        # the parser itself would take a head, or trailers, without end
+        self._room -= len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
             raise StreamFailed("the peer answered with another protocol, not HTTP/1.1") from error
         except httptools.HttpParserError as error:
             self._broke(error)
-        if self.head is None and self._room < 0:
-            raise StreamFailed(f"the peer's response head is larger than {self._limit} bytes")
+        self._check_room()
         body, self._body = self._body, []
         return body
+
+    def _check_room(self) -> None:
+        """Refuse a head, or trailers, that do not come to an end."""
+        if self.complete or self._fault is not None or self._room >= 0:
+            return
+        what = "response head is" if self.head is None else "trailers are"
+        raise StreamFailed(f"the peer's {what} larger than {self._limit} bytes")
 
     def _broke(self, error: httptools.HttpParserError) -> None:
         """Fail, but not before the body that came in the same read is handed on."""
@@ -167,8 +172,9 @@ class ResponseReader:
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        """Keep a header, unless it comes after the body, where none is of use."""
+        if self.head is None:
+            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         """Keep the head, unless it is that of an answer in between, or of one unasked."""
@@ -183,6 +189,7 @@ class ResponseReader:
         """Keep a piece of the body."""
         if not self.complete:
             self._body.append(piece)
+            self._room = self._limit  # for what may follow the body
 
     def on_message_complete(self) -> None:
         """Take note of the body's end."""

@@ -123,7 +123,8 @@ class Decoder:
                 events.append(Event(block[6:], "message", self.last_id))
             else:
                 self._lines(block + b"\n\n", events)
-        self._lines(piece[end + 2 :], events)
+        if end + 2 < len(piece):
+            self._lines(piece[end + 2 :], events)
         return events
 
     def _lines(self, piece: bytes, events: list[Event]) -> None:
