@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import threading
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.errors import DeltaweirError, Partial, StallTimeout, StreamTruncated
@@ -18,6 +18,7 @@ from deltaweir.schema.builder import ReplyBuilder
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
+from deltaweir.sources.source import AnySource
 from deltaweir.weir import Ending, State, Weir
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
@@ -43,29 +44,6 @@ class Timing(NamedTuple):
     """Tokens generated after the first, by the time they took; None below two tokens."""
 
 
-class Closing(Protocol):
-    """What the view needs of a source, whichever way one waits for it."""
-
-    @property
-    def usage(self) -> Usage | None:
-        """The source's own count so far, None before it has one."""
-
-    @property
-    def answered(self) -> bool:
-        """Whether the answer has begun, though perhaps no chunk has come."""
-
-    @property
-    def said_done(self) -> bool:
-        """Whether the source said that all was sent, beside its choices' finish reasons."""
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What it cost so far in US dollars; None when unknown."""
-
-    def close(self) -> None:
-        """End the stream and what makes it at once."""
-
-
 class StreamView(Generic[ChunkT, ReplyT]):
     """Read what a stream has brought so far; safe at any moment, from any thread.
 
@@ -80,7 +58,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     def __init__(
         self,
-        source: Closing,
+        source: AnySource,
         reply_kind: type[ReplyT],
         *,
         weir: Weir[ChunkT],

@@ -9,8 +9,8 @@ from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 
-class Source(Protocol[ChunkT]):
-    """One stream of chunks for a reader that blocks."""
+class AnySource(Protocol):
+    """One stream of chunks, whichever way its reader waits."""
 
     @property
     def usage(self) -> Usage | None:
@@ -27,14 +27,6 @@ class Source(Protocol[ChunkT]):
     @property
     def cost_usd(self) -> float | None:
         """What it cost so far in US dollars; None when unknown."""
-
-    def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
-        """Wait for the next chunks; none in the list is a sign of life, None is the end.
-
-        Raises:
-            TimeoutError: Nothing came within the time; the source may be asked again.
-            DeltaweirError: The source failed; it has ended.
-        """
 
     def close(self) -> None:
         """End the stream and what makes it at once, and wake a reader that is waiting.
@@ -44,26 +36,10 @@ class Source(Protocol[ChunkT]):
         """
 
 
-class AsyncSource(Protocol[ChunkT]):
-    """One stream of chunks for a reader that awaits."""
+class Source(AnySource, Protocol[ChunkT]):
+    """One stream of chunks for a reader that blocks."""
 
-    @property
-    def usage(self) -> Usage | None:
-        """The source's own count so far, None before it has one."""
-
-    @property
-    def answered(self) -> bool:
-        """Whether the answer has begun, though perhaps no chunk has come."""
-
-    @property
-    def said_done(self) -> bool:
-        """Whether the source said that all was sent, beside its choices' finish reasons."""
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What it cost so far in US dollars; None when unknown."""
-
-    async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
+    def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
         """Wait for the next chunks; none in the list is a sign of life, None is the end.
 
         Raises:
@@ -71,8 +47,14 @@ class AsyncSource(Protocol[ChunkT]):
             DeltaweirError: The source failed; it has ended.
         """
 
-    def close(self) -> None:
-        """End the stream and what makes it at once, and wake a reader that is waiting.
 
-        Idempotent, from any thread.
+class AsyncSource(AnySource, Protocol[ChunkT]):
+    """One stream of chunks for a reader that awaits."""
+
+    async def receive(self, timeout_s: float | None) -> list[ChunkT] | None:
+        """Wait for the next chunks; none in the list is a sign of life, None is the end.
+
+        Raises:
+            TimeoutError: Nothing came within the time; the source may be asked again.
+            DeltaweirError: The source failed; it has ended.
         """
