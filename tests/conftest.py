@@ -1,4 +1,4 @@
-"""What every test may use: the small model's weights."""
+"""What every test may use: the small model's weights, and tiktoken without a network."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 from typing import Any
 
 import pytest
+from tests.tiktoken_files import reference
 
 from deltaweir.models.terminal import TerminalProgress
 from deltaweir.models.weights import Weights, resolve
+
+__all__ = ["reference", "smollm2"]
 
 # no test may reach a provider that the developer's own environment names
 for _name in (

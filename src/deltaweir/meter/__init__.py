@@ -1,0 +1,1 @@
+"""Counting: tokens, prompts, prices, one stream's account, and limits. Pure."""
