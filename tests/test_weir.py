@@ -54,10 +54,17 @@ class Allowance:
 
     def __init__(self, limit: int) -> None:
         self.left = limit
+        self.sent = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.left <= 0
 
     def allow(self, index: int, field: str, text: str) -> int | None:
         """Allow what is left; a text longer than that is where the cut lies."""
         allowed, self.left = self.left, self.left - len(text)
+        self.sent += min(allowed, len(text))
         return None if self.left >= 0 else allowed
 
 
@@ -619,3 +626,62 @@ def test_a_reply_of_a_cut_stream_is_whole_in_form() -> None:
             ],
         }
     )
+
+
+def test_the_names_of_functions_count_against_a_budget() -> None:
+    """A name that passes the limit goes whole, and nothing of its call follows."""
+    call = {"index": 0, "function": {"name": "abcd", "arguments": "77"}}
+    one = chunk({"index": 0, "delta": {"tool_calls": [call]}})
+    weir: Weir[Chunk] = Weir(Chunk, budget=Allowance(3))
+    out = weir.feed(one, 0.0)
+    assert weir.ending is Ending.BUDGET
+    assert ends(out) == ["length"]
+    assert not any("abcd" in shown.model_dump_json() for shown in out)
+    assert not any("77" in shown.model_dump_json() for shown in out)
+    assert passed(Weir(Chunk, budget=Allowance(6)), [one])[0] == one
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason", "ending"),
+    [
+        (3, "length", Ending.BUDGET),
+        (4, "length", Ending.COMPLETE),
+        (3, "stop", Ending.COMPLETE),
+    ],
+)
+def test_an_end_by_length_at_the_limit_is_the_budgets(
+    limit: int, reason: str, ending: Ending
+) -> None:
+    """A source that was told of the limit ends by itself there, and is cut all the same."""
+    weir: Weir[Chunk] = Weir(Chunk, budget=Allowance(limit))
+    out = passed(weir, [chunk(said("abc")), chunk(done(reason))])
+    assert weir.ending is ending
+    assert (content(out), ends(out)) == ("abc", [reason])
+
+
+def test_other_choices_end_with_the_one_that_reached_the_limit() -> None:
+    """A budget holds for all choices together."""
+    weir: Weir[Chunk] = Weir(Chunk, budget=Allowance(3))
+    out = passed(weir, [chunk(said("a"), said("bc", 1)), chunk(done("length"))])
+    assert weir.ending is Ending.BUDGET
+    assert (ends(out), ends(out, 1)) == (["length"], ["length"])
+
+
+@pytest.mark.parametrize("budget", [None, Allowance(100)])
+def test_usage_everywhere(budget: Any) -> None:
+    """Every chunk carries the count so far, the last one and the usage chunk the same."""
+    weir: Weir[Chunk] = Weir(
+        Chunk, meter=Counting(), budget=budget, usage_asked=True, usage_everywhere=True
+    )
+    out = passed(weir, [chunk(said("a")), chunk(said("bc")), chunk(done())])
+    counts = [shown.usage.completion_tokens if shown.usage else None for shown in out]
+    assert counts == [1, 3, 3, 3]
+
+
+def test_usage_everywhere_also_on_a_cut() -> None:
+    """The finish chunk of a cut has it, and a figure of the source's own stays."""
+    weir: Weir[Chunk] = Weir(Chunk, meter=Counting(), budget=Allowance(2), usage_everywhere=True)
+    theirs = chunk(said("a"))
+    theirs.usage = Usage(completion_tokens=77)
+    out = [*weir.feed(theirs, 0.0), *weir.feed(chunk(said("bcd")), 0.0)]
+    assert [shown.usage.completion_tokens for shown in out if shown.usage] == [77, 4, 4]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from deltaweir.endings import Ending
 from deltaweir.schema.chunk import AnyChunk, Usage
-
-if TYPE_CHECKING:
-    from deltaweir.weir import Ending
 
 
 class MeterSlot(Protocol):
@@ -24,6 +22,14 @@ class MeterSlot(Protocol):
 
 class BudgetSlot(Protocol):
     """Knows how much may still be generated."""
+
+    @property
+    def sent(self) -> int:
+        """Tokens of the text that was let through."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be generated, so that an end by length is this limit's."""
 
     def allow(self, index: int, field: str, text: str) -> int | None:
         """Return how many characters of this text are within the limit; None for all.

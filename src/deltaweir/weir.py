@@ -20,12 +20,12 @@ All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later re
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
+from deltaweir.endings import Ending, State
 from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
-from deltaweir.schema.texts import carrier, says_something, take_out, texts
+from deltaweir.schema.texts import carrier, heads, says_something, take_out, texts
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
 
 __all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
@@ -33,50 +33,6 @@ __all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 _FINAL_WORDS = frozenset({"stop", "tool_calls", "function_call"})
-
-
-class State(enum.Enum):
-    """Where a stream stands."""
-
-    OPEN = "open"
-    DONE = "done"
-    CUT = "cut"
-    FAILED = "failed"
-
-
-class Ending(enum.Enum):
-    """How a stream ends: the state it leads to, what readers see, and who stopped it.
-
-    Attributes:
-        state: The state this ending leads to.
-        finish_reason: What every choice still open ends with; None where no such chunk goes
-            out, since the source said it itself or the stream failed.
-        stopped_by: Who cut the stream, None when nobody did.
-        code: The code of the error that readers get, None when there is none.
-    """
-
-    state: State
-    finish_reason: str | None
-    stopped_by: str | None
-    code: str | None
-
-    COMPLETE = ("complete", State.DONE, None, None, None)
-    BLOCKED = ("blocked", State.CUT, "content_filter", "guard", None)
-    TRUNCATED_BY_GUARD = ("truncated_by_guard", State.CUT, "length", "guard", None)
-    BUDGET = ("budget", State.CUT, "length", "budget", None)
-    STOPPED = ("stopped", State.CUT, "length", "stop", None)
-    REVOKED = ("revoked", State.CUT, "length", "revoked", None)
-    ABANDONED = ("abandoned", State.CUT, None, "reader", None)
-    TRUNCATED = ("truncated", State.FAILED, None, None, "upstream_truncated")
-    FAILED = ("failed", State.FAILED, None, None, "upstream_failed")
-    STALLED = ("stalled", State.FAILED, None, None, "stall_timeout")
-
-    def __new__(cls, name: str, *columns: Any) -> Self:
-        """Give each row of the table its columns as attributes."""
-        member = object.__new__(cls)
-        member._value_ = name
-        member.state, member.finish_reason, member.stopped_by, member.code = columns
-        return member
 
 
 class Weir(Generic[ChunkT]):
@@ -88,6 +44,7 @@ class Weir(Generic[ChunkT]):
         budget: Limits; None has no limit.
         guard: Filters; None lets all text through at once.
         usage_asked: Whether the reader asked for a chunk with usage and no choices.
+        usage_everywhere: Whether every chunk shall carry the usage so far, which needs a meter.
 
     One weir belongs to one stream and is not shared between threads.
     """
@@ -100,6 +57,7 @@ class Weir(Generic[ChunkT]):
         budget: BudgetSlot | None = None,
         guard: GuardSlot | None = None,
         usage_asked: bool = False,
+        usage_everywhere: bool = False,
     ) -> None:
         self.state = State.OPEN
         self.ending: Ending | None = None
@@ -110,6 +68,7 @@ class Weir(Generic[ChunkT]):
         self._guard = guard
         self.usage_asked = usage_asked
         """Whether the reader asked for a chunk with usage and no choices."""
+        self._usage_everywhere = usage_everywhere and meter is not None
         self._usage_chunk: ChunkT | None = None
         self._last: ChunkT | None = None
         self._open: dict[int, bool] = {}
@@ -146,11 +105,11 @@ class Weir(Generic[ChunkT]):
         for choice in chunk.choices:
             self._open.setdefault(choice.index, True)
         if self._budget is not None or self._guard is not None:
-            return self._controlled(chunk, now)
+            return self._with_usage(self._controlled(chunk, now))
         for choice in chunk.choices:
             if choice.finish_reason is not None:
                 self._open[choice.index] = False
-        return (chunk,)
+        return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
 
     def clear(self, index: int, field: str, upto: int) -> Sequence[ChunkT]:
         """Release what a classifier found clean; write what is returned.
@@ -165,7 +124,7 @@ class Weir(Generic[ChunkT]):
         out = self._carried(index, [(field, self._guard.clear(index, field, upto))])
         if self._guard.verdict is not None:
             out += self._end(self._guard.verdict)
-        return out
+        return self._with_usage(out)
 
     def finish(self, ending: Ending = Ending.COMPLETE) -> Sequence[ChunkT]:
         """Take note that the source has ended; write what is returned.
@@ -177,11 +136,11 @@ class Weir(Generic[ChunkT]):
             return ()
         if ending is Ending.TRUNCATED and self._open and not any(self._open.values()):
             ending = Ending.COMPLETE
-        return self._end(ending)
+        return self._with_usage(self._end(ending))
 
     def abort(self, ending: Ending) -> Sequence[ChunkT]:
         """Stop the stream from this side; write what is returned and close the source."""
-        return self._end(ending) if self.state is State.OPEN else ()
+        return self._with_usage(self._end(ending)) if self.state is State.OPEN else ()
 
     def _without_choices(self, chunk: ChunkT) -> Sequence[ChunkT]:
         """Keep usage for the very end; whoever did not ask never sees empty choices."""
@@ -191,6 +150,14 @@ class Weir(Generic[ChunkT]):
             return (chunk,)
         self._usage_chunk = chunk
         return ()
+
+    def _with_usage(self, chunks: Sequence[ChunkT]) -> Sequence[ChunkT]:
+        """Put the usage so far on chunks that have none, where every chunk shall carry it."""
+        if self._usage_everywhere and chunks and self._meter is not None:
+            usage = self._meter.usage
+            for chunk in chunks:
+                chunk.usage = chunk.usage or usage
+        return chunks
 
     def _controlled(self, chunk: ChunkT, now: float) -> Sequence[ChunkT]:
         """Take the choices of a chunk one after the other, up to a cut."""
@@ -219,12 +186,15 @@ class Weir(Generic[ChunkT]):
     def _finished(self, choice: Choice | TextChoice) -> tuple[Sequence[ChunkT], Ending | None]:
         """End a choice as its source says, or as the guard does when it sees the whole text."""
         self._open[choice.index] = False
-        if self._guard is None:
-            return (), None
-        held = self._held(choice.index, cut=choice.finish_reason not in _FINAL_WORDS)
-        verdict = self._guard.verdict
+        verdict: Ending | None = None
+        held: list[ChunkT] = []
+        if self._guard is not None:
+            held = self._held(choice.index, cut=choice.finish_reason not in _FINAL_WORDS)
+            verdict = self._guard.verdict
         if verdict is not None:
             choice.finish_reason = verdict.finish_reason
+        elif choice.finish_reason == "length" and self._budget is not None and self._budget.spent:
+            verdict = Ending.BUDGET  # the source was told of the limit
         if not held:
             return (), verdict
         # role, tool-call heads and text of the same chunk are older than what was held
@@ -233,8 +203,8 @@ class Weir(Generic[ChunkT]):
 
     def _filter(self, choice: Choice | TextChoice, now: float) -> tuple[Ending | None, bool]:
         """Cut a choice's texts to budget and guard; tell the ending, and if any text changed."""
-        ending: Ending | None = None
-        changed = False
+        ending = self._filter_heads(choice)
+        changed = ending is not None
         for text in texts(choice):
             value = shown = text.value
             if ending is not None:
@@ -252,6 +222,19 @@ class Weir(Generic[ChunkT]):
         if changed:
             choice.logprobs = None  # their tokens would tell what the text does not
         return ending, changed
+
+    def _filter_heads(self, choice: Choice | TextChoice) -> Ending | None:
+        """Take the names of functions off the budget; one that passes it goes whole."""
+        if self._budget is None:
+            return None
+        ending: Ending | None = None
+        for name in heads(choice):
+            if ending is None:
+                allowed = self._budget.allow(choice.index, name.field, name.value)
+                ending = None if allowed is None else Ending.BUDGET
+            if ending is not None:
+                name.replace("")
+        return ending
 
     def _end(self, ending: Ending) -> list[ChunkT]:
         self.ending, self.state = ending, ending.state

@@ -99,6 +99,13 @@ class Usage(Record):
     total_tokens: int = always(int)
 
 
+class PartialUsage(Usage):
+    """Tokens generated where those of the prompt are not known, and so neither is their sum."""
+
+    prompt_tokens: int | None = always(null)  # type: ignore[assignment]  # a count, but not known
+    total_tokens: int | None = always(null)  # type: ignore[assignment]  # likewise
+
+
 class Chunk(Record):
     """One event of a streamed chat completion."""
 

@@ -2,7 +2,7 @@
 
 A field is named as in the protocol: ``content``, ``reasoning_content``, ``refusal``,
 ``function_call`` (its arguments), ``text``; the arguments of the third tool call are
-``tool_calls[2]``.
+``tool_calls[2]``, and its function's name is ``tool_calls[2].name``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,23 @@ def texts(choice: Choice | TextChoice) -> Iterator[Text]:
         if call.function is not None and call.function.arguments:
             index = at if call.index is None else call.index
             yield Text(f"tool_calls[{index}]", call.function, "arguments")
+
+
+def heads(choice: Choice | TextChoice) -> Iterator[Text]:
+    """Yield the names of the functions that a choice calls; they are tokens as well.
+
+    Their fields are ``function_call.name`` and, for the third tool call,
+    ``tool_calls[2].name``.
+    """
+    if isinstance(choice, TextChoice):
+        return
+    delta = choice.delta
+    if delta.function_call is not None and delta.function_call.name:
+        yield Text("function_call.name", delta.function_call, "name")
+    for at, call in enumerate(delta.tool_calls or ()):
+        if call.function is not None and call.function.name:
+            index = at if call.index is None else call.index
+            yield Text(f"tool_calls[{index}].name", call.function, "name")
 
 
 def has_content(choice: Choice | TextChoice) -> bool:
