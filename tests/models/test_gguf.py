@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltaweir.errors import ModelCorrupt, ModelUnavailable
-from deltaweir.models.gguf import Head, parse_head, read_head
+from deltaweir.models.gguf import (
+    Head,
+    TokenTables,
+    parse_head,
+    parse_token_tables,
+    read_head,
+    read_token_tables,
+)
 
 
 def test_a_head_says_what_the_file_holds(build: Any) -> None:
@@ -257,3 +264,49 @@ def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
     with pytest.raises(ModelCorrupt, match="device"):
         read_head(tmp_path / "pipe.gguf")
+
+
+def test_token_tables_hold_what_a_text_is_split_by(build: Any, tmp_path: Path) -> None:
+    """Tokens, merges and types come from their arrays, and what is not said is empty."""
+    path = tmp_path / "tiny.gguf"
+    more = [
+        ("tokenizer.ggml.model", 8, build.text("gpt2")),
+        ("tokenizer.ggml.pre", 8, build.text("qwen2")),
+        ("tokenizer.ggml.merges", 9, build.texts(["a b", "ä ö"])),
+        ("tokenizer.ggml.token_type", 9, struct.pack("<IQ3i", 5, 3, 3, 3, 1)),
+        ("tokenizer.ggml.add_eos_token", 7, b"\1"),
+    ]
+    path.write_bytes(build.gguf([*build.items(), *more]))
+    assert read_token_tables(path) == TokenTables(
+        model="gpt2",
+        pre="qwen2",
+        tokens=["<s>", "</s>", "a"],
+        merges=["a b", "ä ö"],
+        types=(3, 3, 1),
+        add_eos=True,
+    )
+    path.write_bytes(build.gguf())
+    assert read_token_tables(path) == TokenTables(
+        model="", pre="", tokens=["<s>", "</s>", "a"], merges=[], types=(), add_eos=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "raw"),
+    [
+        ("merges", 9, struct.pack("<IQ3i", 5, 3, 3, 3, 1)),
+        ("token_type", 9, struct.pack("<IQ2i", 5, 2, 3, 3)),
+        ("token_type", 9, struct.pack("<IQ3q", 11, 3, 3, 3, 1)),
+    ],
+)
+def test_damaged_token_tables_are_corrupt(build: Any, name: str, kind: int, raw: bytes) -> None:
+    """Arrays of another type or length are no tables."""
+    items = [*build.items(), (f"tokenizer.ggml.{name}", kind, raw)]
+    with pytest.raises(ModelCorrupt, match="of another type"):
+        parse_token_tables(build.gguf(items), label="x")
+
+
+def test_a_file_without_tokens_has_no_tables(build: Any) -> None:
+    """Weights without a vocabulary cannot count."""
+    with pytest.raises(ModelCorrupt, match=r"no array tokenizer\.ggml\.tokens"):
+        parse_token_tables(build.gguf(build.items()[:1]), label="x")

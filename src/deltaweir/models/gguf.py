@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,8 @@ from deltaweir.models.gguf_layout import (
     Array,
     Reader,
     Value,
+    all_numbers,
+    all_texts,
     check_tensors,
     read_keys,
     read_start,
@@ -73,6 +75,36 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     add_bos: bool | None
     bos_id: int | None
     eos_id: int | None
+
+
+class TokenTables(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold what a weights file splits a text into tokens by.
+
+    Attributes:
+        model: The kind of tokenizer as llama.cpp names it, such as ``gpt2`` or ``llama``.
+        pre: The name of the rules that split a text into words, empty when not said.
+        tokens: The texts of all tokens, by id.
+        merges: Pairs of texts that become one, the first ones first; a blank between the two.
+        types: The tokens' types as llama.cpp numbers them, by id; empty when not said.
+        add_eos: Whether a prompt ends with the end-of-text token, None when not said.
+    """
+
+    model: str
+    pre: str
+    tokens: list[str]
+    merges: list[str]
+    types: tuple[int | float, ...]
+    add_eos: bool | None
+
+
+ParsedT_co = TypeVar("ParsedT_co", covariant=True)
+
+
+class Parser(Protocol[ParsedT_co]):
+    """Make something of a whole file's bytes."""
+
+    def __call__(self, data: bytes | mmap.mmap, *, label: str) -> ParsedT_co:
+        """Return what the file says; ``label`` is what errors call it."""
 
 
 def _number(reader: Reader, keys: dict[str, Value], *, key: str) -> int | None:
@@ -154,6 +186,39 @@ def parse_head(data: bytes | mmap.mmap, *, label: str) -> Head:
     return _summary(reader, keys, tensors=tensors)
 
 
+def parse_token_tables(data: bytes | mmap.mmap, *, label: str) -> TokenTables:
+    """Return what a weights file splits a text by.
+
+    Args:
+        data: The whole file; only its head is looked at.
+        label: What to call the file in an error, usually its path.
+
+    Raises:
+        ModelCorrupt: As `parse_head`; or the file has no vocabulary, or a damaged one.
+    """
+    reader = Reader(data, label=label)
+    _, count = read_start(reader)
+    keys = read_keys(reader, keys=count)
+    tokens, merges, types = (
+        keys.get(f"tokenizer.ggml.{name}") for name in ("tokens", "merges", "token_type")
+    )
+    if not (isinstance(tokens, Array) and tokens.texts):
+        reader.fail("no array tokenizer.ggml.tokens", wanted="the texts of the tokens")
+    if merges is not None and not (isinstance(merges, Array) and merges.texts):
+        reader.fail("tokenizer.ggml.merges of another type", wanted="an array of texts")
+    if types is not None and not (isinstance(types, Array) and types.items == tokens.items):
+        reader.fail("tokenizer.ggml.token_type of another type", wanted="a type for each token")
+    add_eos = keys.get("tokenizer.ggml.add_eos_token")
+    return TokenTables(
+        model=_text(reader, keys, key="tokenizer.ggml.model") or "",
+        pre=_text(reader, keys, key="tokenizer.ggml.pre") or "",
+        tokens=all_texts(reader, tokens),
+        merges=[] if merges is None else all_texts(reader, merges),
+        types=() if types is None else all_numbers(reader, types, code="i"),
+        add_eos=add_eos if isinstance(add_eos, bool) else None,
+    )
+
+
 def read_head(path: Path) -> Head:
     """Say what the weights file at ``path`` holds; some 50 ms for 150,000 tokens.
 
@@ -161,15 +226,30 @@ def read_head(path: Path) -> Head:
         ModelCorrupt: The file is not a GGUF file of version 2 or 3, or damaged or cut off.
         ModelUnavailable: There is no such file, or it may not be read.
     """
+    return _mapped(path, parse_head)
+
+
+def read_token_tables(path: Path) -> TokenTables:
+    """Return what the weights file at ``path`` splits a text by; 0.15 s for 150,000 tokens.
+
+    Raises:
+        ModelCorrupt: As `read_head`; or the file has no vocabulary, or a damaged one.
+        ModelUnavailable: There is no such file, or it may not be read.
+    """
+    return _mapped(path, parse_token_tables)
+
+
+def _mapped(path: Path, parse: Parser[ParsedT_co]) -> ParsedT_co:
+    """Return what ``parse`` makes of a file that is mapped, not read, into memory."""
     try:
         if path.exists() and not path.is_file():
             message = f"{path} is not a usable GGUF file: got a folder or device, wanted a file"
             raise ModelCorrupt(message)
         with path.open("rb") as file:
             if path.stat().st_size == 0:  # which cannot be mapped
-                return parse_head(b"", label=str(path))
+                return parse(b"", label=str(path))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return parse_head(data, label=str(path))
+                return parse(data, label=str(path))
     except FileNotFoundError as error:
         message = f"there is no weights file {path}"
         raise ModelUnavailable(message) from error
