@@ -1,0 +1,281 @@
+"""What streams tell the ledger: a row opened, attempts, an end. No stream ever waits for a disk.
+
+Each of these puts one entry into the queue of a thread, one for each process, that writes them
+in batches (`ledger_writer`). Nothing happens per chunk: about once a second the thread asks
+each running stream for its tally.
+
+**Before the first upstream byte.** `Ledger.opened` only queues the row, which takes microseconds;
+it is on disk one window and one commit later. A process killed in between loses the row of a
+stream that had just begun. Whoever pays for the upstream waits for `Handle.durable` instead,
+off the loop: asking for it cuts the window short, so that it costs one commit, which streams that
+begin together share. For the embedded model queueing is enough: what dies with the process
+has cost nothing.
+
+**When the disk is slow, full or locked**, streams go on, and entries wait in memory. When too
+many wait, new streams are not queued: their handles keep what they are told, and try again with
+each entry. A stream that finds no room even at its end is lost; it is counted in `Ledger.lost`
+and logged. Streams once queued are never given up while the process lives; they add at most
+their attempts and their ends to the queue.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Self
+
+from deltaweir.accounts import Attempt, Closed, Entry, Line, Opened, Tally
+from deltaweir.errors import DeltaweirError, InvalidRequest
+from deltaweir.gateway.ledger_writer import Pace, Store, Writer
+from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.stores.sqlite import SqliteLedger
+
+_SQLITE = "sqlite:///"
+_BUSY_S = 1.0  # shorter than `close` waits; the writer tries again by itself
+
+_settling = threading.RLock()  # a future's callbacks run inside it
+
+
+class Ledger:
+    """Take what streams tell, and write it in the background.
+
+    Args:
+        store: Where to write; closed with the ledger.
+        clock: Seconds since 1970.
+        pace: How often the thread does what.
+        waiting: Entries that may wait before new streams are not queued any more.
+
+    It may be used from any thread, of the process that made it only.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.time,
+        pace: Pace = Pace(),
+        waiting: int = 100_000,
+    ) -> None:
+        self._store = store
+        self._writer = Writer(store, clock=clock, pace=pace)
+        self._most = waiting
+        self._process = os.getpid()
+        self._closed = False
+        atexit.register(self.close)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Ledger | None:
+        """Return the ledger that a configuration names; dead processes' rows are closed then.
+
+        Args:
+            url: "sqlite:///name.db", from the working directory; "sqlite:////directory/name.db";
+                "" for no ledger.
+            clock: Seconds since 1970.
+
+        Raises:
+            InvalidRequest: The URL names no ledger that is supported.
+            LedgerUnavailable: The ledger cannot be opened, or is damaged or too new.
+        """
+        if not url:
+            return None
+        path = _path_in(url)
+        store = SqliteLedger(path if path == ":memory:" else Path(path), busy_s=_BUSY_S)
+        store.close_dead(clock())
+        return cls(store, clock=clock)
+
+    @property
+    def lost(self) -> int:
+        """How many streams were not recorded, or not to their end, since the ledger was opened."""
+        return self._writer.lost
+
+    def opened(self, entry: Opened, tally: Callable[[], Tally]) -> Handle:
+        """Queue a stream's row, and return the handle that must end it.
+
+        Args:
+            entry: How the stream begins.
+            tally: Returns what it has used so far. The writer's thread calls it about once a
+                second until the stream is closed, and perhaps once after: it must be quick,
+                change nothing, and bear that the stream goes on meanwhile.
+
+        Raises:
+            LedgerUnavailable: The ledger is closed, or was made before a fork.
+        """
+        if self._closed or self._process != os.getpid():
+            raise LedgerUnavailable("this ledger is closed, or belongs to another process")
+        return Handle(self._writer, entry, tally=tally, most=self._most)
+
+    def usage(
+        self,
+        *,
+        group_by: Sequence[str] = (),
+        since: float | None = None,
+        until: float | None = None,
+        user: str | None = None,
+    ) -> list[Line]:
+        """Return what was used, as far as it is on disk; blocks.
+
+        Arguments and errors as for `deltaweir.stores.sqlite.SqliteLedger.usage`.
+        """
+        return self._store.usage(group_by=group_by, since=since, until=until, user=user)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was told before is on disk; return whether it is.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+        """
+        if self._closed or self._process != os.getpid():
+            return True
+        return self._writer.flush(timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Write what is queued and let go of the store; return whether all was written.
+
+        What could not be written in time is counted in `lost`. Streams that are still open
+        count as dead from now on.
+
+        Args:
+            timeout_s: Seconds to wait at most for the writing.
+        """
+        if self._closed or self._process != os.getpid():
+            return True
+        self._closed = True
+        atexit.unregister(self.close)
+        return self._writer.stop(timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def reading(url: str) -> SqliteLedger:
+    """Return a ledger to read, a context manager; dead processes' rows stand as they are.
+
+    Args:
+        url: As for `Ledger.open`.
+
+    Raises:
+        InvalidRequest: The URL names no ledger that is supported, or there is none there.
+        LedgerUnavailable: It cannot be read, is damaged or too new.
+    """
+    if not url:
+        raise InvalidRequest("this configuration keeps no ledger: [ledger] url is empty")
+    path = Path(_path_in(url))
+    if not path.exists():
+        raise InvalidRequest(
+            f"there is no ledger at {path}; `deltaweir serve` keeps one in the folder it is "
+            "started in, and --config or --ledger names another",
+            param="ledger.url",
+        )
+    return SqliteLedger(path, read_only=True)
+
+
+def _path_in(url: str) -> str:
+    path = url.removeprefix(_SQLITE)
+    if path in {"", url}:
+        # not the URL itself: it may hold a password
+        raise InvalidRequest(
+            f"the ledger's URL begins with {url.partition(':')[0]!r}; supported are "
+            "sqlite:///file.db and sqlite:////directory/file.db",
+            param="ledger.url",
+        )
+    return path
+
+
+class Handle:
+    """One stream's row, while the stream runs; made by `Ledger.opened`.
+
+    Its methods never wait, and may be called from one thread at a time.
+
+    Attributes:
+        stream_id: The stream's id.
+        tally: What it has used so far.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_durable",
+        "_most",
+        "_outcome",
+        "_untold",
+        "_writer",
+        "stream_id",
+        "tally",
+    )
+
+    def __init__(
+        self, writer: Writer, opened: Opened, *, tally: Callable[[], Tally], most: int
+    ) -> None:
+        self.stream_id = opened.stream_id
+        self.tally = tally
+        self._writer = writer
+        self._most = most
+        self._untold: list[Entry] | None = []  # None once the stream is queued
+        self._durable: Future[None] | None = None
+        self._outcome: DeltaweirError | bool = False  # True once the row is on disk
+        self._closed = False
+        self._tell(opened)
+
+    @property
+    def durable(self) -> Future[None]:
+        """Done as soon as the row is on disk; asking for it hastens that.
+
+        Wait for it with a time limit, since it stays undone while the disk cannot be written. It
+        raises `LedgerUnavailable` when the row was given up. In a coroutine: ``await
+        asyncio.wait_for(asyncio.wrap_future(handle.durable), limit_s)``.
+        """
+        with _settling:
+            if self._durable is None:
+                self._durable = Future()
+                self._durable.set_running_or_notify_cancel()  # one waiter cannot cancel all
+                self._resolve()
+        self._writer.hurry()
+        return self._durable
+
+    def attempt(self, attempt: Attempt) -> None:
+        """Add an attempt, or its end."""
+        self._tell(attempt)
+
+    def close(self, closed: Closed) -> None:
+        """End the row; all calls after the first do nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tell(closed)
+        if self._untold:
+            self._untold.clear()
+            self._writer.lose(1)
+            self.settle(LedgerUnavailable("the ledger's queue was full until the stream's end"))
+
+    def settle(self, error: DeltaweirError | None) -> None:
+        """Learn from the writer that the row is on disk, or why it never will be."""
+        with _settling:
+            if self._outcome is False:
+                self._outcome = error or True
+                self._resolve()
+
+    def _tell(self, entry: Entry) -> None:
+        """Queue an entry, after those that found no room before."""
+        if self._untold is None:
+            self._writer.put(self, entry)
+            return
+        self._untold.append(entry)
+        if self._writer.waiting < self._most:
+            entries, self._untold = self._untold, None
+            for one in entries:
+                self._writer.put(self, one)
+
+    def _resolve(self) -> None:
+        if self._durable is None or self._outcome is False:
+            return
+        if isinstance(self._outcome, DeltaweirError):
+            self._durable.set_exception(self._outcome)
+        else:
+            self._durable.set_result(None)

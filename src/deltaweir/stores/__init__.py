@@ -1,0 +1,1 @@
+"""Where what must outlive a stream is kept."""

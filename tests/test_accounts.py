@@ -1,0 +1,91 @@
+"""Accounts: sums are exact, an unknown cost is never 0, and a report has the shape of the API."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deltaweir.accounts import FAILED, GROUPS, Line, day_of, grouping, report, total
+from deltaweir.errors import InvalidRequest
+from deltaweir.weir import Ending
+
+LINES = st.lists(
+    st.builds(
+        Line,
+        streams=st.integers(0, 10**9),
+        prompt_tokens=st.integers(0, 10**15),
+        completion_tokens=st.integers(0, 10**15),
+        cost_pico=st.none() | st.integers(0, 10**24),
+        unpriced=st.integers(0, 10**9),
+    )
+)
+
+
+def test_failed_is_an_ending_of_the_weir() -> None:
+    """The ending of a dead process's stream is one that the weir has too."""
+    assert Ending.FAILED.value == FAILED
+
+
+@given(lines=LINES, where=st.integers(0, 20))
+def test_a_total_of_totals_is_the_total(lines: list[Line], where: int) -> None:
+    """Lines add up to the same sum, to the picodollar, however they are put together."""
+    parts = total(lines[:where]), total(lines[where:])
+    assert total(parts) == total(lines)
+
+
+def test_an_unknown_cost_is_not_zero() -> None:
+    """The sum of no known cost is unknown, and known costs are summed beside unknown ones."""
+    unknown = Line(streams=1, unpriced=1)
+    assert total([]).cost_usd is None
+    assert total([unknown, unknown]).cost_usd is None
+    assert total([unknown, Line(streams=1, cost_pico=0)]).cost_usd == 0
+    assert total([unknown, Line(streams=1, cost_pico=2_500_000)]).cost_usd == 0.0000025
+    assert total([unknown, Line(streams=1, cost_pico=1)]).unpriced == 1
+
+
+def test_a_report_has_the_shape_of_the_api() -> None:
+    """A report has a line's groups and figures, and a total without groups."""
+    figures = {"streams": 2, "prompt_tokens": 7, "completion_tokens": 9, "cost_usd": 0.5}
+    line = Line(
+        day="2026-11-24",
+        model="m",
+        key="k",
+        user="u",
+        tag=None,
+        streams=2,
+        prompt_tokens=7,
+        completion_tokens=9,
+        cost_pico=500_000_000_000,
+    )
+    groups = {"day": "2026-11-24", "model": "m", "key": "k", "user": "u", "tag": None}
+    assert json.loads(json.dumps(report([line]))) == {"data": [groups | figures], "total": figures}
+    assert list(report([line])["data"][0]) == [*GROUPS, *figures]
+
+
+def test_a_report_of_nothing_is_empty() -> None:
+    """Without lines there is no data, and a total of nothing."""
+    nothing = {"streams": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": None}
+    assert report([]) == {"data": [], "total": nothing}
+
+
+def test_groups_have_one_order() -> None:
+    """Groups come in the order of a line's fields, each once, in whatever order they are named."""
+    assert grouping(["tag", "day", "tag", "key"]) == ("day", "key", "tag")
+    assert grouping([]) == ()
+
+
+def test_an_unknown_group_is_refused() -> None:
+    """The error names the group and those that are known."""
+    with pytest.raises(InvalidRequest, match=r"'week'.*day, model, key, user, tag") as refused:
+        grouping(["day", "week"])
+    assert refused.value.param == "group_by"
+
+
+def test_a_day_is_one_of_utc() -> None:
+    """A day begins and ends at midnight in UTC, to the last fraction of a second."""
+    midnight = 1_795_478_400.0
+    assert day_of(midnight) == "2026-11-24"
+    assert day_of(midnight - 0.0001) == "2026-11-23"
