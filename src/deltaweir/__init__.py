@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from deltaweir.client.blocking import Client
     from deltaweir.client.blocking import Client as OpenAI
     from deltaweir.client.classic import ChatCompletion, Completion
+    from deltaweir.client.counting import count_prompt, count_tokens
     from deltaweir.client.streams import AsyncStream, Stream
+    from deltaweir.client.watch import watch
     from deltaweir.errors import (
         APIConnectionError,
         APIError,
@@ -55,9 +57,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 api_key: str | None = None
-"""The key for the classic surface; this release answers from the embedded model only."""
+"""The key for the classic surface."""
 api_base: str | None = None
-"""The provider's address for the classic surface; likewise."""
+"""The provider's address for the classic surface."""
 organization: str | None = None
 """The organisation for the classic surface."""
 proxy: str | dict[str, str] | None = None
@@ -74,7 +76,10 @@ _HOMES = {
     "OpenAI": ("client.blocking", "Client"),
     "Stream": ("client.streams", "Stream"),
     "asgi": ("gateway.embed", "asgi"),
+    "count_prompt": ("client.counting", "count_prompt"),
+    "count_tokens": ("client.counting", "count_tokens"),
     "sse_response": ("gateway.embed", "sse_response"),
+    "watch": ("client.watch", "watch"),
 }
 _MODULES = ("error", "errors", "testing", "types")
 
@@ -118,6 +123,8 @@ __all__ = [
     "api_base",
     "api_key",
     "asgi",
+    "count_prompt",
+    "count_tokens",
     "error",
     "errors",
     "organization",
@@ -125,6 +132,7 @@ __all__ = [
     "sse_response",
     "testing",
     "types",
+    "watch",
 ]
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from deltaweir.cli import show
-from deltaweir.client.view import Timing
-from deltaweir.schema.chunk import Usage
+from deltaweir.client.timing import Timing
+from deltaweir.meter.account import Account
+from deltaweir.schema.chunk import PartialUsage, Usage
 
 
 class Screen(io.StringIO):
@@ -63,39 +64,88 @@ def test_news_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
         show.write("text")
 
 
+USAGE = Usage(prompt_tokens=39, completion_tokens=24, total_tokens=63)
+FAST = Timing(0.01, 0.081, 0.969, 27.2)
+ENGINE = Account(USAGE, "engine", 0, None, None)
+PROVIDER = Account(USAGE, "provider", 4 * 10**8, 22, USAGE)
+TIMES = "first token 0.08 s · whole 0.97 s"
+
+
 class Stream:
     """What the statistics read of a stream."""
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, account: Account = ENGINE, **data: Any) -> None:
         """Take the data that are not as usual."""
-        self.usage: Usage | None = Usage(prompt_tokens=39, completion_tokens=24, total_tokens=63)
-        self.cost: float | None = 0.0
-        self.timing = Timing(0.01, 0.081, 0.969, 27.2)
+        self._account = account
+        self.timing = FAST
         self.complete = True
+        self.stopped_by: str | None = None
         self.__dict__.update(data)
+
+    def account(self, *, both: bool = False) -> Account:
+        """Return the account; a statistics line asks for both figures."""
+        assert both
+        return self._account
 
 
 @pytest.mark.parametrize(
-    ("data", "line"),
+    ("stream", "line"),
     [
-        ({}, "39 + 24 tokens (engine) · $0 · first token 0.08 s · whole 0.97 s · 27 tok/s"),
+        (Stream(), f"39 + 24 tokens (engine) · $0 · {TIMES} · 27 tok/s"),
         (
-            {"usage": None, "cost": None, "timing": Timing(None, None, None, None)},
+            Stream(Account(None, None, None, None, None), timing=Timing(None, None, None, None)),
             "cost unknown · whole 0.00 s",
         ),
         (
-            {"cost": 1.0, "complete": False, "timing": Timing(0.01, 0.081, 0.969, None)},
-            "39 + 24 tokens (engine) · $1 · first token 0.08 s · whole 0.97 s · not complete",
+            Stream(
+                Account(USAGE, "engine", 10**12, None, None),
+                complete=False,
+                timing=FAST._replace(tokens_per_second=None),
+            ),
+            f"39 + 24 tokens (engine) · $1.00 · {TIMES} · not complete",
+        ),
+        (
+            Stream(PROVIDER),
+            f"39 + 24 tokens (provider, we counted 22: +2) · $0.0004 · {TIMES} · 27 tok/s",
+        ),
+        (
+            Stream(PROVIDER._replace(counted=24)),
+            f"39 + 24 tokens (provider, we counted 24) · $0.0004 · {TIMES} · 27 tok/s",
+        ),
+        (
+            Stream(
+                Account(PartialUsage(completion_tokens=24), "estimated", None, 24, None, 4),
+                complete=False,
+                stopped_by="budget",
+            ),
+            f"? + 24 tokens (estimated, 4 of them not shown) · cost unknown · {TIMES} · 27 tok/s "
+            "· cut by the budget",
         ),
     ],
 )
-def test_statistics(monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], line: str) -> None:
+def test_statistics(monkeypatch: pytest.MonkeyPatch, stream: Any, line: str) -> None:
     """The line says what is known, and ASCII is enough for it."""
     monkeypatch.setattr(sys, "stderr", Screen())
-    stream: Any = Stream(**data)
     assert show.statistics(stream) == line
     monkeypatch.setattr(Screen, "encoding", "ascii")
     assert show.statistics(stream) == line.replace("·", "|")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0.0, "$0"),
+        (0.000012, "$0.000012"),
+        (0.0012, "$0.0012"),
+        (0.1, "$0.1"),
+        (0.999, "$1"),
+        (2, "$2.00"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_dollars(amount: float, shown: str) -> None:
+    """Small sums keep two digits that count, and no sum is written as 1e-05."""
+    assert show.dollars(amount) == shown
 
 
 def narrow(monkeypatch: pytest.MonkeyPatch) -> Screen:

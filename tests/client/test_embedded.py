@@ -12,6 +12,7 @@ import pytest
 
 from deltaweir.client import embedded
 from deltaweir.client.clocks import Timeouts
+from deltaweir.client.destination import Settings
 from deltaweir.client.embedded import best_of, call_of, embedded_models, prepare, weights_of
 from deltaweir.errors import InvalidRequest, ModelCorrupt, ModelNotFound, ModelUnavailable
 from deltaweir.models.weights import Weights
@@ -23,7 +24,7 @@ MESSAGES = [{"role": "user", "content": "x"}]
 def call(**fields: Any) -> embedded.Call:
     """Return a checked chat call."""
     given = {"messages": MESSAGES, "model": "smollm2", **fields}
-    return call_of(given, chat=True, timeouts=Timeouts())
+    return call_of(given, chat=True, settings=Settings())
 
 
 def test_a_call_is_checked_before_anything_is_loaded() -> None:
@@ -31,7 +32,7 @@ def test_a_call_is_checked_before_anything_is_loaded() -> None:
     with pytest.raises(InvalidRequest, match="temperature=9"):
         call(temperature=9)
     with pytest.raises(InvalidRequest, match="prompt"):
-        call_of({"prompt": 5}, chat=False, timeouts=Timeouts())
+        call_of({"prompt": 5}, chat=False, settings=Settings())
 
 
 def test_options_of_ours_are_no_fields_of_the_request() -> None:
@@ -50,8 +51,9 @@ def test_a_prepared_call_has_all_that_a_stream_needs(smollm2: Weights) -> None:
     assert first.identity != second.identity
     assert first.request_id.startswith("req_")
     assert first.timeouts.headers is None
-    assert first.usage_asked
-    assert not prepare(call()).usage_asked
+    assert first.options is not None
+    assert first.options.include_usage
+    assert prepare(call()).options is None
     assert first.engine is second.engine
 
 
@@ -97,8 +99,8 @@ def test_the_embedded_models_are_those_of_the_catalogue() -> None:
 def test_only_a_request_for_the_best_is_ranked(smollm2: Weights) -> None:
     """Other replies stay as they are."""
     fields = {"prompt": "x", "model": "smollm2"}
-    plain = prepare(call_of(fields, chat=False, timeouts=Timeouts()))
-    ranked = prepare(call_of({**fields, "best_of": 3}, chat=False, timeouts=Timeouts()))
+    plain = prepare(call_of(fields, chat=False, settings=Settings()))
+    ranked = prepare(call_of({**fields, "best_of": 3}, chat=False, settings=Settings()))
     reply = TextReply.model_validate(
         {"choices": [{"index": at, "text": str(at)} for at in range(3)]}
     )

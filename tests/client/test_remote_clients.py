@@ -127,10 +127,11 @@ def asked(way: Blocking, *answers: Any, stream: bool = True, **options: Any) -> 
 
 
 def test_a_stream(way: Blocking) -> None:
-    """The request is OpenAI's, the text and its end come through, cost is unknown."""
+    """The request is OpenAI's, text and end come through; the count is ours, the cost unknown."""
     stream, peer = asked(way, stream_answer(chat_events("Hel", "lo")))
     assert (stream.text, stream.finish_reason, stream.complete) == ("Hello", "stop", True)
-    assert (stream.cost, stream.usage) == (None, None)
+    assert (stream.cost, stream.account().source) == (None, "estimated")
+    assert (stream.usage.prompt_tokens, stream.usage.completion_tokens) == (8, 1)
     sent = peer.requests[0]
     assert (sent.method, sent.target.endswith("/chat/completions")) == ("POST", True)
     assert json.loads(sent.body) == {"messages": HELLO, "model": "m", "stream": True}

@@ -248,7 +248,6 @@ class Batch:
 
     usage = None
     answered = said_done = False
-    cost_usd = None
 
     def __init__(
         self,
@@ -582,7 +581,6 @@ class Queued:
 
     usage = None
     answered = said_done = False
-    cost_usd = None
 
     def __init__(self) -> None:
         self.items: queue.SimpleQueue[list[Chunk] | None] = queue.SimpleQueue()
@@ -669,7 +667,7 @@ def test_a_stream_as_frames(way: Blocking) -> None:
     assert last == b"data: [DONE]\n\n"
     assert read[0]["choices"][0]["delta"]["content"] == "a"
     assert "deltaweir" not in read[0]
-    assert read[-1]["deltaweir"] == {"usage": None, "cost_usd": None, "source": "provider"}
+    assert read[-1]["deltaweir"] == {"usage": None, "cost_usd": None, "source": None}
 
 
 def test_a_broken_stream_as_frames(way: Blocking) -> None:

@@ -9,9 +9,11 @@ import typer
 from deltaweir import __version__
 from deltaweir.cli.chat import chat
 from deltaweir.cli.complete import complete
+from deltaweir.cli.count import count
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.model import app as model
 from deltaweir.cli.serve import serve
+from deltaweir.cli.usage import usage
 
 app = typer.Typer(
     cls=Group,
@@ -44,6 +46,7 @@ def deltaweir(
       git diff | deltaweir chat -s "Write a commit message."
       deltaweir complete "def fibonacci(n):"
       deltaweir serve
+      deltaweir count README.md --model gpt-4o
 
     The first call downloads a small model (491 MB) and keeps it; after that no network is
     needed, and no prompt leaves this machine. `--model smollm2` takes a smaller model (98 MB),
@@ -52,7 +55,7 @@ def deltaweir(
     where.
 
     The answer goes to stdout, everything else to stderr. Exit codes: 0 complete, 1 error,
-    2 wrong usage, 130 interrupted by Ctrl-C.
+    2 wrong usage, 3 cut by a budget, 130 interrupted by Ctrl-C.
     """
     help_when_alone(context)
 
@@ -60,4 +63,6 @@ def deltaweir(
 app.command(cls=Command)(chat)
 app.command(cls=Command)(complete)
 app.command(cls=Command)(serve)
+app.command(cls=Command)(count)
+app.command(cls=Command)(usage)
 app.add_typer(model, name="model")

@@ -29,6 +29,7 @@ def chat(
     top_p: options.TopP = None,
     seed: options.Seed = None,
     stop: options.Stop = None,
+    budget: options.Budget = None,
     as_json: options.Json = False,
     no_stats: options.NoStats = False,
 ) -> None:
@@ -44,7 +45,12 @@ def chat(
     """
     text = options.prompt_from(prompt)
     fields = options.sampling(
-        max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        stop=stop,
+        budget=budget,
     )
     # heavy: only a command that asks pays for it
     from deltaweir.cli.ask import Asking, way_to

@@ -36,6 +36,7 @@ def complete(
     top_p: options.TopP = None,
     seed: options.Seed = None,
     stop: options.Stop = None,
+    budget: options.Budget = None,
     suffix: Annotated[
         str | None,
         typer.Option("--suffix", metavar="TEXT", help="What comes after; the model fills the gap."),
@@ -55,7 +56,12 @@ def complete(
     if text is None:
         raise typer.BadParameter("there is no prompt; type one, or pipe one in")
     fields = options.sampling(
-        max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        stop=stop,
+        budget=budget,
     )
     if suffix is not None:
         fields["suffix"] = suffix

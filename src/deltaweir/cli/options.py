@@ -16,6 +16,18 @@ def _not_empty(texts: list[str] | None) -> list[str] | None:
     return texts
 
 
+def _a_budget(text: str | None) -> str | None:
+    if text is not None:
+        from deltaweir.errors import InvalidRequest
+        from deltaweir.meter.budget import limit_of
+
+        try:
+            limit_of(text)
+        except InvalidRequest as error:
+            raise typer.BadParameter(error.message) from error
+    return text
+
+
 def _model_names() -> list[str]:
     from deltaweir.models.catalogue import catalogue
 
@@ -92,6 +104,16 @@ Stop = Annotated[
         help="Stop before this text; may be given several times.",
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="LIMIT",
+        callback=_a_budget,
+        help="What the answer may use at most: 500tok, or 0.02usd for prompt and answer. It is "
+        "cut at that token, and the exit code is 3.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Write each chunk as a line of JSON, instead of text.")
 ]
@@ -136,6 +158,7 @@ def sampling(
     top_p: float | None,
     seed: int | None,
     stop: list[str] | None,
+    budget: str | None,
 ) -> dict[str, Any]:
     """Return the options that were given, as fields of a request."""
     fields = {
@@ -144,5 +167,6 @@ def sampling(
         "top_p": top_p,
         "seed": seed,
         "stop": stop or None,
+        "budget": budget,
     }
     return {name: value for name, value in fields.items() if value is not None}

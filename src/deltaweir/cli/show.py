@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from deltaweir.client.streams import Stream
+    from deltaweir.meter.account import Account
 
 PATIENCE_S = 1.0
 """How long a wait may be before it is explained, in seconds."""
@@ -43,20 +45,52 @@ def write(text: str) -> None:
 
 def statistics(stream: Stream[Any, Any]) -> str:
     """Return one line on tokens, money and time."""
-    usage, timing = stream.usage, stream.timing
+    account, timing = stream.account(both=True), stream.timing
     parts = []
-    source = "provider" if stream.cost is None else "engine"
-    if usage is not None:
-        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({source})")
-    parts.append(f"${stream.cost:g}" if stream.cost is not None else "cost unknown")
+    if account.usage is not None:
+        parts.append(_tokens(account))
+    cost = account.cost_usd
+    parts.append("cost unknown" if cost is None else dollars(cost))
     if timing.first_content is not None:
         parts.append(f"first token {timing.first_content:.2f} s")
     parts.append(f"whole {timing.total or 0:.2f} s")
     if timing.tokens_per_second is not None:
         parts.append(f"{timing.tokens_per_second:.0f} tok/s")
-    if not stream.complete:
+    if stream.stopped_by == "budget":
+        parts.append("cut by the budget")
+    elif not stream.complete:
         parts.append("not complete")
+    return separated(*parts)
+
+
+def separated(*parts: str) -> str:
+    """Return parts of a line with dots between, where stderr has such."""
     return _separator().join(parts)
+
+
+def _tokens(account: Account) -> str:
+    usage = account.usage
+    prompt = "?" if usage is None or usage.prompt_tokens is None else usage.prompt_tokens
+    generated = 0 if usage is None else usage.completion_tokens
+    source = str(account.source)
+    if account.source == "provider" and account.difference is not None:
+        source += f", we counted {account.counted}"
+        if account.difference:
+            source += f": {account.difference:+}"
+    if account.withheld:
+        source += f", {account.withheld} of them not shown"
+    return f"{prompt} + {generated} tokens ({source})"
+
+
+def dollars(amount: float) -> str:
+    """Return a sum of money with as many digits as it needs, never as 1e-05."""
+    if amount == 0:
+        return "$0"
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    # two digits that count
+    shown = f"{amount:.{1 - math.floor(math.log10(amount))}f}"
+    return f"${shown.rstrip('0').rstrip('.')}"
 
 
 def _separator() -> str:

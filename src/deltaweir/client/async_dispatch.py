@@ -15,6 +15,7 @@ from deltaweir.client.clocks import Clocks
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
 from deltaweir.client.exchange import StreamExchange
+from deltaweir.client.metering import engine_metering, text_metering, weir_for
 from deltaweir.client.provider import Provider
 from deltaweir.client.requests import (
     ModelList,
@@ -33,7 +34,6 @@ from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.local.source import AsyncLocalSource
 from deltaweir.sources.remote import AsyncRemoteSource
-from deltaweir.weir import Weir
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -93,11 +93,15 @@ class AsyncDispatch:
         if provider is None:
             return self._embedded(await self._prepared(fields, kind), kind, reply_kind)
         call = await self._call(fields, provider, kind)
+        metered = await _in_thread(
+            lambda: text_metering(call.request, call.limit, base_url=provider.base_url)
+        )
         exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
         return AsyncStream(
             AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
             reply_kind,
-            weir=Weir(kind, usage_asked=call.usage_asked),
+            weir=weir_for(kind, metered, call.request.stream_options),
+            metering=metered,
             timeouts=call.timeouts,
             request_id=call.sent.request_id,
         )
@@ -108,7 +112,15 @@ class AsyncDispatch:
         """Return a whole reply; see `stream`."""
         provider = self.provider(fields.get("model"))
         if provider is not None:
-            return await self.fetch(await self._call(fields, provider, kind), reply_kind)
+            call = await self._call(fields, provider, kind)
+            if not call.limit:
+                return await self.fetch(call, reply_kind)
+            # only a stream can be cut where the budget ends
+            fields = {**fields, "stream": True}
+            async with await self.stream(fields, kind, reply_kind) as stream:
+                async for _ in stream:
+                    pass
+                return stream.reply()
         prepared = await self._prepared(fields, kind)
         async with self._embedded(prepared, kind, reply_kind) as stream:
             async for _ in stream:
@@ -116,7 +128,7 @@ class AsyncDispatch:
             return best_of(stream.reply(), prepared)
 
     async def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
-        call = call_of(fields, chat=issubclass(kind, Chunk), timeouts=self.settings.timeouts)
+        call = call_of(fields, chat=issubclass(kind, Chunk), settings=self.settings)
         return await _in_thread(lambda: prepare(call, progress=self.progress))
 
     def _embedded(
@@ -129,10 +141,12 @@ class AsyncDispatch:
             identity=prepared.identity,
             created=prepared.created,
         )
+        metered = engine_metering(lambda: source.usage, prepared.limit)
         return AsyncStream(
             source,
             reply_kind,
-            weir=Weir(kind, usage_asked=prepared.usage_asked),
+            weir=weir_for(kind, metered, prepared.options),
+            metering=metered,
             timeouts=prepared.timeouts,
             request_id=prepared.request_id,
         )

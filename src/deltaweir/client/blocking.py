@@ -14,6 +14,7 @@ from deltaweir.client.options import ChatOptions, ClientOptions, TextOptions
 from deltaweir.client.provider import RETRIES
 from deltaweir.client.requests import ModelList
 from deltaweir.client.streams import Stream
+from deltaweir.meter.budget import AnyBudget, limit_of
 from deltaweir.models.progress import Progress
 from deltaweir.net.blocking import Pool
 from deltaweir.schema.chunk import Chunk, TextChunk
@@ -70,7 +71,8 @@ class Completions:
             prompt: A text, several texts, or token ids.
             stream: Whether to return the reply while it arrives.
             model: An embedded model's name or GGUF path; the embedded default unless told.
-            **options: As OpenAI's reference has them, and the clocks ``timeout``, ``timeouts``.
+            **options: As OpenAI's reference has them, the clocks ``timeout``,
+                ``timeouts``, and ``budget``.
 
         Returns:
             A stream of chunks with ``stream=True``, else the whole reply.
@@ -139,7 +141,8 @@ class ChatCompletions:
                 earlier replies.
             stream: Whether to return the reply while it arrives.
             model: An embedded model's name or GGUF path; the embedded default unless told.
-            **options: As OpenAI's reference has them, and the clocks ``timeout``, ``timeouts``.
+            **options: As OpenAI's reference has them, the clocks ``timeout``,
+                ``timeouts``, and ``budget``.
 
         Returns:
             A stream of chunks with ``stream=True``, else the whole reply.
@@ -195,6 +198,8 @@ class Client:
         max_retries: How often a request is sent again before content has come.
         timeout: Seconds for a whole answer; None for no limit.
         timeouts: Seconds by clock: connect, headers, first_content, stall, total.
+        budget: What each answer may use at most: ``{"tokens": n, "usd": x}``, or a text such
+            as ``"500tok"`` or ``"0.02usd"``; it acts here and is never sent.
         proxy: An HTTP proxy; None asks the environment, an empty text uses none.
         ca_file: Certificates to trust instead of the system's, a PEM file.
         progress: Told about the download of a model; shown on a terminal unless given.
@@ -218,6 +223,7 @@ class Client:
         max_retries: int = RETRIES,
         timeout: float | None = None,
         timeouts: Mapping[str, float | None] | None = None,
+        budget: AnyBudget = None,
         proxy: str | None = None,
         ca_file: str | None = None,
         progress: Progress | None = None,
@@ -231,6 +237,7 @@ class Client:
             query=default_query,
             retries=max_retries,
             timeouts=timeouts_of(timeouts, timeout),
+            limit=limit_of(budget),
         )
         self._begin(Dispatch(settings, Pool(proxy=proxy, ca_file=ca_file), progress))
 
@@ -249,7 +256,7 @@ class Client:
         Args:
             **changes: ``base_url``, ``api_key``, ``organization``, ``project``,
                 ``default_headers``, ``default_query``, ``max_retries``, ``timeout``,
-                ``timeouts``.
+                ``timeouts``, ``budget``.
 
         Raises:
             InvalidRequest: A value is malformed.

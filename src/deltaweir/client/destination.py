@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.provider import RETRIES, Provider, provider_of
 from deltaweir.errors import InvalidRequest
+from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
 
 OPENAI = "https://api.openai.com/v1"
 """Where a key without an address belongs."""
@@ -33,6 +34,7 @@ class Settings(NamedTuple):
     query: Mapping[str, str] | None = None
     retries: int = RETRIES
     timeouts: Timeouts = Timeouts()
+    limit: Limit = NO_LIMIT
 
     def __repr__(self) -> str:
         return f"Settings(base_url={self.base_url!r})"
@@ -97,8 +99,9 @@ def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     known = {"default_headers": "headers", "default_query": "query", "max_retries": "retries"}
     plain = {known.get(name, name): value for name, value in changes.items()}
     timeouts, timeout = plain.pop("timeouts", None), plain.pop("timeout", None)
-    unknown = set(plain) - set(Settings._fields)
+    unknown = set(plain) - set(Settings._fields) - {"budget"}
     if unknown:
         raise InvalidRequest(f"got an unknown option {min(unknown)!r}", param=min(unknown))
     clocks = timeouts_of(timeouts, timeout, base=settings.timeouts)
-    return settings._replace(**plain, timeouts=clocks)
+    limit = limit_of(plain.pop("budget")) if "budget" in plain else settings.limit
+    return settings._replace(**plain, timeouts=clocks, limit=limit)

@@ -11,6 +11,7 @@ from deltaweir.client.clocks import Clocks
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
 from deltaweir.client.exchange import StreamExchange
+from deltaweir.client.metering import engine_metering, text_metering, weir_for
 from deltaweir.client.provider import Provider
 from deltaweir.client.requests import (
     ModelList,
@@ -29,7 +30,6 @@ from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.local.source import LocalSource
 from deltaweir.sources.remote import RemoteSource
-from deltaweir.weir import Weir
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -88,11 +88,13 @@ class Dispatch:
         if provider is None:
             return self._embedded(self._prepared(fields, kind), kind, reply_kind)
         call = self._call(fields, provider, kind)
+        metered = text_metering(call.request, call.limit, base_url=provider.base_url)
         exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
         return Stream(
             RemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
             reply_kind,
-            weir=Weir(kind, usage_asked=call.usage_asked),
+            weir=weir_for(kind, metered, call.request.stream_options),
+            metering=metered,
             timeouts=call.timeouts,
             request_id=call.sent.request_id,
         )
@@ -101,7 +103,15 @@ class Dispatch:
         """Return a whole reply; see `stream`."""
         provider = self.provider(fields.get("model"))
         if provider is not None:
-            return self.fetch(self._call(fields, provider, kind), reply_kind)
+            call = self._call(fields, provider, kind)
+            if not call.limit:
+                return self.fetch(call, reply_kind)
+            # only a stream can be cut where the budget ends
+            fields = {**fields, "stream": True}
+            with self.stream(fields, kind, reply_kind) as stream:
+                for _ in stream:
+                    pass
+                return stream.reply()
         prepared = self._prepared(fields, kind)
         with self._embedded(prepared, kind, reply_kind) as stream:
             for _ in stream:
@@ -109,7 +119,7 @@ class Dispatch:
             return best_of(stream.reply(), prepared)
 
     def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
-        call = call_of(fields, chat=issubclass(kind, Chunk), timeouts=self.settings.timeouts)
+        call = call_of(fields, chat=issubclass(kind, Chunk), settings=self.settings)
         return prepare(call, progress=self.progress)
 
     def _embedded(
@@ -122,10 +132,12 @@ class Dispatch:
             identity=prepared.identity,
             created=prepared.created,
         )
+        metered = engine_metering(lambda: source.usage, prepared.limit)
         return Stream(
             source,
             reply_kind,
-            weir=Weir(kind, usage_asked=prepared.usage_asked),
+            weir=weir_for(kind, metered, prepared.options),
+            metering=metered,
             timeouts=prepared.timeouts,
             request_id=prepared.request_id,
         )

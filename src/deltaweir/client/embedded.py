@@ -5,6 +5,7 @@ A request is checked as far as it can be before anything is downloaded or loaded
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import threading
@@ -13,7 +14,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from deltaweir.client.clocks import Timeouts, timeouts_of
-from deltaweir.client.requests import Model, ModelList, new_request_id, request_of
+from deltaweir.client.destination import Settings
+from deltaweir.client.requests import Model, ModelList, limit_in, new_request_id, request_of
+from deltaweir.meter.budget import NO_LIMIT, Limit
 from deltaweir.models.catalogue import catalogue, default_entry
 from deltaweir.models.progress import Progress
 from deltaweir.models.terminal import TerminalProgress
@@ -22,13 +25,14 @@ from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.request import (
     AnyRequest,
     ChatRequest,
+    StreamOptions,
     check_chat,
     check_text,
 )
 from deltaweir.sources.local.answer import load, plan
 from deltaweir.sources.local.best import keep_best
 from deltaweir.sources.local.engine import Engine
-from deltaweir.sources.local.request import Plan
+from deltaweir.sources.local.request import USUAL_TEXT_TOKENS, Plan
 
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
@@ -38,6 +42,7 @@ class Call(NamedTuple):
 
     request: AnyRequest
     timeouts: Timeouts
+    limit: Limit = NO_LIMIT
 
 
 class Prepared(NamedTuple):
@@ -50,16 +55,17 @@ class Prepared(NamedTuple):
     created: int
     request_id: str
     timeouts: Timeouts
-    usage_asked: bool
+    limit: Limit
+    options: StreamOptions | None
 
 
-def call_of(fields: Mapping[str, Any], *, chat: bool, timeouts: Timeouts) -> Call:
+def call_of(fields: Mapping[str, Any], *, chat: bool, settings: Settings) -> Call:
     """Return a checked request.
 
     Args:
         fields: What the caller gave, options of ours among them.
         chat: Whether it is a chat completion, or a text completion.
-        timeouts: The clocks that hold where the call says nothing.
+        settings: What holds where the call says nothing.
 
     Raises:
         InvalidRequest: A field has the wrong type, or a value that is not allowed.
@@ -69,8 +75,8 @@ def call_of(fields: Mapping[str, Any], *, chat: bool, timeouts: Timeouts) -> Cal
         check_chat(request)
     else:
         check_text(request)
-    clocks = timeouts_of(fields.get("timeouts"), fields.get("timeout"), base=timeouts)
-    return Call(request, clocks)
+    clocks = timeouts_of(fields.get("timeouts"), fields.get("timeout"), base=settings.timeouts)
+    return Call(request, clocks, limit_in(fields, settings))
 
 
 def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
@@ -83,8 +89,10 @@ def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
     """
     request = call.request
     weights = weights_of(request.model or default_entry().name, progress=progress)
+    if call.limit.tokens:
+        # the engine need not compute a token that the budget would cut off
+        request = _limited(request, call.limit.tokens)
     planned = plan(request, weights)
-    options = request.stream_options
     return Prepared(
         planned=planned,
         weights=weights,
@@ -93,8 +101,21 @@ def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
         created=int(time.time()),
         request_id=new_request_id(),
         timeouts=call.timeouts._replace(headers=None),  # an engine has none
-        usage_asked=bool(options is not None and options.include_usage),
+        limit=call.limit,
+        options=request.stream_options,
     )
+
+
+def _limited(request: AnyRequest, tokens: int) -> AnyRequest:
+    """Return a request for no more tokens than a budget has; its other fields are kept."""
+    limited = copy.copy(request)
+    if isinstance(limited, ChatRequest) and limited.max_completion_tokens is not None:
+        limited.max_completion_tokens = min(limited.max_completion_tokens, tokens)
+        return limited
+    usual = None if isinstance(limited, ChatRequest) else USUAL_TEXT_TOKENS
+    asked = usual if limited.max_tokens is None else limited.max_tokens
+    limited.max_tokens = tokens if asked is None else min(asked, tokens)
+    return limited
 
 
 _known: dict[str, Weights] = {}

@@ -43,14 +43,16 @@ class StreamFrames:
     def account(self) -> dict[str, Any]:
         """Return what we add under ``deltaweir``: usage, cost, their source, and who cut."""
         stream = self._stream
-        usage = stream.usage
+        account = stream.account()
         added: dict[str, Any] = {
-            "usage": None if usage is None else usage.model_dump(),
-            "cost_usd": stream.cost,
-            "source": "provider" if stream.cost is None else "engine",
+            "usage": None if account.usage is None else account.usage.model_dump(),
+            "cost_usd": account.cost_usd,
+            "source": account.source,
         }
         if stream.stopped_by is not None:
             added["stopped_by"] = stream.stopped_by
+        if account.withheld:
+            added["withheld_tokens"] = account.withheld
         return added
 
     def _is_last(self, chunk: AnyChunk) -> bool:

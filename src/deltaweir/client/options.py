@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from deltaweir.meter.budget import AnyBudget
+
 
 class SamplingOptions(TypedDict, total=False):
     """What both endpoints take; OpenAI's reference describes each."""
@@ -20,6 +22,8 @@ class SamplingOptions(TypedDict, total=False):
     temperature: float | None
     top_p: float | None
     user: str | None
+    budget: AnyBudget
+    """What the answer may use at most: ``{"tokens": n, "usd": x}``, or ``"500tok"``."""
     extra_body: Mapping[str, Any] | None
     """Fields that this list does not have; they are merged into the request."""
     extra_headers: Mapping[str, str] | None
@@ -75,5 +79,6 @@ class ClientOptions(TypedDict, total=False):
     default_headers: Mapping[str, str] | None
     default_query: Mapping[str, str] | None
     max_retries: int
+    budget: AnyBudget
     timeout: float | None
     timeouts: Mapping[str, float | None] | None

@@ -55,7 +55,12 @@ class Provider(NamedTuple):
     retries: int
 
     def __repr__(self) -> str:
-        return f"Provider({self.origin.scheme}://{self.origin.authority}{self.path})"
+        return f"Provider({self.base_url})"
+
+    @property
+    def base_url(self) -> str:
+        """The address, as it was given but for its form."""
+        return f"{self.origin.scheme}://{self.origin.authority}{self.path}"
 
     def without_secrets(self, text: str) -> str:
         """Return what a server said, with the keys that it may repeat taken out."""

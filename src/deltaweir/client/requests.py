@@ -13,13 +13,14 @@ from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.destination import Settings
 from deltaweir.client.provider import Outgoing, Provider, outgoing
 from deltaweir.errors import InvalidRequest
+from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
 from deltaweir.schema.record import Record, always
-from deltaweir.schema.request import AnyRequest, chat_request, text_request
+from deltaweir.schema.request import AnyRequest, ChatRequest, chat_request, text_request
 
 WHOLE_HEADERS_S = 600.0
 """How long a whole reply may take to begin, where nobody says otherwise: it begins at its end."""
 
-_OURS = ("extra_body", "extra_headers", "extra_query", "timeout", "timeouts")
+_OURS = ("budget", "extra_body", "extra_headers", "extra_query", "timeout", "timeouts")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -47,7 +48,8 @@ class RemoteCall(NamedTuple):
 
     sent: Outgoing
     timeouts: Timeouts
-    usage_asked: bool
+    request: AnyRequest
+    limit: Limit = NO_LIMIT
 
 
 def remote_call(
@@ -87,8 +89,7 @@ def remote_call(
         query=_mapping(fields, "extra_query"),
         version=__version__,
     )
-    options = request.stream_options
-    return RemoteCall(sent, clocks, bool(options is not None and options.include_usage))
+    return RemoteCall(sent, clocks, request, limit_in(fields, settings))
 
 
 def model_list_call(provider: Provider, settings: Settings) -> RemoteCall:
@@ -96,7 +97,7 @@ def model_list_call(provider: Provider, settings: Settings) -> RemoteCall:
     sent = outgoing(
         provider, "/models", request_id=new_request_id(), method="GET", version=__version__
     )
-    return RemoteCall(sent, settings.timeouts, usage_asked=False)
+    return RemoteCall(sent, settings.timeouts, ChatRequest())
 
 
 def only_model(models: ModelList) -> str:
@@ -114,6 +115,15 @@ def only_model(models: ModelList) -> str:
         "name one, or set DELTAWEIR_MODEL",
         param="model",
     )
+
+
+def limit_in(fields: Mapping[str, Any], settings: Settings) -> Limit:
+    """Return the limit of a call: its own and its client's, whichever is tighter.
+
+    Raises:
+        InvalidRequest: The ``budget`` is none.
+    """
+    return limit_of(fields.get("budget")).tighter(settings.limit)
 
 
 def new_request_id() -> str:

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from deltaweir.client.clocks import Timeouts
 from deltaweir.client.frames import StreamFrames
+from deltaweir.client.metering import Metering
 from deltaweir.client.view import StreamView
 from deltaweir.errors import DeltaweirError
 from deltaweir.schema.chunk import Chunk, TextChunk
@@ -31,6 +32,7 @@ class Stream(StreamView[ChunkT, ReplyT]):
         source: Where the chunks come from.
         reply_kind: What the chunks add up to.
         weir: The stream's weir.
+        metering: What the weir counts and limits by; None takes the source's own count.
         timeouts: How long to wait for what; the defaults of a source without heads unless told.
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
@@ -42,6 +44,7 @@ class Stream(StreamView[ChunkT, ReplyT]):
         reply_kind: type[ReplyT],
         *,
         weir: Weir[ChunkT],
+        metering: Metering | None = None,
         timeouts: Timeouts | None = None,
         request_id: str = "",
         clock: Callable[[], float] = time.monotonic,
@@ -51,6 +54,7 @@ class Stream(StreamView[ChunkT, ReplyT]):
             source,
             reply_kind,
             weir=weir,
+            metering=metering,
             timeouts=timeouts or Timeouts(headers=None),
             request_id=request_id,
             clock=clock,
@@ -64,6 +68,10 @@ class Stream(StreamView[ChunkT, ReplyT]):
             self._receive()
         return chunk
 
+    def _own(self) -> Iterator[ChunkT]:
+        """Iterate over records of ours, which can be written; elsewhere programs get others."""
+        return self
+
     def sse(self, *, annotate: bool = True) -> Iterator[bytes]:
         """Yield the stream as ready frames of server-sent events.
 
@@ -73,9 +81,9 @@ class Stream(StreamView[ChunkT, ReplyT]):
         Args:
             annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
         """
-        frames = StreamFrames(self, annotate=annotate, usage_asked=self._weir.usage_asked)
+        frames = StreamFrames(self, annotate=annotate, usage_asked=self.usage_asked)
         try:
-            for chunk in self:
+            for chunk in self._own():
                 yield frames.frame(chunk)
         except DeltaweirError as error:
             yield frames.error(error)
@@ -127,6 +135,7 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         source: Where the chunks come from.
         reply_kind: What the chunks add up to.
         weir: The stream's weir.
+        metering: What the weir counts and limits by; None takes the source's own count.
         timeouts: How long to wait for what; the defaults of a source without heads unless told.
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
@@ -138,6 +147,7 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         reply_kind: type[ReplyT],
         *,
         weir: Weir[ChunkT],
+        metering: Metering | None = None,
         timeouts: Timeouts | None = None,
         request_id: str = "",
         clock: Callable[[], float] = time.monotonic,
@@ -147,6 +157,7 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
             source,
             reply_kind,
             weir=weir,
+            metering=metering,
             timeouts=timeouts or Timeouts(headers=None),
             request_id=request_id,
             clock=clock,
@@ -160,6 +171,10 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
             await self._receive()
         return chunk
 
+    def _own(self) -> AsyncIterator[ChunkT]:
+        """Iterate over records of ours, which can be written; elsewhere programs get others."""
+        return self
+
     async def sse(self, *, annotate: bool = True) -> AsyncIterator[bytes]:
         """Yield the stream as ready frames of server-sent events.
 
@@ -169,9 +184,9 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         Args:
             annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
         """
-        frames = StreamFrames(self, annotate=annotate, usage_asked=self._weir.usage_asked)
+        frames = StreamFrames(self, annotate=annotate, usage_asked=self.usage_asked)
         try:
-            async for chunk in self:
+            async for chunk in self._own():
                 yield frames.frame(chunk)
         except DeltaweirError as error:
             yield frames.error(error)

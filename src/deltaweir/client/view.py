@@ -10,16 +10,21 @@ from __future__ import annotations
 import collections
 import threading
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
+from deltaweir.client.metering import Metering, engine_metering
+from deltaweir.client.timing import Moments, Timing
+from deltaweir.endings import Ending, State
 from deltaweir.errors import DeltaweirError, Partial, StallTimeout, StreamTruncated
+from deltaweir.meter.account import Account
+from deltaweir.meter.budget import NO_LIMIT
 from deltaweir.schema.builder import ReplyBuilder
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import AnySource
-from deltaweir.weir import Ending, State, Weir
+from deltaweir.weir import Weir
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -27,30 +32,21 @@ ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 MOST_KEPT = 64
 """Chunks kept as they came; more are added up, since the collector looks at all that live."""
 
+MOST_UNCOUNTED = 256
+"""Pieces kept for counting as they came; more are joined."""
+
 _ENDINGS = ((StreamTruncated, Ending.TRUNCATED), (StallTimeout, Ending.STALLED))
 """How a stream ends with an error of its source, where that is not plain failure."""
-
-
-class Timing(NamedTuple):
-    """How fast a stream was, in seconds since it was asked for; None before it happened."""
-
-    headers: float | None
-    """Until the answer began."""
-    first_content: float | None
-    """Until the first content."""
-    total: float | None
-    """Until the end, or until now."""
-    tokens_per_second: float | None
-    """Tokens generated after the first, by the time they took; None below two tokens."""
 
 
 class StreamView(Generic[ChunkT, ReplyT]):
     """Read what a stream has brought so far; safe at any moment, from any thread.
 
     Args:
-        source: Counts what it generates, and can be closed.
+        source: Where chunks come from; it can be closed.
         reply_kind: The reply type.
         weir: The stream's weir.
+        metering: What the weir counts and limits by; None takes the source's own count.
         timeouts: How long to wait for what.
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
@@ -62,6 +58,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         reply_kind: type[ReplyT],
         *,
         weir: Weir[ChunkT],
+        metering: Metering | None,
         timeouts: Timeouts,
         request_id: str,
         clock: Callable[[], float],
@@ -69,15 +66,12 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._request_id = request_id
         self._closing = source
         self._weir = weir
+        self._meter, self._budget = metering or engine_metering(lambda: source.usage, NO_LIMIT)
         self._clock = clock
         self._builder: ReplyBuilder[ReplyT] = ReplyBuilder(reply_kind)
         self._kept: collections.deque[ChunkT] = collections.deque()
         self._reading = threading.RLock()
-        self._started = clock()
-        self._headers_at: float | None = None
-        self._content_at: float | None = None
-        self._last_at: float | None = None
-        self._ended_at: float | None = None
+        self._moments = Moments(clock())
         self._clocks = Clocks(timeouts)
         self._ready: collections.deque[ChunkT] = collections.deque()
         self._failure: DeltaweirError | None = None
@@ -86,6 +80,11 @@ class StreamView(Generic[ChunkT, ReplyT]):
     def request_id(self) -> str:
         """The server's id of the request once it has said one, ours until then."""
         return getattr(self._closing, "request_id", None) or self._request_id
+
+    @property
+    def usage_asked(self) -> bool:
+        """Whether a chunk with usage and no choices was asked for."""
+        return self._weir.usage_asked
 
     @property
     def stream_id(self) -> str | None:
@@ -100,13 +99,32 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens read and generated so far; None before anything was counted."""
-        return self._closing.usage
+        """Tokens read and generated so far, by the best source there is at this moment.
+
+        A provider's own figure where it has sent one, else our count, for which the first
+        look loads a vocabulary; None before anything is known.
+        """
+        return self._meter.usage
 
     @property
     def cost(self) -> float | None:
         """What it cost so far in US dollars: nothing for the embedded model; None if unknown."""
-        return self._closing.cost_usd
+        return self._meter.account().cost_usd
+
+    def account(self, *, both: bool = False) -> Account:
+        """Return usage and cost so far, and who says so.
+
+        Args:
+            both: Whether to count although the provider's figure is there, so that the
+                difference can be told.
+        """
+        account = self._meter.account(both=both)
+        if self._budget is None or self._weir.ending is not Ending.BUDGET:
+            return account
+        generated = account.counted
+        if generated is None:
+            generated = 0 if account.usage is None else account.usage.completion_tokens
+        return account._replace(withheld=max(0, generated - self._budget.sent))
 
     @property
     def prompt_progress(self) -> tuple[int, int]:
@@ -126,6 +144,11 @@ class StreamView(Generic[ChunkT, ReplyT]):
         return self._weir.complete
 
     @property
+    def ending(self) -> Ending | None:
+        """How the stream ended; None while it runs."""
+        return self._weir.ending
+
+    @property
     def stopped_by(self) -> str | None:
         """Who cut the stream: guard, budget, stop, revoked or reader; None when nobody did."""
         return self._weir.stopped_by
@@ -133,31 +156,17 @@ class StreamView(Generic[ChunkT, ReplyT]):
     @property
     def timing(self) -> Timing:
         """How fast the stream was so far."""
-        end = self._ended_at if self._ended_at is not None else self._clock()
-        return Timing(
-            headers=self._since(self._headers_at),
-            first_content=self._since(self._content_at),
-            total=self._since(end),
-            tokens_per_second=self._speed(),
-        )
+        return self._moments.timing(self._clock(), self.usage)
 
     def reply(self) -> ReplyT:
         """Return what came so far, as the same call without ``stream`` returns it."""
-        with self._reading:
-            reply = self._built().build()
+        reply = self._whole()
         reply.usage = self.usage or reply.usage
         return reply
 
-    def _speed(self) -> float | None:
-        usage, first, last = self.usage, self._content_at, self._last_at
-        if usage is None or usage.completion_tokens < 2:  # noqa: PLR2004  # a speed needs two
-            return None
-        if first is None or last is None or last <= first:
-            return None
-        return (usage.completion_tokens - 1) / (last - first)
-
-    def _since(self, moment: float | None) -> float | None:
-        return None if moment is None else moment - self._started
+    def _whole(self) -> ReplyT:
+        with self._reading:
+            return self._built().build()
 
     def _built(self) -> ReplyBuilder[ReplyT]:
         """Add up what has come since the last look; reading costs nothing while unread."""
@@ -190,8 +199,9 @@ class StreamView(Generic[ChunkT, ReplyT]):
         if chunks is None:
             self._ended(now)
             return
-        if self._headers_at is None and (chunks or self._closing.answered):
-            self._headers_at = now
+        moments = self._moments
+        if moments.headers is None and (chunks or self._closing.answered):
+            moments.headers = now
         feed = self._weir.feed
         fed: list[ChunkT] = []
         content = False
@@ -199,24 +209,24 @@ class StreamView(Generic[ChunkT, ReplyT]):
             content = content or any(map(has_content, chunk.choices))
             fed += feed(chunk, now)
         self._show(fed)
+        if self._meter.backlog > MOST_UNCOUNTED:
+            self._meter.condense()
         if content:
-            self._last_at = now
-            if self._content_at is None:
-                self._content_at = now
+            moments.brought(now)
         self._clocks.waited(
             now - began,
-            answered=self._headers_at is not None,
+            answered=moments.headers is not None,
             chunk=bool(chunks),
-            content=self._content_at is not None,
+            content=moments.first_content is not None,
         )
         if not self._open:
-            self._ended_at = now
+            moments.ended = now
             self._closing.close()
 
     def _ended(self, now: float) -> None:
         """Take note that the source has ended: complete only if every choice said so."""
         if self._open:
-            self._ended_at = now
+            self._moments.ended = now
             said_done = self._closing.said_done
             self._show(self._weir.finish(Ending.COMPLETE if said_done else Ending.TRUNCATED))
             self._closing.close()
@@ -245,14 +255,14 @@ class StreamView(Generic[ChunkT, ReplyT]):
     def _told(self, error: DeltaweirError) -> DeltaweirError:
         """Give an error what had come, and the request's id."""
         error.request_id = error.request_id or self.request_id
-        if self._headers_at is not None:
-            error.partial = Partial(reply=self.reply(), usage=self.usage)
+        if self._moments.headers is not None:
+            error.partial = Partial(reply=self._whole(), usage=lambda: self.usage)
         return error
 
     def _stop(self, ending: Ending) -> None:
         """End the stream before its source did; the weir first, so that no end is misread."""
         if self._open:
-            self._ended_at = self._clock()
+            self._moments.ended = self._clock()
             self._show(self._weir.abort(ending))
         self._closing.close()
 

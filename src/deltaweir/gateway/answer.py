@@ -145,7 +145,7 @@ class Answer:
             await asyncio.gather(watcher, return_exceptions=True)
 
     async def _frames_out(self) -> None:
-        async for chunk in self._stream:
+        async for chunk in self._stream._own():  # noqa: SLF001  # a watched stream has others
             await self._write(self._frames.frame(chunk))
         if self._gone:
             return

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from deltaweir.errors import InvalidRequest
+from deltaweir.meter.budget import Limit, limit_of
+from deltaweir.meter.prices import Price, own_price
 from deltaweir.models.catalogue import default_entry
 
 
@@ -43,10 +45,43 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         name: What clients call it.
         embedded: A catalogue name, or the path of a GGUF file.
+        budget: What each stream may use at most: ``{tokens = 500, usd = 0.02}``, or a text such
+            as ``"500tok"``; a request may only ask for less.
+        price: US dollars per million tokens: ``{input = 0.15, output = 0.6}``, and what
+            `deltaweir.meter.prices.own_price` takes beside; nothing for the embedded model.
     """
 
     name: str
     embedded: str
+    budget: dict[str, Any] | str | None = None
+    price: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a budget or a price that is none."""
+        limit_of(self.budget)
+        if self.price is not None:
+            own_price(self.name, self.price)
+
+    @property
+    def limit(self) -> Limit:
+        """The budget, as a limit."""
+        return limit_of(self.budget)
+
+    @property
+    def own_price(self) -> Price | None:
+        """The price, as integers; None where none is set."""
+        return None if self.price is None else own_price(self.name, self.price)
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[ledger]``.
+
+    Attributes:
+        url: ``sqlite:///file.db`` from the working directory, ``sqlite:////directory/file.db``,
+            or an empty text for no ledger.
+    """
+
+    url: str = "sqlite:///deltaweir.db"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +89,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     server: ServerConfig = ServerConfig()
     models: tuple[ModelConfig, ...] = ()
+    ledger: LedgerConfig = LedgerConfig()
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<at>.*)`)?")
@@ -88,7 +124,11 @@ def load_config(path: str | Path) -> Config:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{path}: {_explained(str(error))}", param="config") from error
-    return config if config.models else embedded_config(**msgspec.structs.asdict(config.server))
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error.message}", param="config") from error
+    if config.models:
+        return config
+    return msgspec.structs.replace(config, models=embedded_config().models)
 
 
 def _explained(message: str) -> str:
@@ -101,6 +141,8 @@ def _explained(message: str) -> str:
         kind = ServerConfig
     elif ".models" in at:
         kind = ModelConfig
+    elif ".ledger" in at:
+        kind = LedgerConfig
     known = kind.__struct_fields__
     near = difflib.get_close_matches(found["field"], known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"

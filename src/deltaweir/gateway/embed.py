@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.gateway.answer import Answer, Receive, Send
-from deltaweir.gateway.app import Authorize, Gateway
+from deltaweir.gateway.app import application
 from deltaweir.gateway.config import Config, embedded_config, load_config
+from deltaweir.gateway.service import Authorize, Gateway
 
 HEARTBEAT_S = 15.0
 """Silence after which a comment is sent; proxies on the way give up after 30 to 100 s."""
@@ -47,7 +48,7 @@ class StreamResponse(Response):
             request_id=stream.request_id or f"req_{secrets.token_hex(12)}",
             heartbeat_s=self._heartbeat_s,
             annotate=self._annotate,
-            usage_asked=False,
+            usage_asked=stream.usage_asked,
             headers=self._more_headers,
         )
         await answer.stream()
@@ -60,6 +61,10 @@ class _Awaited:
 
     def __init__(self, stream: Stream[Any, Any]) -> None:
         self._stream = stream
+        self._chunks = stream._own()  # noqa: SLF001  # a watched stream has others
+
+    def _own(self) -> _Awaited:
+        return self
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -74,7 +79,7 @@ class _Awaited:
         return self
 
     async def __anext__(self) -> Any:
-        chunk = await asyncio.to_thread(next, self._stream, None)
+        chunk = await asyncio.to_thread(next, self._chunks, None)
         if chunk is None:
             raise StopAsyncIteration
         return chunk
@@ -111,7 +116,8 @@ def asgi(
 ) -> Starlette:
     """Return the whole gateway as an application to serve, or to mount under any prefix.
 
-    It needs no lifespan of its host: models are loaded by the first request.
+    It needs no lifespan of its host: models are loaded and the ledger is opened by the first
+    request.
 
     Args:
         config: A TOML file or a configuration; None serves the embedded default.
@@ -125,4 +131,4 @@ def asgi(
         config = embedded_config()
     elif not isinstance(config, Config):
         config = load_config(config)
-    return Gateway(config, authorize=authorize).application()
+    return application(Gateway(config, authorize=authorize))

@@ -16,9 +16,10 @@ from types import FrameType
 
 import uvicorn
 
-from deltaweir.gateway.app import Gateway
+from deltaweir.gateway.app import application
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.protocol import Protocol
+from deltaweir.gateway.service import Gateway
 
 LAST_WORDS_S = 1.0
 """How long streams that were told of the stop have to send that, in seconds."""
@@ -37,7 +38,7 @@ class Server(uvicorn.Server):
         server = config.server
         super().__init__(
             uvicorn.Config(
-                self.gateway.application(),
+                application(self.gateway),
                 host=server.host,
                 port=server.port,
                 http=Protocol,
@@ -65,6 +66,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is open, and write the last rows of the ledger."""
+        await super().shutdown(sockets)
+        await asyncio.to_thread(self.gateway.close)
 
     def stop(self) -> None:
         """Begin to stop; called again, stop at once. On the loop's thread only."""

@@ -24,10 +24,6 @@ class AnySource(Protocol):
     def said_done(self) -> bool:
         """Whether the source said that all was sent, beside its choices' finish reasons."""
 
-    @property
-    def cost_usd(self) -> float | None:
-        """What it cost so far in US dollars; None when unknown."""
-
     def close(self) -> None:
         """End the stream and what makes it at once, and wake a reader that is waiting.
 

@@ -48,11 +48,6 @@ class RemoteSteps(abc.ABC, Generic[ChunkT, ConnectionT]):
         return self._exchange.request_id
 
     @property
-    def cost_usd(self) -> None:
-        """Unknown: prices are not known yet."""
-        return
-
-    @property
     def said_done(self) -> bool:
         """Whether the stream said ``[DONE]``."""
         return self._exchange.said_done

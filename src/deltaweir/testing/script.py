@@ -30,8 +30,6 @@ class _Playing(Generic[ChunkT]):
         """Whether a chunk has come."""
         self.said_done = False
         """Whether the source says that all was sent; set it to play ``[DONE]``."""
-        self.cost_usd: float | None = None
-        """What the stream is said to have cost."""
         self.closed = False
         """Whether the reader has closed the source."""
 

@@ -106,11 +106,6 @@ class LocalAnswer(Generic[ChunkT]):
         return self._translation.usage is not None
 
     @property
-    def cost_usd(self) -> float:
-        """Nothing: it is computed on this machine."""
-        return 0.0
-
-    @property
     def said_done(self) -> bool:
         """False: the engine says that all was sent by its choices' finish reasons alone."""
         return False

@@ -34,6 +34,8 @@ from deltaweir.sources.local.prompts import (
 from deltaweir.sources.local.schemas import check_schema
 from deltaweir.sources.local.tools import Tools, plan_tools
 
+USUAL_TEXT_TOKENS = 16
+"""Tokens of a text completion that asks for no number, as OpenAI has it."""
 SAMPLING = ("min_p", "repeat_penalty", "top_k", "typical_p")
 """Sampling options of the engine that OpenAI does not have, passed on when they are given."""
 
@@ -147,7 +149,7 @@ def plan_text(request: TextRequest, abilities: Abilities) -> Plan:
     check_text(request)
     _check_unsupported(request, abilities)
     body = _sampling(request)
-    limit = 16 if request.max_tokens is None else request.max_tokens
+    limit = USUAL_TEXT_TOKENS if request.max_tokens is None else request.max_tokens
     body["max_tokens"] = _limit(limit)
     keep, each = request.n or 1, max(request.n or 1, request.best_of or 1)
     if request.logprobs is not None or each > keep:

@@ -1,0 +1,225 @@
+"""``deltaweir usage``: what was used, by day, model, key, user or tag."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deltaweir.cli.help import heading
+from deltaweir.cli.show import dollars, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deltaweir.accounts import Group, Line
+
+BAR_COLUMNS = 20
+_LEAST_BAR_COLUMNS = 6
+_GAP = "  "
+_TITLES = ("streams", "prompt", "completion", "cost ")
+_FIGURES = ("streams", "prompt_tokens", "completion_tokens", "cost_usd")
+
+
+def usage(
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="NAMES",
+            help="How to group: any of day, model, key, user, tag, with commas between.",
+        ),
+    ] = "day,model",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", help="From this day or time on, in UTC."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="DATE", help="Up to but without this day or time."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="The gateway's configuration."),
+    ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            "--ledger", metavar="URL", help="The ledger itself: sqlite:///deltaweir.db, or a path."
+        ),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write JSON, as GET /v1/usage answers.")
+    ] = False,
+) -> None:
+    """Show what went through the gateway: streams, tokens and money.
+
+    Examples:
+      deltaweir usage
+      deltaweir usage --by user --since 2026-11-01
+      deltaweir usage --by day,model,tag --csv > usage.csv
+
+    It reads the ledger deltaweir.db that `deltaweir serve` keeps in the folder where it is
+    started, or the one that --config or --ledger names; a running server need not stop. Prompt
+    and completion are tokens. A cost of ? means that no price is known, and + behind a sum that
+    some of its streams had none. The bars compare the costs, or the tokens where all was free.
+    """
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json exclude each other")
+    groups, window = _asked(by, since, until)
+    # heavy: only this command pays for it
+    from deltaweir.accounts import report
+    from deltaweir.gateway.ledger import reading
+
+    with reading(_url(config, ledger)) as store:
+        lines = store.usage(group_by=groups, since=window[0], until=window[1])
+    if as_json:
+        typer.echo(json.dumps(report(lines)))
+    elif as_csv:
+        _csv(groups, lines)
+    elif lines:
+        _table(groups, lines)
+    else:
+        say("Nothing was used in this time.")
+
+
+def _asked(
+    by: str, since: str | None, until: str | None
+) -> tuple[tuple[Group, ...], tuple[float | None, float | None]]:
+    """Return the groups, and the time from and until which to report."""
+    from deltaweir.accounts import grouping, moment_of
+    from deltaweir.errors import InvalidRequest
+
+    try:
+        groups = grouping([name.strip() for name in by.split(",") if name.strip()])
+        window = moment_of(since, param="--since"), moment_of(until, param="--until")
+    except InvalidRequest as error:
+        raise typer.BadParameter(error.message.replace("group_by", "--by")) from error
+    return groups, window
+
+
+def _url(config: Path | None, ledger: str | None) -> str:
+    if config is not None and ledger is not None:
+        raise typer.BadParameter("--config and --ledger exclude each other")
+    if ledger is not None:
+        return ledger if "://" in ledger else f"sqlite:///{ledger}"
+    from deltaweir.gateway.config import LedgerConfig, load_config
+
+    return (LedgerConfig() if config is None else load_config(config).ledger).url
+
+
+def _csv(groups: Sequence[str], lines: Sequence[Line]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*groups, *_FIGURES])
+    for line in lines:
+        writer.writerow([_cell(getattr(line, name)) for name in (*groups, *_FIGURES)])
+
+
+def _cell(value: object) -> object:
+    # text from requests must not become a formula of a spreadsheet
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def _table(groups: Sequence[str], lines: Sequence[Line]) -> None:
+    """Write a line in one row; in two where the terminal is too narrow for that.
+
+    Through a pipe each is one row, however long, so that ``grep`` finds it whole.
+    """
+    from deltaweir.accounts import total
+
+    shown = [name for name in groups if any(getattr(line, name) for line in lines)]
+    names = [shown, *([_printable(getattr(line, name) or "-") for name in shown] for line in lines)]
+    figures = [[*_TITLES], *map(_figures, lines)]
+    if len(lines) > 1:
+        names.append(["in all", *[""] * len(shown)][: len(shown)])
+        figures.append(_figures(total(lines)))
+    left, right = _aligned(names, to_right=False), _aligned(figures, to_right=True)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    if shown and _width(left) + len(_GAP) + _width(right) > columns:
+        rows = [f"{_GAP}{row}" for row in right]
+        above = left
+    else:
+        rows = [
+            f"{name}{_GAP}{row}" if shown else row for name, row in zip(left, right, strict=True)
+        ]
+        above = [""] * len(rows)
+    bars = ["", *_bars(lines, room=columns - _width(rows) - len(_GAP)), ""]
+    for number, row in enumerate(rows):
+        if above[number].strip():
+            typer.echo(_emphasised(above[number].rstrip(), first=number == 0))
+        typer.echo(_emphasised(f"{row}{_GAP}{bars[number]}".rstrip(), first=number == 0))
+
+
+def _emphasised(row: str, *, first: bool) -> str:
+    return heading(row) if first else row
+
+
+def _printable(text: str) -> str:
+    """Return a name without what would move a terminal's cursor; it comes from requests."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, to_right: bool) -> list[str]:
+    """Return each row as one text, with its cells below those of the row above."""
+    from rich.cells import cell_len  # knows which letters are two columns wide
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+
+    def padded(cell: str, width: int) -> str:
+        space = " " * (width - cell_len(cell))
+        return space + cell if to_right else cell + space
+
+    return [_GAP.join(map(padded, row, widths)) for row in rows]
+
+
+def _width(rows: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, rows))
+
+
+def _bars(lines: Sequence[Line], *, room: int) -> list[str]:
+    """Return a bar a line: of money where there is any, else of tokens."""
+    columns = min(room, BAR_COLUMNS)
+    sizes = _sizes(lines)
+    most = max(sizes)
+    if columns < _LEAST_BAR_COLUMNS or not most or len(lines) == 1:
+        return [""] * len(lines)
+    return [_bar(size / most, columns) for size in sizes]
+
+
+def _sizes(lines: Sequence[Line]) -> list[int]:
+    costs = [line.cost_pico or 0 for line in lines]
+    if any(costs):
+        return costs
+    return [line.prompt_tokens + line.completion_tokens for line in lines]
+
+
+def _figures(line: Line) -> list[str]:
+    cost = "?" if line.cost_usd is None else dollars(line.cost_usd)
+    # without a + there is a blank, so that the digits stand below each other
+    cost += "+" if line.cost_usd is not None and line.unpriced else " "
+    return [f"{line.streams:,}", f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}", cost]
+
+
+def _bar(share: float, columns: int) -> str:
+    """Return a bar in eighths of a column, or in whole ones where stdout has no such letters."""
+    try:
+        "\u2588\u258f".encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return "#" * round(share * columns)
+    eighths = round(share * columns * 8)
+    if share and not eighths:
+        eighths = 1  # something was used
+    part = "" if eighths % 8 == 0 else chr(0x2590 - eighths % 8)
+    return "\u2588" * (eighths // 8) + part

@@ -1,0 +1,151 @@
+"""Count a text or a prompt before it is sent: as its model's own tokenizer does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from deltaweir.adapters.encodings import encoding_of
+from deltaweir.adapters.prices import price_of
+from deltaweir.adapters.vocabularies import tokenizer_of
+from deltaweir.client.embedded import weights_of
+from deltaweir.errors import InvalidRequest
+from deltaweir.meter.prices import usd
+from deltaweir.meter.prompt import PromptCount, Rule
+from deltaweir.meter.prompt import count_prompt as count_openai_prompt
+from deltaweir.meter.prompt import count_text_prompt as count_openai_text_prompt
+from deltaweir.meter.tokens import Tokenizer, mended
+from deltaweir.models.template import count_chat
+from deltaweir.models.vocabulary import vocabulary_of
+from deltaweir.models.weights import is_embedded
+from deltaweir.schema.request import chat_request, text_request
+
+_OWN_TEMPLATE = Rule(
+    "chat template",
+    "official",
+    "the model's own chat template and vocabulary, read from its weights file",
+)
+
+
+def count_tokens(text: str, model: str | None = None, encoding: str | None = None) -> int:
+    """Return how many tokens a text has.
+
+    It equals tiktoken's count for every OpenAI model; the text of special tokens counts as
+    plain text, and lone surrogates as tiktoken repairs them. A model nobody here knows is
+    counted with ``o200k_base``, as is a text without a model. An embedded model's text is
+    counted by the vocabulary in its weights file, which is pulled when it is not there.
+
+    Args:
+        text: Any text.
+        model: A model's name, dated or fine-tuned, or an embedded model's name or GGUF path.
+        encoding: A name of tiktoken's, such as ``cl100k_base``; it wins over the model.
+
+    Raises:
+        InvalidRequest: The text is none, or no encoding has this name.
+        ModelNotFound: No embedded model has this name.
+        ModelUnavailable: The embedded model's file cannot be had.
+    """
+    if not isinstance(text, str):
+        raise InvalidRequest(f"got a text of type {type(text).__name__}, expected a str")
+    tokenizer = tokenizer_of(encoding) if encoding is not None else tokenizer_for(model)
+    return tokenizer.count(mended(text))
+
+
+def tokenizer_for(model: str | None) -> Tokenizer:
+    """Return the tokenizer that counts a model's text.
+
+    Raises:
+        ModelNotFound: No embedded model has this name.
+        ModelUnavailable: The embedded model's file cannot be had.
+    """
+    if model is not None and is_embedded(model):
+        return vocabulary_of(weights_of(model))
+    return tokenizer_of(encoding_of(model).name)
+
+
+def count_prompt(
+    messages: Iterable[Any],
+    model: str | None = None,
+    *,
+    tools: Iterable[Mapping[str, Any]] | None = None,
+    functions: Iterable[Mapping[str, Any]] | None = None,
+    tool_choice: str | Mapping[str, Any] | None = None,
+    function_call: str | Mapping[str, Any] | None = None,
+    response_format: Mapping[str, Any] | None = None,
+) -> PromptCount:
+    """Return how many tokens a conversation has as a prompt, and how sure that is.
+
+    Args:
+        messages: As for ``chat.completions.create``.
+        model: The model that reads them; see `count_tokens`.
+        tools: Tools on offer.
+        functions: Functions on offer, of the older kind.
+        tool_choice: As for ``create``.
+        function_call: As for ``create``, of the older kind.
+        response_format: As for ``create``.
+
+    Returns:
+        ``.tokens``, and ``.source``: official, observed or estimated, whichever is weakest of
+        the rules that went in, which are in ``.rules``.
+
+    Raises:
+        InvalidRequest: A message or tool is malformed; names the field.
+    """
+    more = {
+        "tools": None if tools is None else list(tools),
+        "functions": None if functions is None else list(functions),
+        "tool_choice": tool_choice,
+        "function_call": function_call,
+        "response_format": response_format,
+    }
+    given = {name: value for name, value in more.items() if value is not None}
+    return prompt_of({"messages": messages, "model": model, **given})
+
+
+def prompt_of(fields: Mapping[str, Any]) -> PromptCount:
+    """Return the count of a request body's prompt, chat or text.
+
+    Raises:
+        InvalidRequest: A field is malformed, or there are neither messages nor a prompt.
+    """
+    model = fields.get("model")
+    if model is not None and not isinstance(model, str):
+        raise InvalidRequest(
+            f"got a model of type {type(model).__name__}, expected a name", param="model"
+        )
+    embedded = model is not None and is_embedded(model)
+    known = encoding_of(model).known or embedded
+    if "prompt" in fields and "messages" not in fields:
+        text = text_request(fields)
+        return count_openai_text_prompt(text.prompt, tokenizer=tokenizer_for(model), known=known)
+    request = chat_request(fields)
+    if model is not None and embedded:
+        tokens = count_chat(
+            weights_of(model),
+            request.messages,
+            tools=request.tools,
+            tool_choice=request.tool_choice,
+            response_format=request.response_format,
+        )
+        return PromptCount(tokens, "official", (), (_OWN_TEMPLATE,))
+    return count_openai_prompt(
+        request.messages,
+        tokenizer=tokenizer_for(model),
+        model=model,
+        known=known,
+        tools=request.tools,
+        functions=request.functions,
+        tool_choice=request.tool_choice,
+        function_call=request.function_call,
+        response_format=request.response_format,
+    )
+
+
+def prompt_cost_usd(model: str | None, tokens: int) -> float | None:
+    """Return what a prompt costs in US dollars: 0 for an embedded model, None if unknown."""
+    if model is None:
+        return None
+    if is_embedded(model):
+        return 0.0
+    price = price_of(model)
+    return None if price is None else usd(price.prompt_cost(tokens))

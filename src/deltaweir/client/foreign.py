@@ -1,0 +1,192 @@
+"""Other people's chunks as our records, and our records as chunks of their kind. Pure.
+
+What other packages call a chunk is a dict, a dict with attributes (openai before 1.0), a model
+of pydantic (openai from 1.0 on, LiteLLM), or any object with attributes. All are read alike:
+names with a value, into plain data, into our record. Nothing is dumped or encoded on the way.
+
+Two names differ between servers: ``reasoning`` is what others call ``reasoning_content``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from deltaweir.client.answers import refusal_of
+from deltaweir.errors import StreamFailed
+from deltaweir.schema.chunk import (
+    AnyChunk,
+    Choice,
+    Chunk,
+    Delta,
+    FunctionDelta,
+    TextChoice,
+    TextChunk,
+    ToolCallDelta,
+    Usage,
+)
+from deltaweir.schema.record import Record
+
+_DEEPEST = 100
+"""Levels of nesting; a chunk has 7."""
+_OBJECTS: dict[str, type[Chunk | TextChunk]] = {
+    "chat.completion.chunk": Chunk,
+    "text_completion": TextChunk,
+}
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+_NAMES = frozenset(
+    name
+    for kind in (Chunk, Choice, Delta, FunctionDelta, ToolCallDelta, TextChunk, TextChoice, Usage)
+    for name in kind.__struct_fields__
+)
+"""What is asked of an object that does not say which attributes it has."""
+
+
+def chunk_of(value: Any, *, kind: type[Chunk | TextChunk] = Chunk) -> AnyChunk:
+    """Return somebody else's chunk as a record of ours that shares nothing with it.
+
+    Args:
+        value: A mapping, a model of pydantic, or an object with the attributes of a chunk.
+        kind: What it is where it does not tell, as a chunk without choices may not.
+
+    Raises:
+        StreamFailed: It is no chunk, or a field has another type; the message tells its type.
+    """
+    try:
+        read = _plain(value, _DEEPEST)
+        told = _kind(read) or kind
+        try:
+            return msgspec.convert(read, told)
+        except msgspec.ValidationError:  # an unknown field, which is kept, or a wrong type
+            return told.model_validate(read)
+    except StreamFailed as error:
+        error.args = (f"got a {type(value).__name__} as a chunk: {error.message}",)
+        error.message = error.args[0]
+        raise
+    except Exception as error:  # reading an attribute of a foreign object may run anything
+        raise StreamFailed(
+            f"got a {type(value).__name__} as a chunk: reading it raised {type(error).__name__}"
+        ) from error
+
+
+def likened(original: Any, chunk: AnyChunk) -> Any:
+    """Return a chunk of ours as an object of the kind of somebody else's.
+
+    Args:
+        original: What its program gets otherwise.
+        chunk: What it shall get now.
+
+    Returns:
+        A dict for a dict, a model of its class for a model; our own record, which has items
+        and attributes, where there is no such object.
+    """
+    kind = type(original)
+    if isinstance(original, Record):
+        return chunk
+    dumped = _named_as(_plain(original, _DEEPEST), chunk.model_dump())
+    if kind is dict:
+        return _ordered(original, dumped)
+    for name in ("construct_from", "model_validate", "model_construct"):
+        make = getattr(kind, name, None)
+        if make is None:
+            continue
+        try:
+            made = make(**dumped) if name == "model_construct" else make(dumped)
+        except Exception:  # noqa: BLE001, S112  # its class does not take this; the next may
+            continue
+        choices = getattr(made, "choices", (None,))
+        if all(hasattr(choice, "finish_reason") for choice in choices):
+            return made
+    return chunk
+
+
+def _plain(value: Any, levels: int) -> Any:
+    """Return a value as fresh plain data without nulls in mappings: null is "not there"."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if levels == 0:
+        raise StreamFailed(f"it is nested deeper than {_DEEPEST} levels")
+    if isinstance(value, list | tuple):
+        return [_plain(inner, levels - 1) for inner in value]
+    if isinstance(value, str):  # as an enumeration of finish reasons is
+        return str.__str__(value)
+    fields = _fields(value)
+    if fields is None:
+        return msgspec.to_builtins(value)
+    return {
+        name: inner if type(inner) in _LEAVES else _plain(inner, levels - 1)
+        for name, inner in fields.items()
+        if inner is not None and name[0] != "_"
+    }
+
+
+def _fields(value: Any) -> Mapping[str, Any] | None:
+    """Return what an object has by name; None for a value that has nothing."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, Record):
+        return msgspec.structs.asdict(value) | value.model_extra
+    if isinstance(value, Mapping):
+        return dict(value)
+    own: Mapping[str, Any] | None = getattr(value, "__dict__", None)
+    more = getattr(value, "__pydantic_extra__", None)
+    if more:
+        own = {**(own or {}), **more}
+    if own and any(name[0] != "_" for name in own):
+        return own
+    named = {name: getattr(value, name) for name in _NAMES if hasattr(value, name)}
+    return None if own is None and not named else named
+
+
+def _kind(read: Any) -> type[Chunk | TextChunk] | None:
+    """Return the kind of chunk that was read, its fields named as ours; None if it tells none."""
+    if not isinstance(read, dict):
+        raise StreamFailed("expected an object with choices")
+    if read.get("error"):
+        refusal = refusal_of(read)
+        raise StreamFailed(
+            f"the stream broke off: {refusal.message or 'it did not say why'}",
+            code=refusal.code,
+            param=refusal.param,
+        )
+    if not read.get("usage"):
+        read.pop("usage", None)
+        if not read.keys() & {"choices", "id", "object"}:
+            raise StreamFailed("expected choices or usage")
+    found: type[Chunk | TextChunk] | None = _OBJECTS.get(read.get("object", ""))
+    for choice in read.get("choices", ()):
+        if "delta" in choice:
+            _reasoning(choice["delta"])
+            found = Chunk
+        elif "text" in choice:
+            found = TextChunk
+        elif "message" in choice:
+            raise StreamFailed("it is a whole reply, expected chunks; call with stream=True")
+    return found
+
+
+def _reasoning(delta: dict[str, Any]) -> None:
+    if isinstance(delta.get("reasoning"), str):
+        said = delta.pop("reasoning")
+        delta.setdefault("reasoning_content", said)  # some servers send both, with one text
+
+
+def _named_as(read: Any, dumped: dict[str, Any]) -> dict[str, Any]:
+    """Give a dumped chunk the name for reasoning that its stream uses."""
+    deltas = [choice.get("delta") or {} for choice in read.get("choices", ())]
+    if any(isinstance(delta.get("reasoning"), str) for delta in deltas):
+        for choice in dumped["choices"]:
+            if "reasoning_content" in choice["delta"]:
+                choice["delta"]["reasoning"] = choice["delta"].pop("reasoning_content")
+    return dumped
+
+
+def _ordered(original: Any, dumped: dict[str, Any]) -> dict[str, Any]:
+    """Give a dict the order and the nulls that its stream has, since programs may read both."""
+    likes = original.get("choices") or ()
+    for at, (choice, like) in enumerate(zip(dumped["choices"], likes, strict=False)):
+        dumped["choices"][at] = {key: choice.get(key) for key in like} | choice
+    return {key: dumped.get(key) for key in original} | dumped

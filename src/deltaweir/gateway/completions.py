@@ -1,0 +1,254 @@
+"""The routes that answer completions: from a request's bytes to a stream with its row."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+from deltaweir.accounts import Attempt, Closed, Opened, Tally
+from deltaweir.client.destination import Settings
+from deltaweir.client.embedded import Call, Prepared, best_of, call_of, prepare
+from deltaweir.client.metering import engine_metering, weir_for
+from deltaweir.client.streams import AsyncStream
+from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
+from deltaweir.gateway.answer import Answer, Message, Receive, Send, send_error
+from deltaweir.gateway.config import ModelConfig
+from deltaweir.gateway.ledger import Handle, Ledger
+from deltaweir.gateway.service import Gateway, Scope
+from deltaweir.gateway.terms import Terms, terms_of
+from deltaweir.meter.account import Account
+from deltaweir.schema.chunk import Chunk, TextChunk
+from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.sources.local.source import AsyncLocalSource
+
+ABANDONED = "abandoned"
+
+
+class Asked:
+    """A checked request, with everything its stream needs."""
+
+    def __init__(
+        self, call: Call, model: ModelConfig, terms: Terms, *, user: str | None, name: str
+    ) -> None:
+        self.call = call
+        self.model = model
+        self.terms = terms
+        self.user = call.request.user if user is None else user
+        self.name = name
+        """The model's name as the client used it."""
+
+
+class Completions:
+    """A route that answers completions, as plain ASGI: nothing stands between it and the wire."""
+
+    def __init__(self, gateway: Gateway, *, chat: bool) -> None:
+        self._gateway = gateway
+        self._chat = chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request_id = f"req_{secrets.token_hex(12)}"
+        if scope["method"] != "POST":
+            error = InvalidRequest("completions take POST", status=405, code="not_allowed")
+            await send_error(send, error, request_id=request_id)
+            return
+        try:
+            asked = await self._asked(scope, receive)
+            # a model may have to be loaded, which takes seconds
+            ready = await asyncio.to_thread(prepare, asked.call)
+            ledger = await asyncio.to_thread(self._gateway.ledger)
+        except DeltaweirError as error:
+            await send_error(send, error, request_id=request_id)
+            return
+        except ClientGoneError:
+            return
+        row = Entry(ledger, asked, chat=self._chat)
+        stream = self._stream(asked, ready, request_id)
+        row.follow(stream)
+        answer = self._answer(stream, receive, send, request_id=request_id)
+        self._gateway.answers.add(answer)
+        try:
+            if asked.call.request.stream:
+                await answer.stream()
+            else:
+                await answer.whole(lambda reply: best_of(reply, ready) if not self._chat else reply)
+        finally:
+            self._gateway.answers.discard(answer)
+            row.close()
+
+    async def _asked(self, scope: Scope, receive: Receive) -> Asked:
+        gateway = self._gateway
+        user = await gateway.user_of(scope)
+        if gateway.draining:
+            raise ServiceUnavailable("the server is stopping; ask again")
+        body = await read_body(receive, int(gateway.config.server.max_body_mib * 2**20))
+        fields = fields_of(body)
+        terms = terms_of(fields.pop("deltaweir", None), scope["headers"])
+        call = call_of(fields, chat=self._chat, settings=Settings())
+        model = gateway.model_for(call.request.model)
+        call.request.model = model.embedded
+        limit = call.limit.tighter(terms.limit).tighter(model.limit)
+        return Asked(call._replace(limit=limit), model, terms, user=user, name=model.name)
+
+    def _stream(self, asked: Asked, ready: Prepared, request_id: str) -> AsyncStream[Any, Any]:
+        source: AsyncLocalSource[Any] = AsyncLocalSource(
+            ready.planned,
+            ready.weights,
+            ready.engine,
+            identity=ready.identity,
+            created=ready.created,
+        )
+        metered = engine_metering(lambda: source.usage, ready.limit, asked.model.own_price)
+        kind, reply_kind = (Chunk, Reply) if self._chat else (TextChunk, TextReply)
+        return AsyncStream(
+            source,
+            reply_kind,
+            weir=weir_for(kind, metered, ready.options),
+            metering=metered,
+            timeouts=ready.timeouts,
+            request_id=request_id,
+        )
+
+    def _answer(
+        self, stream: AsyncStream[Any, Any], receive: Receive, send: Send, *, request_id: str
+    ) -> Answer:
+        server = self._gateway.config.server
+        return Answer(
+            stream,
+            receive,
+            send,
+            request_id=request_id,
+            heartbeat_s=server.heartbeat_s,
+            annotate=server.annotate,
+            usage_asked=stream.usage_asked,
+        )
+
+
+class Entry:
+    """One stream's row in the ledger, from before its first byte to its end.
+
+    Args:
+        ledger: Where it is written; None writes nothing.
+        asked: What was asked.
+        chat: Whether it is a chat completion.
+    """
+
+    def __init__(self, ledger: Ledger | None, asked: Asked, *, chat: bool) -> None:
+        self._stream: AsyncStream[Any, Any] | None = None
+        self._upstream = f"embedded {asked.model.embedded}"
+        self._started = time.time()
+        self._handle: Handle | None = None
+        if ledger is not None:
+            opened = Opened(
+                stream_id=f"stm_{secrets.token_hex(16)}",
+                started=self._started,
+                model=asked.name,
+                user=asked.user,
+                tag=asked.terms.tag,
+                endpoint="chat" if chat else "text",
+                streamed=bool(asked.call.request.stream),
+            )
+            self._handle = ledger.opened(opened, self._tally)
+
+    def follow(self, stream: AsyncStream[Any, Any]) -> None:
+        """Take a stream's figures from now on."""
+        self._stream = stream
+
+    def close(self) -> None:
+        """Write the end, whatever it was."""
+        handle, stream = self._handle, self._stream
+        if handle is None or stream is None:
+            return
+        ended, tally, timing = time.time(), self._tally(), stream.timing
+        ending = ABANDONED if stream.ending is None else str(stream.ending.value)
+        handle.attempt(
+            Attempt(
+                stream_id=handle.stream_id,
+                number=1,
+                upstream=self._upstream,
+                started=self._started,
+                ended=ended,
+                tally=tally,
+                ending=ending,
+            )
+        )
+        handle.close(
+            Closed(
+                stream_id=handle.stream_id,
+                ended=ended,
+                tally=tally,
+                ending=ending,
+                finish_reason=stream.finish_reason,
+                first_content_s=timing.first_content,
+                total_s=timing.total,
+            )
+        )
+
+    def _tally(self) -> Tally:
+        stream = self._stream
+        return Tally() if stream is None else tally_of(stream.account(both=True))
+
+
+def tally_of(account: Account) -> Tally:
+    """Return an account as the ledger keeps it."""
+    usage = account.usage
+    if usage is None:
+        return Tally(cost_pico=account.cost_pico)
+    prompt, generated = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Tally(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=None if prompt is None else prompt.cached_tokens,
+        reasoning_tokens=None if generated is None else generated.reasoning_tokens,
+        cost_pico=account.cost_pico,
+        source=account.source,
+        counted_tokens=account.counted,
+    )
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was whole."""
+
+
+async def read_body(receive: Receive, limit_bytes: int) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        InvalidRequest: It is larger than the limit (413).
+        ClientGoneError: The client hung up.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit_bytes:
+            raise InvalidRequest(
+                f"the request is larger than {limit_bytes} bytes", status=413, code="too_large"
+            )
+        pieces.append(piece)
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+def fields_of(body: bytes) -> dict[str, Any]:
+    """Return a request's fields.
+
+    Raises:
+        InvalidRequest: The body is not a JSON object.
+    """
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidRequest(f"got a body of {len(body)} bytes that is not JSON") from error
+    if not isinstance(fields, dict):
+        raise InvalidRequest("got a body that is not a JSON object")
+    return fields

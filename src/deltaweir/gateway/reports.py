@@ -1,0 +1,109 @@
+"""The routes that count before, and that report afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deltaweir.accounts import moment_of, report
+from deltaweir.client.counting import prompt_of
+from deltaweir.errors import DeltaweirError, InvalidRequest
+from deltaweir.gateway.completions import ClientGoneError, fields_of, read_body
+from deltaweir.gateway.config import ModelConfig
+from deltaweir.gateway.service import Gateway
+from deltaweir.meter.prices import usd
+from deltaweir.schema.frames import error_body
+
+SelfT = TypeVar("SelfT")
+GROUPED = ("day", "model", "key", "user")
+"""How usage is grouped unless told."""
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """Return a JSON answer."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def refusal(error: DeltaweirError) -> Response:
+    """Return an error's answer."""
+    return Response(error_body(error), error.status, media_type="application/json")
+
+
+def refusing(
+    route: Callable[[SelfT, Request], Awaitable[Response]],
+) -> Callable[[SelfT, Request], Awaitable[Response]]:
+    """Return a route that answers with an error of ours when it raises one."""
+
+    @functools.wraps(route)
+    async def answered(self: SelfT, request: Request) -> Response:
+        try:
+            return await route(self, request)
+        except DeltaweirError as error:
+            return refusal(error)
+
+    return answered
+
+
+class Reports:
+    """Count a request that is not sent yet, and report what was used.
+
+    Args:
+        gateway: The models and the ledger.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @refusing
+    async def count(self, request: Request) -> Response:
+        """Answer ``POST /v1/count``: the prompt's tokens of a request body, and their price."""
+        await self._gateway.user_of(request.scope)
+        most = int(self._gateway.config.server.max_body_mib * 2**20)
+        try:
+            fields = fields_of(await read_body(request.receive, most))
+        except ClientGoneError:
+            return Response(status_code=499)
+        fields.pop("deltaweir", None)
+        name = fields.get("model")
+        if name is not None and not isinstance(name, str):
+            raise InvalidRequest(
+                f"got a model of type {type(name).__name__}, expected a name", param="model"
+            )
+        model = self._gateway.model_for(name)
+        counted = await asyncio.to_thread(prompt_of, {**fields, "model": model.embedded})
+        return as_json(
+            {
+                "prompt_tokens": counted.tokens,
+                "source": counted.source,
+                "cost_usd": _cost(model, counted.tokens),
+            }
+        )
+
+    @refusing
+    async def usage(self, request: Request) -> Response:
+        """Answer ``GET /v1/usage``; whom the host knows by name sees their own rows."""
+        user = await self._gateway.user_of(request.scope)
+        query = request.query_params
+        groups = [name.strip() for name in query.get("group_by", ",".join(GROUPED)).split(",")]
+        since = moment_of(query.get("since"), param="since")
+        until = moment_of(query.get("until"), param="until")
+        ledger = await asyncio.to_thread(self._gateway.written)
+        lines = await asyncio.to_thread(
+            ledger.usage,
+            group_by=[name for name in groups if name],
+            since=since,
+            until=until,
+            user=user,
+        )
+        return as_json(report(lines))
+
+
+def _cost(model: ModelConfig, tokens: int) -> float:
+    price = model.own_price
+    return 0.0 if price is None else usd(price.prompt_cost(tokens))

@@ -1,0 +1,104 @@
+"""What a request asks of this server beside OpenAI's fields: its ``deltaweir`` object. Pure.
+
+It stands in the body, or as the same JSON in the header ``X-Deltaweir``. Terms only ever get
+tighter: where both have a budget, the smaller one holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from deltaweir.errors import InvalidRequest
+from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
+
+HEADER = b"x-deltaweir"
+
+_TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
+_KNOWN = ("budget", "guard", "on_disconnect", "record", "resume", "tag")
+_MOST_HEADER_BYTES = 8192
+
+
+class Terms(NamedTuple):
+    """What a request asks for."""
+
+    limit: Limit = NO_LIMIT
+    tag: str | None = None
+    """What its cost is filed under."""
+
+    def with_(self, other: Terms) -> Terms:
+        """Return terms that keep both."""
+        return Terms(self.limit.tighter(other.limit), self.tag or other.tag)
+
+
+def terms_of(body: Any, headers: list[tuple[bytes, bytes]]) -> Terms:
+    """Return a request's terms.
+
+    Args:
+        body: The body's ``deltaweir``; None where it has none.
+        headers: The request's headers.
+
+    Raises:
+        InvalidRequest: The object has an unknown key, or a value that is not supported.
+    """
+    terms = _read(body, "deltaweir")
+    for name, value in headers:
+        if name == HEADER:
+            terms = terms.with_(_read(_decoded(value), "X-Deltaweir"))
+    return terms
+
+
+def _decoded(value: bytes) -> Any:
+    if len(value) > _MOST_HEADER_BYTES:
+        raise InvalidRequest(
+            f"got an X-Deltaweir of {len(value)} bytes, expected at most {_MOST_HEADER_BYTES}",
+            param="X-Deltaweir",
+        )
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidRequest("got an X-Deltaweir that is not JSON", param="X-Deltaweir") from error
+
+
+def _read(value: Any, where: str) -> Terms:
+    if value is None:
+        return Terms()
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(
+            f"got {where} of type {type(value).__name__}, expected an object", param=where
+        )
+    unknown = set(value) - set(_KNOWN)
+    if unknown:
+        raise InvalidRequest(
+            f"got an unknown key {min(unknown, key=str)[:40]!r} in {where}; known are "
+            f"{', '.join(_KNOWN)}",
+            param=where,
+        )
+    _refuse_missing(value, where)
+    return Terms(limit_of(value.get("budget")), _tag(value.get("tag")))
+
+
+def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
+    """Refuse what would be relied upon and is not done; without ``resume`` all goes on as well."""
+    for name in ("guard", "record"):
+        if value.get(name) is not None:
+            raise InvalidRequest(f"this server has no {name} to offer", param=f"{where}.{name}")
+    if value.get("on_disconnect") not in (None, "cancel"):
+        raise InvalidRequest(
+            "this server ends a stream whose client hangs up; expected on_disconnect = 'cancel'",
+            param=f"{where}.on_disconnect",
+        )
+
+
+def _tag(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or _TAG.fullmatch(value) is None:
+        raise InvalidRequest(
+            "got a tag that is none, expected 1 to 64 letters, digits or any of . _ : / -",
+            param="deltaweir.tag",
+        )
+    return value
