@@ -62,7 +62,9 @@ class Weir(Generic[ChunkT]):
         self.state = State.OPEN
         self.ending: Ending | None = None
         self._kind = kind
-        self._choice: type[Choice | TextChoice] = TextChoice if kind is TextChunk else Choice
+        self._choice: type[Choice | TextChoice] = (
+            TextChoice if issubclass(kind, TextChunk) else Choice
+        )
         self._meter = meter
         self._budget = budget
         self._guard = guard
@@ -70,6 +72,7 @@ class Weir(Generic[ChunkT]):
         """Whether the reader asked for a chunk with usage and no choices."""
         self._usage_everywhere = usage_everywhere and meter is not None
         self._usage_chunk: ChunkT | None = None
+        self._before_usage: ChunkT | None = None
         self._last: ChunkT | None = None
         self._open: dict[int, bool] = {}
 
@@ -148,7 +151,7 @@ class Weir(Generic[ChunkT]):
             return ()
         if chunk.usage is None:
             return (chunk,)
-        self._usage_chunk = chunk
+        self._usage_chunk, self._before_usage = chunk, self._last
         return ()
 
     def _with_usage(self, chunks: Sequence[ChunkT]) -> Sequence[ChunkT]:
@@ -156,7 +159,9 @@ class Weir(Generic[ChunkT]):
         if self._usage_everywhere and chunks and self._meter is not None:
             usage = self._meter.usage
             for chunk in chunks:
-                chunk.usage = chunk.usage or usage
+                if chunk.usage is None and usage is not None:
+                    chunk.usage = usage
+                    _rewritten(chunk)
         return chunks
 
     def _controlled(self, chunk: ChunkT, now: float) -> Sequence[ChunkT]:
@@ -178,6 +183,8 @@ class Weir(Generic[ChunkT]):
             elif choice.finish_reason is not None:
                 held, ending = self._finished(choice)
                 before += held
+        if changed or before or ending is not None:
+            _rewritten(chunk)
         out = before
         if not changed or chunk.usage is not None or any(map(says_something, choices)):
             out.append(chunk)
@@ -253,12 +260,15 @@ class Weir(Generic[ChunkT]):
 
     def _usage(self) -> Sequence[ChunkT]:
         """Return the source's usage chunk, or else one of our own count."""
-        if self._usage_chunk is not None:
-            return (self._usage_chunk,)
-        if self._meter is None or self._meter.usage is None:
-            return ()
-        chunk = self._with()
-        chunk.usage = self._meter.usage
+        theirs = self._usage_chunk
+        if theirs is not None and self._before_usage is self._last:
+            return (theirs,)
+        usage = None if self._meter is None else self._meter.usage
+        if usage is None:
+            return () if theirs is None else (theirs,)
+        chunk = self._with() if theirs is None else theirs
+        chunk.usage = usage  # more was generated since the source told of its own
+        _rewritten(chunk)
         return (chunk,)
 
     def _held(self, index: int, *, cut: bool) -> list[ChunkT]:
@@ -275,3 +285,9 @@ class Weir(Generic[ChunkT]):
         if last is not None:
             chunk.id, chunk.created, chunk.model = last.id, last.created, last.model
         return chunk
+
+
+def _rewritten(chunk: Chunk | TextChunk) -> None:
+    """Make a chunk that remembers its own bytes forget them: they say more than may be shown."""
+    if "raw" in chunk.__struct_fields__:
+        chunk.raw = None  # type: ignore[union-attr]  # of the records that remember

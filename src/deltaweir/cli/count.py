@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deltaweir.cli.show import dollars, say, separated
+from deltaweir.cli.show import dollars, say, separated, write
 
 if TYPE_CHECKING:
     from deltaweir.meter.prompt import PromptCount
@@ -52,10 +52,13 @@ def count(
     Examples:
       deltaweir count README.md
       git diff | deltaweir count --model gpt-4o
-      deltaweir count messages.json --model gpt-4o --json
+      deltaweir count messages.json --model gpt-4o
+      tokens=$(deltaweir count notes.txt 2>/dev/null)
 
-    The number stands on stdout; what it rests on, and the price as a prompt, on stderr. Messages
-    are counted one by one and in all, with what their format adds.
+    The number stands on stdout; what it rests on, and the price as a prompt, on stderr. A
+    terminal shows messages one by one and in all, with what their format adds; through a pipe
+    comes the whole number alone, and with --json all of it. The count of a text is tiktoken's;
+    that of messages is official, observed, or estimated, whichever is the weakest rule in it.
     """
     given = _read(file)
     fields = None if text else _request(given)
@@ -144,21 +147,23 @@ def _count_messages(fields: Fields, *, model: str | None, as_json: bool) -> None
             )
         )
         return
-    _table(roles, counted)
+    _show_messages(roles, counted)
     how = f"tokens ({counted.source})"
     say(separated(how, *_priced(name, cost)))
 
 
-def _table(roles: list[str], counted: PromptCount) -> None:
-    if counted.messages:
-        rows = list(zip(roles, counted.messages, strict=True))
-        rows.append(("format and tools", counted.tokens - sum(counted.messages)))
-        width = max(len(role) for role, _ in rows)
-        for role, tokens in rows:
-            typer.echo(f"{role:{width}} {tokens:>8}")
-        typer.echo(f"{'in all':{width}} {counted.tokens:>8}")
-    else:
+def _show_messages(roles: list[str], counted: PromptCount) -> None:
+    if not sys.stdout.isatty() or not counted.messages:
         typer.echo(counted.tokens)
+        return
+    added = counted.tokens - sum(counted.messages)
+    names = [f"{number}  {role}" for number, role in enumerate(roles, 1)]
+    rows = [*zip(names, counted.messages, strict=True), ("format and tools", added)]
+    rows.append(("in all", counted.tokens))
+    wide = max(len(name) for name, _ in rows)
+    tall = len(f"{counted.tokens:,}")
+    for name, tokens in rows:
+        write(f"{name:{wide}}  {tokens:{tall},}\n")
 
 
 def _priced(model: str | None, cost: float | None) -> list[str]:

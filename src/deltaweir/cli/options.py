@@ -24,7 +24,9 @@ def _a_budget(text: str | None) -> str | None:
         try:
             limit_of(text)
         except InvalidRequest as error:
-            raise typer.BadParameter(error.message) from error
+            raise typer.BadParameter(
+                f"got {text[:40]!r}, expected a limit such as 500tok or 0.02usd"
+            ) from error
     return text
 
 
@@ -110,8 +112,8 @@ Budget = Annotated[
         "--budget",
         metavar="LIMIT",
         callback=_a_budget,
-        help="What the answer may use at most: 500tok, or 0.02usd for prompt and answer. It is "
-        "cut at that token, and the exit code is 3.",
+        help="What the answer may use at most: 500tok of answer, 0.02usd for prompt and answer, "
+        "or both with a comma between. It is cut at that token, and the exit code is 3.",
     ),
 ]
 Json = Annotated[

@@ -176,14 +176,16 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
         prompt_tokens = 0 if prompt is None else prompt.tokens
         price = basis.price(model)
         check_prompt(limit, price, prompt_tokens)
+    shared = SharedMeter(meter)
     budget = Budget(
         limit,
         tokenizer,
         prompt_tokens=prompt_tokens,
         price=price,
-        reported=lambda: meter.reported,
+        reported=lambda: shared.reported,
+        hidden=lambda: shared.account(both=True).hidden,
     )
-    return Metering(SharedMeter(meter), budget)
+    return Metering(shared, budget)
 
 
 def engine_metering(

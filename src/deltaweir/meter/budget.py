@@ -144,8 +144,9 @@ class Budget:
         tokenizer: Counts the text.
         prompt_tokens: The prompt's, as we count them; a provider's figure replaces it.
         price: What tokens cost; needed for a limit in money.
-        reported: Returns what the provider said last. Generated tokens in it that no text
-            showed, hidden reasoning, are debited as overshoot.
+        reported: Returns what the provider said last.
+        hidden: Returns how many generated tokens of that no text has shown, such as hidden
+            reasoning; they are debited as overshoot.
     """
 
     def __init__(
@@ -156,11 +157,13 @@ class Budget:
         prompt_tokens: int = 0,
         price: Price | None = None,
         reported: Callable[[], Usage | None] = lambda: None,
+        hidden: Callable[[], int] = lambda: 0,
     ) -> None:
         self._limit = limit
         self._tokenizer = tokenizer
         self._price = price
         self._reported = reported
+        self._hidden_now = hidden
         self._seen: Usage | None = None
         self._hidden = 0
         self._counters: dict[tuple[int, str], TokenCounter] = {}
@@ -180,6 +183,7 @@ class Budget:
         """Return how many characters of a text are within the limit; None for all.
 
         Any number means that the limit is passed here. The text up to there counts as sent.
+        Half a function's name is of no use, so that a name is within the limit or is not.
         """
         counter = self._counters.get((index, field))
         if counter is None:
@@ -192,12 +196,14 @@ class Budget:
             return None
         others = sum(each.total for each in self._counters.values() if each is not counter)
         allowed = counter.fitting(text, self._most - others - self._hidden)
+        if allowed is not None and field.endswith(".name"):
+            allowed = 0
         counter.feed(text if allowed is None else text[:allowed])
         return allowed
 
     def _debit(self, reported: Usage) -> None:
         self._seen = reported
-        self._hidden = max(0, reported.completion_tokens - self.sent)
+        self._hidden = self._hidden_now()
         self._most = self._tokens(reported.prompt_tokens, cached=_cached(reported))
 
     def _tokens(self, prompt_tokens: int, *, cached: int) -> int | None:
