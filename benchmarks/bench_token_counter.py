@@ -86,6 +86,11 @@ def one_word(seed: int) -> Deltas:
     return ["".join(letters[start : start + 4]) for start in range(0, len(letters), 4)]
 
 
+def one_letter(_seed: int) -> Deltas:
+    """Make a word of a hundred thousand times one letter, as models that loop send it."""
+    return ["aaaaaaaa"] * 12_500
+
+
 def per_delta(began: float, count: int) -> float:
     """Return the microseconds since then, divided by a number of deltas."""
     return 1_000_000 * (time.perf_counter() - began) / count
@@ -114,7 +119,8 @@ def asking(texts: Deltas) -> float:
 
 def budgeting(texts: Deltas) -> float:
     """Ask before each delta whether it fits, with a limit that the last ones come near."""
-    counter, limit = TokenCounter(tokenizer_of(NAME)), len(texts) + 50
+    limit = len(TIKTOKEN.encode_ordinary("".join(texts))) + 50
+    counter = TokenCounter(tokenizer_of(NAME))
     began = time.perf_counter()
     for text in texts:
         assert counter.fitting(text, limit) is None
@@ -203,7 +209,8 @@ def main() -> None:
     for size in SIZES:
         made = partial(deltas, size)
         compare(f"{size:,} tokens", made, fed | asked | encodes, times)
-    compare("a word of 100 kB", one_word, fed | encodes, times)
+    compare("a word of 100 kB", one_word, fed | asked | encodes, times)
+    compare("one letter, 100 kB", one_letter, fed | asked | encodes, times)
     commit_chars(times)
 
 

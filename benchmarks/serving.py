@@ -5,7 +5,8 @@
 
 ``gateway`` is the whole gateway (uvicorn with our `Server` and `Protocol`, routes, `Answer`) over
 a source of prepared chunks. ``bare`` is an `asyncio.Protocol` that writes the same frames at the
-same times and does nothing else. The model's name in a request tells the pace, see PACES. Both
+same times and does nothing else. The model's name in a request tells the pace, see PACES. The
+gateway keeps a ledger in a directory of its own, unless the environment says LEDGER=. Both
 print their loop and their port; then each line on stdin is answered with CPU seconds and
 resident bytes.
 """
@@ -17,6 +18,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -25,12 +27,12 @@ from typing import Any, NamedTuple, cast
 
 import uvicorn
 
-import deltaweir.gateway.app as gateway_app
+import deltaweir.gateway.completions as gateway_completions
 from deltaweir.client.embedded import Call, Prepared
-from deltaweir.gateway.config import Config, ModelConfig, ServerConfig
+from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig, ServerConfig
 from deltaweir.gateway.server import Server
 from deltaweir.schema.frames import FrameWriter
-from deltaweir.types import Choice, Chunk, Delta
+from deltaweir.types import Choice, Chunk, Delta, Usage
 from deltaweir.wire.sse import DONE
 
 NO_HEARTBEATS_S = 1_000_000.0
@@ -91,7 +93,6 @@ async def turns(pace: Pace) -> AsyncIterator[range]:
 class Source:
     """Prepared chunks as a source; stands in for the embedded model's."""
 
-    usage = None
     cost_usd = 0.0
     answered = True
     said_done = True
@@ -102,6 +103,12 @@ class Source:
         self._waiting: asyncio.Task[Any] | None = None
         self._finished = False
         self._closed = False
+        self._given = 0
+
+    @property
+    def usage(self) -> Usage:
+        """The count so far, made when it is asked for, as the embedded model's is."""
+        return Usage(prompt_tokens=10, completion_tokens=self._given, total_tokens=10 + self._given)
 
     async def receive(self, _timeout_s: float | None) -> list[Chunk] | None:
         """Return the chunks of the next turn; see `deltaweir.sources.source.AsyncSource`."""
@@ -118,6 +125,7 @@ class Source:
         finally:
             self._waiting = None
         if due is not None:
+            self._given += len(due)
             return self._ready[due.start : due.stop]
         if self._finished:
             return None
@@ -138,19 +146,27 @@ def scripted(call: Call) -> Prepared:
     """Prepare a call for the source, in place of a model."""
     nothing: Any = None
     pace: Any = call.request.model
-    return Prepared(pace, nothing, nothing, "x", 0, "x", call.timeouts, usage_asked=False)
+    return Prepared(
+        pace, nothing, nothing, "x", 0, "x", call.timeouts, call.limit, call.request.stream_options
+    )
 
 
-async def serve_gateway() -> None:
-    """Serve the gateway over prepared chunks."""
+async def serve_gateway(directory: str) -> None:
+    """Serve the gateway over prepared chunks.
+
+    Args:
+        directory: Where its ledger lies.
+    """
     CHUNKS.update(
         {name: [chunk(number) for number in range(pace.chunks)] for name, pace in PACES.items()}
     )
     # the two names by which its routes reach a model
-    patched: Any = gateway_app
+    patched: Any = gateway_completions
     patched.prepare, patched.AsyncLocalSource = scripted, Source
     models = tuple(ModelConfig(name=name, embedded=name) for name in PACES)
-    server = Server(Config(server=ServerConfig(port=0, heartbeat_s=NO_HEARTBEATS_S), models=models))
+    url = f"sqlite:///{directory}/deltaweir.db" if os.environ.get("LEDGER", "on") else ""
+    settings = ServerConfig(port=0, heartbeat_s=NO_HEARTBEATS_S)
+    server = Server(Config(server=settings, models=models, ledger=LedgerConfig(url=url)))
     server.on_started = lambda: print(server.port, flush=True)
     await server.serve()
 
@@ -206,7 +222,10 @@ def frames_of(pace: Pace) -> list[bytes]:
     frame = FrameWriter().frame
     ready = [frame(chunk(number)) for number in range(pace.chunks)]
     finish = chunk(0, last=True)
-    finish.deltaweir = {"usage": None, "cost_usd": 0.0, "source": "engine"}
+    usage = Usage(
+        prompt_tokens=10, completion_tokens=pace.chunks, total_tokens=10 + pace.chunks
+    ).model_dump()
+    finish.deltaweir = {"usage": usage, "cost_usd": 0.0, "source": "engine"}
     ready += [frame(finish), DONE]
     return [*(b"%x\r\n%b\r\n" % (len(one), one) for one in ready), b"0\r\n\r\n"]
 
@@ -241,9 +260,11 @@ def main() -> None:
     kind = "asyncio" if factory is None else factory.__module__
     print(f"{kind.partition('.')[0]} {platform.python_version()}", flush=True)
     threading.Thread(target=tell, daemon=True).start()
-    what = serve_gateway() if sys.argv[1] == "gateway" else serve_bare()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(what)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        asyncio.Runner(loop_factory=factory) as runner,
+    ):
+        runner.run(serve_gateway(directory) if sys.argv[1] == "gateway" else serve_bare())
 
 
 if __name__ == "__main__":

@@ -685,3 +685,54 @@ def test_usage_everywhere_also_on_a_cut() -> None:
     theirs.usage = Usage(completion_tokens=77)
     out = [*weir.feed(theirs, 0.0), *weir.feed(chunk(said("bcd")), 0.0)]
     assert [shown.usage.completion_tokens for shown in out if shown.usage] == [77, 4, 4]
+
+
+class Remembering(Chunk):
+    """A chunk with the text it was read from."""
+
+    raw: Any = None
+
+
+class RememberingText(TextChunk):
+    """A chunk of a text completion with the text it was read from."""
+
+    raw: Any = None
+
+
+def test_a_chunk_that_was_changed_forgets_its_own_bytes() -> None:
+    """They hold what must not be shown; those of a chunk that passes whole are kept."""
+    weir: Weir[Remembering] = Weir(Remembering, budget=Allowance(3))
+    whole = Remembering.model_validate({"choices": [said("ab")]})
+    cut = Remembering.model_validate({"choices": [said("cdef")]})
+    whole.raw = cut.raw = "its bytes"
+    (shown,) = weir.feed(whole, 0.0)
+    assert shown.raw == "its bytes"
+    assert content([*weir.feed(cut, 0.0)]) == "c"
+    assert cut.raw is None
+
+
+def test_a_chunk_that_was_given_a_usage_forgets_its_own_bytes() -> None:
+    """They do not have it."""
+    weir: Weir[Remembering] = Weir(Remembering, meter=Counting(), usage_everywhere=True)
+    one = Remembering.model_validate({"choices": [said("ab")]})
+    one.raw = "its bytes"
+    (shown,) = weir.feed(one, 0.0)
+    assert (shown.raw, shown.usage) == (None, Usage(completion_tokens=2))
+
+
+def test_a_cut_has_the_form_of_its_endpoint_in_every_kind_of_chunk() -> None:
+    """A kind of one's own still ends with a text, where it is a text completion's."""
+    weir: Weir[RememberingText] = Weir(RememberingText, budget=Allowance(1))
+    one = RememberingText.model_validate({"choices": [{"index": 0, "text": "abc"}]})
+    out = weir.feed(one, 0.0)
+    assert [shown.choices[0].text for shown in out] == ["a", ""]
+    assert out[-1].choices[0].finish_reason == "length"
+
+
+def test_a_usage_chunk_that_text_has_followed_is_brought_up_to_date() -> None:
+    """What the source said in the middle is not the last word; without a meter it is."""
+    for meter, tokens in ((Counting(), 3), (None, 77)):
+        weir: Weir[Chunk] = Weir(Chunk, meter=meter, usage_asked=True)
+        middle = Chunk(usage=Usage(completion_tokens=77))
+        out = passed(weir, [chunk(said("a")), middle, chunk(said("bc")), chunk(done())])
+        assert out[-1].usage == Usage(completion_tokens=tokens)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import assert_type
 
+import deltaweir
 from deltaweir import types
 from deltaweir.client.asynchronous import AsyncClient
 from deltaweir.client.blocking import Client
 from deltaweir.client.streams import AsyncStream, Stream
+from deltaweir.client.timing import Timing
 from deltaweir.errors import StreamFailed
+from deltaweir.meter.account import Account
 from deltaweir.types import Chunk, Reply, TextChunk, TextReply, Usage
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -79,3 +82,22 @@ def failures(error: StreamFailed) -> None:
     assert_type(error.request_id, str | None)
     assert_type(types.Chunk.model_validate({}), Chunk)
     assert_type(types.Reply.model_validate_json("{}"), Reply)
+
+
+def counted(client: Client) -> None:
+    """Counts, accounts and budgets."""
+    assert_type(deltaweir.count_tokens("a", model="gpt-4o"), int)
+    assert_type(deltaweir.count_tokens("a", encoding="cl100k_base"), int)
+    prompt = deltaweir.count_prompt(MESSAGES, model="gpt-4o", tools=[{"type": "function"}])
+    assert_type(prompt.tokens, int)
+    assert_type(prompt.source, str)
+    create = client.with_options(budget="500tok").chat.completions.create
+    opened = create(messages=MESSAGES, stream=True, budget={"tokens": 500, "usd": 0.02})
+    assert_type(opened.account(both=True), Account)
+    assert_type(opened.account().source, str | None)
+    assert_type(opened.account().withheld, int)
+    assert_type(opened.stopped_by, str | None)
+    assert_type(opened.timing, Timing)
+    assert_type(opened.timing.tokens_per_second, float | None)
+    assert_type(create(messages=MESSAGES, budget=None), Reply)
+    assert_type(Client(budget={"usd": 1}).models.list().data[0].id, str)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deltaweir.client.counting import count_prompt, count_tokens
     from deltaweir.client.streams import AsyncStream, Stream
     from deltaweir.client.watch import watch
+    from deltaweir.client.watched import AsyncWatchedStream, WatchedStream
     from deltaweir.errors import (
         APIConnectionError,
         APIError,
@@ -70,11 +71,13 @@ _HOMES = {
     "AsyncClient": ("client.asynchronous", "AsyncClient"),
     "AsyncOpenAI": ("client.asynchronous", "AsyncClient"),
     "AsyncStream": ("client.streams", "AsyncStream"),
+    "AsyncWatchedStream": ("client.watched", "AsyncWatchedStream"),
     "ChatCompletion": ("client.classic", "ChatCompletion"),
     "Client": ("client.blocking", "Client"),
     "Completion": ("client.classic", "Completion"),
     "OpenAI": ("client.blocking", "Client"),
     "Stream": ("client.streams", "Stream"),
+    "WatchedStream": ("client.watched", "WatchedStream"),
     "asgi": ("gateway.embed", "asgi"),
     "count_prompt": ("client.counting", "count_prompt"),
     "count_tokens": ("client.counting", "count_tokens"),
@@ -91,6 +94,7 @@ __all__ = [
     "AsyncClient",
     "AsyncOpenAI",
     "AsyncStream",
+    "AsyncWatchedStream",
     "AuthenticationError",
     "AuthenticationFailed",
     "BadRequestError",
@@ -119,6 +123,7 @@ __all__ = [
     "Stream",
     "StreamFailed",
     "StreamTruncated",
+    "WatchedStream",
     "__version__",
     "api_base",
     "api_key",

@@ -68,6 +68,7 @@ class Weir(Generic[ChunkT]):
         self._meter = meter
         self._budget = budget
         self._guard = guard
+        self._free = budget is None and guard is None
         self.usage_asked = usage_asked
         """Whether the reader asked for a chunk with usage and no choices."""
         self._usage_everywhere = usage_everywhere and meter is not None
@@ -107,11 +108,10 @@ class Weir(Generic[ChunkT]):
         self._last = chunk
         for choice in chunk.choices:
             self._open.setdefault(choice.index, True)
-        if self._budget is not None or self._guard is not None:
-            return self._with_usage(self._controlled(chunk, now))
-        for choice in chunk.choices:
-            if choice.finish_reason is not None:
+            if choice.finish_reason is not None and self._free:
                 self._open[choice.index] = False
+        if not self._free:
+            return self._with_usage(self._controlled(chunk, now))
         return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
 
     def clear(self, index: int, field: str, upto: int) -> Sequence[ChunkT]:

@@ -118,8 +118,10 @@ class Stream:
                 complete=False,
                 stopped_by="budget",
             ),
-            f"? + 24 tokens (estimated, 4 of them not shown) · cost unknown · {TIMES} · 27 tok/s "
-            "· cut by the budget",
+            (
+                "? + 24 tokens (estimated, 4 of them not shown) · cost unknown · "
+                f"{TIMES} · 27 tok/s · cut by the budget"
+            ),
         ),
     ],
 )

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from deltaweir.client import embedded
-from deltaweir.client.clocks import Timeouts
 from deltaweir.client.destination import Settings
 from deltaweir.client.embedded import best_of, call_of, embedded_models, prepare, weights_of
 from deltaweir.errors import InvalidRequest, ModelCorrupt, ModelNotFound, ModelUnavailable

@@ -399,6 +399,9 @@ def test_a_cut_closes_the_source_at_once(way: Blocking) -> None:
     """When a limit cuts, the source is closed with the chunk that passed it; nothing is raised."""
 
     class Nothing:
+        sent = 0
+        spent = False
+
         def allow(self, index: int, field: str, text: str) -> int | None:
             return 1
 

@@ -7,24 +7,23 @@ import socket
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import Running, hello, opened, request, running, until
+from tests.gateway.conftest import (
+    CHAT,
+    STORY,
+    TEXT,
+    Running,
+    events,
+    hello,
+    opened,
+    request,
+    running,
+    until,
+)
 
 from deltaweir.client.embedded import weights_of
 from deltaweir.sources.local.answer import load
-from deltaweir.wire.sse import Decoder
 
-CHAT = "/v1/chat/completions"
-TEXT = "/v1/completions"
 LONG = hello(messages=[{"role": "user", "content": "a " * 9000}])
-STORY = [{"role": "user", "content": "Tell me a very long story about a river."}]
-
-
-def events(body: bytes) -> list[Any]:
-    """Return the JSON of a stream's events; the last word stays text."""
-    return [
-        "[DONE]" if event.data == b"[DONE]" else json.loads(event.data)
-        for event in Decoder().feed(body)
-    ]
 
 
 def computing() -> int:
@@ -108,6 +107,7 @@ def test_several_choices(gateway: Running) -> None:
         (b"{", 400, "invalid_request", None),
         (b"[]", 400, "invalid_request", None),
         (b"\xff", 400, "invalid_request", None),
+        (b"[" * 50_000, 400, "invalid_request", None),
         (hello(messages=[]), 400, "invalid_request", "messages"),
         (hello(temperature=3), 400, "invalid_request", "temperature"),
         (hello(model="gpt-9"), 404, "model_not_found", "model"),

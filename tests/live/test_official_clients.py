@@ -16,10 +16,11 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
+def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway that a process of its own serves."""
     command = [sys.executable, "-m", "deltaweir", "serve", "--model", MODEL, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    folder = tmp_path_factory.mktemp("served")  # where its ledger lies
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
         try:
             assert process.stderr is not None
             yield next(

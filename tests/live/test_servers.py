@@ -31,7 +31,9 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="module", params=["ours", "llama.cpp"])
-def server(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
     """A server's address and key."""
     key = secrets.token_hex(8)
     if request.param == "ours":
@@ -39,7 +41,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     else:
         command = [sys.executable, "-c", _LLAMA, str(weights_of(MODEL).path), key]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path_factory.mktemp("served"),  # where its ledger lies
     ) as process:
         try:
             assert process.stdout is not None

@@ -14,12 +14,12 @@ from tests.live.environments import ROOT, needs, new_python, old_python
 from deltaweir.testing import (
     Pause,
     Peer,
-    Step,
     chat_events,
     error_event,
     json_answer,
     stream_answer,
 )
+from deltaweir.testing.faults import Step
 from deltaweir.wire.sse import encode
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
@@ -29,21 +29,20 @@ REPLY = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "ch
 PRICE = 9 * 2.5e-6 + 2 * 1e-5
 
 
-def endless(*, text: bool = False) -> tuple[list[Step], Pause]:
-    """Return a stream of four tokens that waits before its end, and what it waits for."""
-    pause = Pause()
+def endless(*, text: bool = False) -> list[Step]:
+    """Return a stream of four tokens that never ends."""
     base: dict[str, Any] = {"id": "c", "created": 1, "model": "davinci-002"}
-    events = chat_events("One two", " three four", finish=None, done=False, model="gpt-4o")
+    words = ("One two", " three four")
+    events: list[Step] = chat_events(*words, finish=None, done=False, model="gpt-4o")
     if text:
         chunks = [
-            {"object": "text_completion", "choices": [{"text": words, "index": 0}]}
-            for words in ("One two", " three four")
+            {"object": "text_completion", "choices": [{"text": word, "index": 0}]} for word in words
         ]
         events = [encode(json.dumps(base | chunk).encode()) for chunk in chunks]
-    return stream_answer([*events, pause], end=False), pause
+    return stream_answer([*events, Pause()], end=False)
 
 
-def run(script: str, peer: Peer, python: Path, released: Pause | None = None) -> dict[str, Any]:
+def run(script: str, peer: Peer, python: Path) -> dict[str, Any]:
     """Run a client's script with the package of another Python, and return what it said."""
     asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
@@ -53,11 +52,10 @@ def run(script: str, peer: Peer, python: Path, released: Pause | None = None) ->
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
+        assert process.stdin is not None
         lines = list[str]()
         for line in process.stdout:
             lines.append(line)
-            if line == "closed\n" and released is not None:
-                released.release()
             if line == "left?\n":
                 gone = peer.wait_gone(peer.requests[-1].connection, timeout_s=5)
                 print("yes" if gone else "no", file=process.stdin, flush=True)
@@ -70,21 +68,20 @@ def run(script: str, peer: Peer, python: Path, released: Pause | None = None) ->
 def test_todays_openai() -> None:
     """Chat and text, sync and async, cut, broken, left: its own objects, and our account."""
     python = needs(new_python(), "the current openai package")
-    waits, released = endless()
     answers = [
         WHOLE,
-        endless()[0],
-        endless(text=True)[0],
+        endless(),
+        endless(text=True),
         stream_answer([*chat_events("Hi", finish=None, done=False), error_event("overloaded")]),
         stream_answer(chat_events("Hi", finish=None, done=False)),
         json_answer(REPLY),
-        waits,
+        endless(),
         WHOLE,
-        endless()[0],
+        endless(),
         stream_answer([*chat_events(finish=None, done=False), Pause()], end=False),
     ]
     with Peer(*answers) as peer:
-        said = run("watched_new.py", peer, python, released)
+        said = run("watched_new.py", peer, python)
         assert len(peer.requests) == len(answers)  # a coroutine that is not awaited sends nothing
     chunk = ["ChatCompletionChunk"]
     assert said == {
@@ -100,7 +97,7 @@ def test_todays_openai() -> None:
         "truncated": "Hi",
         "whole": "got a value of type ChatCompletion, expected a stream of chunks; call with "
         "stream=True",
-        "thread": [1, "reader", False, True],
+        "thread": [3, "reader", False, True],
         "async": ["Hello there", [9, 2], pytest.approx(PRICE), None, True, chunk],
         "async cut": ["One two", [None, 4], None, "budget", False, chunk, True],
         "async close": ["StopAsyncIteration", True],
@@ -111,8 +108,8 @@ def test_todays_openai() -> None:
 def test_openai_before_1_0() -> None:
     """Chat and text, sync and async, whole and cut: its own objects, and our account."""
     python = needs(old_python(), "openai 0.28.1")
-    cuts = [endless()[0], endless(text=True)[0]]
-    with Peer(WHOLE, *cuts, WHOLE, endless()[0]) as peer:
+    cuts = [endless(), endless(text=True)]
+    with Peer(WHOLE, *cuts, WHOLE, endless()) as peer:
         said = run("watched_old.py", peer, python)
     chunk = ["OpenAIObject"]
     assert said == {

@@ -30,7 +30,7 @@ def test_an_engines_count_is_the_count() -> None:
     meter.take(Chunk())
     assert meter.account() == Account(None, None, None, None, None)
     usage = Usage(prompt_tokens=4, completion_tokens=2, total_tokens=6)
-    assert (meter.usage, meter.reported, meter.backlog) == (usage, usage, 0)
+    assert (meter.usage, meter.reported, meter.hidden) == (usage, usage, 0)
     account = meter.account(both=True)
     assert (account.source, account.cost_usd, account.difference) == ("engine", 0.0, None)
     meter.condense()

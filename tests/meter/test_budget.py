@@ -153,15 +153,39 @@ def test_money_buys_tokens() -> None:
 def test_a_providers_word_moves_the_limit() -> None:
     """Its own count of the prompt, and its cache, replace ours; hidden reasoning is debited."""
     said: Usage | None = None
+    hidden = 0
     budget = Budget(
-        Limit(pico=10_000_000), Letters(), price=PRICE, prompt_tokens=2, reported=lambda: said
+        Limit(pico=10_000_000),
+        Letters(),
+        price=PRICE,
+        prompt_tokens=2,
+        reported=lambda: said,
+        hidden=lambda: hidden,
     )
     assert budget.allow(0, "content", "a") is None
     said = usage(4, 1, cached=4)  # costs 2 + 2, so 4 tokens may be generated
     assert budget.allow(0, "content", "bcd") is None
-    said = usage(4, 6, cached=4)  # two of the six were never shown
+    said, hidden = usage(4, 6, cached=4), 2
     assert budget.allow(0, "content", "e") == 0
     assert budget.sent == 4
+
+
+def test_hidden_tokens_use_the_limit_up() -> None:
+    """They are debited when they are reported, and once."""
+    said = usage(4, 5)
+    budget = Budget(Limit(tokens=6), Letters(), reported=lambda: said, hidden=lambda: 3)
+    assert budget.allow(0, "content", "ab") is None
+    assert not budget.spent
+    assert budget.allow(0, "content", "cd") == 1
+    assert budget.spent
+
+
+def test_a_name_is_within_the_limit_or_is_not() -> None:
+    """Half a name is never sent, so none of it counts as sent."""
+    budget = Budget(Limit(tokens=4), Letters())
+    assert budget.allow(0, "content", "ab") is None
+    assert budget.allow(0, "tool_calls[0].name", "abc") == 0
+    assert budget.sent == 2
 
 
 def test_without_a_limit_all_passes() -> None:

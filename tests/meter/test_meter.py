@@ -218,15 +218,45 @@ def test_money() -> None:
     assert [what for what, _ in basis.asked].count("price") == 1
 
 
-def test_the_model_is_that_of_the_request_else_of_the_chunks() -> None:
-    """The name that was asked for tells the tokenizer; a stream without one tells it itself."""
-    basis = Basis()
-    meter = Meter(basis, model="asked")
-    meter.take(chunk("a"))
-    assert meter.usage is not None
-    assert basis.asked[0] == ("tokenizer", "asked")
-    assert metered(chunk("a"), basis=(other := Basis())).usage is not None
-    assert other.asked[0] == ("tokenizer", "m-1")
+class Some(Basis):
+    """A basis that knows some models."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names = names
+
+    def tokenizer(self, model: str | None) -> tuple[Tokenizer, bool]:
+        """Return the letters, known for some."""
+        self.asked.append(("tokenizer", model))
+        return Letters(), model in self.names
+
+    def price(self, model: str | None) -> Price | None:
+        """Return the price of those that are known."""
+        self.asked.append(("price", model))
+        return own_price("m", {"input": 1, "output": 1}) if model in self.names else None
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "taken", "source"),
+    [
+        ("asked", ["asked", "m-1"], "asked", "counted"),
+        ("alias", ["m-1"], "m-1", "counted"),
+        (None, ["m-1"], "m-1", "counted"),
+        ("alias", [], "alias", "estimated"),
+        (None, [], "m-1", "estimated"),
+    ],
+)
+def test_the_model_is_the_one_that_is_known(
+    asked: str | None, known: list[str], taken: str, source: str
+) -> None:
+    """The name that was asked for, or where nobody knows it, the one that chunks bear."""
+    basis = Some(*known)
+    meter = Meter(basis, model=asked)
+    meter.take(chunk("abc"))
+    account = meter.account()
+    assert account.source == source
+    assert account.cost_pico == (10_000_000 if known else None)
+    assert ("prompt", taken) in basis.asked
 
 
 def test_an_empty_stream_has_a_prompt_all_the_same() -> None:
@@ -278,3 +308,48 @@ def test_a_service_tier_has_its_own_price() -> None:
     assert meter.account().cost_pico == 10_000_000
     meter.take(Chunk(service_tier="priority"))
     assert meter.account().cost_pico == 20_000_000
+
+
+def test_a_look_before_the_first_chunk_settles_nothing() -> None:
+    """Where the chunks tell the model, an early look does not fix tokenizer, prompt or price."""
+    basis = Basis(known=True, price=own_price("m", {"input": 1, "output": 2}))
+    meter = Meter(basis)
+    assert meter.account().source == "counted"
+    meter.take(chunk("abc"))
+    assert meter.account().usage == meter.usage
+    asked = basis.asked
+    for what in ("tokenizer", "prompt", "price"):
+        assert [model for name, model in asked if name == what] == [None, "m-1"]
+
+
+def test_a_stream_that_names_no_model_is_settled_by_its_text() -> None:
+    """A text is counted by one tokenizer from its first piece to its last."""
+    basis = Basis()
+    meter = Meter(basis)
+    meter.take(Chunk.model_validate({"choices": [{"index": 0, "delta": {"content": "ab"}}]}))
+    assert figures(meter.usage) == (7, 2)
+    meter.take(chunk("c"))
+    assert figures(meter.usage) == (7, 3)
+    assert [what for what, _ in basis.asked].count("tokenizer") == 1
+
+
+def test_condensing_keeps_a_running_usage_small() -> None:
+    """A usage on every chunk overwrites the one before, so that one span is kept."""
+    meter = metered(*[chunk("ab", usage=used(5, at)) for at in range(1000)], chunk("c"))
+    meter.condense()
+    assert meter.backlog == 2
+    account = meter.account(both=True)
+    assert (figures(account.usage), account.counted, meter.hidden) == ((5, 1000), 2001, 0)
+
+
+@pytest.mark.parametrize("condensed", [False, True])
+def test_hidden_tokens_are_those_no_text_showed(condensed: bool) -> None:
+    """Until the usage came; what comes after is no part of it."""
+    meter = metered(chunk("abc"))
+    assert meter.hidden == 0
+    meter.take(chunk("d", usage=used(5, 10)))
+    meter.take(chunk("ef"))
+    if condensed:
+        meter.condense()
+    assert meter.hidden == 6
+    assert metered(chunk("abc", usage=used(5, 2))).hidden == 0

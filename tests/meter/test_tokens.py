@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,7 +17,6 @@ from deltaweir.adapters.vocabularies import tokenizer_of
 from deltaweir.meter import tokens
 from deltaweir.meter.tokens import (
     COMMIT_CHARS,
-    CUTTABLE,
     LAZY_CHARS,
     LOOKAHEAD_CHARS,
     TokenCounter,
@@ -87,6 +85,15 @@ class Recording:
         return len(self._encoding.encode_ordinary(text))
 
 
+class Spelled(Recording):
+    """A tokenizer that remembers what it was asked, and can say what each token is."""
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens as tiktoken does."""
+        self.asked.append(text)
+        return [self._encoding.decode([token]) for token in self._encoding.encode_ordinary(text)]
+
+
 def whole(encoding: tiktoken.Encoding, text: str) -> int:
     """Return what encoding all of a text gives."""
     return len(encoding.encode_ordinary(text))
@@ -153,36 +160,6 @@ def test_the_tokenizers_that_ship_count_as_tiktoken_does(name: str, reference: R
         for end, character in enumerate(plain, 1):
             counter.feed(character)
             assert counter.total == whole(reference(name), plain[:end])
-
-
-def test_the_classes_hold_characters_that_are_settled() -> None:
-    """Unicode 3.2 and today's agree on each character of a class, and none is a mark."""
-    expected = {tokens._LETTER: "L", tokens._DIGIT: "N", tokens._PUNCTUATION: "PS"}
-    for members, major in expected.items():
-        member = re.compile(f"[{members}]")
-        found = [character for character in map(chr, range(0x110000)) if member.match(character)]
-        assert len(found) >= 10
-        for character in found:
-            assert unicodedata.category(character)[0] in major
-            assert unicodedata.ucd_3_2_0.category(character)[0] in major
-
-
-@pytest.mark.parametrize("white", list("\t\n\x0b\x0c\r \u0085\u00a0\u2028\u3000"))
-def test_nothing_is_cut_behind_white_space(white: str) -> None:
-    """White space may go to the next word, unless it is a line end alone."""
-    match = tokens._LAST_CUT.match(f"{white}{white}x")
-    assert match is None
-    alone = tokens._LAST_CUT.match(f"’{white}x")
-    assert alone is None or (white in "\r\n" and alone.end() == 2) or alone.end() == 1
-
-
-@pytest.mark.parametrize("end", ["", "'", "'s", "'S", "'\u017f", "'l"])
-def test_a_word_is_not_cut_from_what_may_be_its_contraction(end: str) -> None:
-    """An apostrophe waits for its next character, and for good where that begins a contraction."""
-    assert tokens._LAST_CUT.match("x" + end) is None
-    other = tokens._LAST_CUT.match("x'a")
-    assert other is not None
-    assert other.end() == 1
 
 
 @pytest.mark.parametrize("text", SURROGATES, ids=ascii)
@@ -282,11 +259,6 @@ def test_an_encoding_that_nobody_has_looked_at_is_never_cut(reference: Reference
     assert max(map(len, tokenizer.asked[-3:])) < 2 * COMMIT_CHARS
 
 
-def test_every_encoding_of_openai_is_cut() -> None:
-    """All that tiktoken knows are in the list."""
-    assert set(tiktoken.list_encoding_names()) == CUTTABLE
-
-
 def stops(text: str) -> Iterator[int]:
     """Give the places that do not part a pair of surrogates."""
     for place in range(len(text) + 1):
@@ -383,3 +355,67 @@ def test_the_rest_of_a_count_is_what_it_would_be(encoding: tiktoken.Encoding) ->
     counter = fed(TokenCounter(Recording(encoding)), "don")
     assert counter.total_with("'t \ud83d") == whole(encoding, "don't \ud83d")
     assert counter.total == whole(encoding, "don")
+
+
+@pytest.mark.parametrize("unit", ["aaaa", "ha", "=", " ", "\n", "x!y"])
+def test_a_long_piece_costs_its_new_characters_though_it_is_asked_for_each_time(
+    unit: str, encoding: tiktoken.Encoding
+) -> None:
+    """The total of a run is asked at each delta, and few characters are encoded for it."""
+    tokenizer = Spelled(encoding)
+    counter, text = TokenCounter(tokenizer), "f(x)" + unit * (20_000 // len(unit))
+    for start in range(0, len(text), 8):
+        counter.feed(text[start : start + 8])
+        total = counter.total
+        if start % 1000 == 0:
+            assert total == whole(encoding, text[: start + 8])
+    assert counter.total == whole(encoding, text)
+    assert len("".join(tokenizer.asked)) < 40 * len(text)
+    for more in (" and", " then", "."):
+        text += more
+        assert fed(counter, more).total == whole(encoding, text)
+
+
+@settings(deadline=None, max_examples=40)
+@given(pieces=PIECES, unit=st.text("aZ!= \n\t'/(", min_size=1, max_size=3), more=PIECES)
+def test_a_run_among_other_texts_is_counted_right(
+    encoding: tiktoken.Encoding, pieces: list[str], unit: str, more: list[str]
+) -> None:
+    """Whatever is before and behind a run, each total asked for is that of the whole text."""
+    counter, text = TokenCounter(Spelled(encoding)), ""
+    for piece in (*pieces, *[unit * 100] * 9, *more):
+        ahead = counter.total_with(piece)
+        text += piece
+        assert fed(counter, piece).total == ahead == whole(encoding, text)
+
+
+@pytest.mark.parametrize("unit", ["a", "=", " ", "ha"])
+def test_a_limit_within_a_long_piece_is_found_cheaply(
+    unit: str, encoding: tiktoken.Encoding
+) -> None:
+    """It is the same place, whether all comes at once or delta by delta, for few characters."""
+    text = unit * (20_000 // len(unit))
+    limit = whole(encoding, text) // 2
+    tokenizer = Spelled(encoding)
+    fits = TokenCounter(tokenizer).fitting(text, limit)
+    assert fits is not None
+    assert whole(encoding, text[:fits]) <= limit < whole(encoding, text[: fits + 17])
+    assert len("".join(tokenizer.asked)) < 8 * len(text)
+    counter = fed(TokenCounter(tokenizer), text[:9000])
+    assert counter.total == whole(encoding, text[:9000])
+    before = len(tokenizer.asked)
+    end = 9000
+    while (more := counter.fitting(text[end : end + 8], limit)) is None:
+        counter.feed(text[end : end + 8])
+        end += 8
+    assert whole(encoding, text[: end + more]) <= limit < whole(encoding, text[: end + 8])
+    assert len("".join(tokenizer.asked[before:])) < 40 * (end - 9000) + 2000
+
+
+def test_a_long_part_that_waits_is_counted_with_the_piece_behind_it(
+    encoding: tiktoken.Encoding,
+) -> None:
+    """The total of a piece is that of all the text."""
+    parts = "some words " * 1000, "7", *["=" * 100] * 50
+    counter = fed(TokenCounter(Spelled(encoding)), *parts)
+    assert counter.total == whole(encoding, "".join(parts))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -193,6 +194,39 @@ def test_close_from_another_thread_while_it_runs() -> None:
     go.set()
     reader.join(10)
     assert log.said == ["reader"]
+
+
+def test_close_wakes_a_thread_that_waits_for_a_socket() -> None:
+    """A reader inside an httpx response is woken, since closing a socket alone does not."""
+    ours, theirs = socket.socketpair()
+    waits = threading.Event()
+
+    class Network:
+        def get_extra_info(self, name: str) -> Any:
+            return {"socket": ours}[name]
+
+    class Response:
+        extensions: ClassVar = {"network_stream": Network()}
+
+    class Reading(Closable):
+        response = Response()
+
+        def __next__(self) -> Any:
+            waits.set()
+            return ours.recv(1)
+
+    with ours, theirs:
+        source = WatchedSource(Reading(Log()))
+        got = list[Any]()
+        reader = threading.Thread(target=lambda: got.append(source.receive(None)))
+        reader.start()
+        assert waits.wait(10)
+        source.close()
+        reader.join(10)
+        assert got == [[b""]]
+    source._pulling = True
+    source._owned = [Reading(Log())]
+    source.close()  # a socket that is closed already harms nobody
 
 
 def test_close_while_the_reader_is_just_done() -> None:

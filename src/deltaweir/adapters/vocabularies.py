@@ -11,6 +11,7 @@ text of a special token counts as plain text here, so each shares the loaded voc
 from __future__ import annotations
 
 import importlib.resources
+import sys
 import threading
 import zlib
 from base64 import b64encode
@@ -49,6 +50,7 @@ class Vocabulary:
 
     name: str
     _encode: Callable[[str], list[int]]
+    _spell: Callable[[int], bytes]
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text; that of special tokens is plain text.
@@ -60,6 +62,18 @@ class Vocabulary:
             UnicodeEncodeError: The text holds a surrogate.
         """
         return len(self._encode(text))
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text; that of special tokens is plain text.
+
+        Args:
+            text: A text of ASCII: elsewhere tokens may end within a character.
+
+        Raises:
+            UnicodeDecodeError: A token is not ASCII.
+        """
+        # interned, since a long piece is made of few different tokens
+        return [sys.intern(str(self._spell(token), "ascii")) for token in self._encode(text)]
 
 
 _loading = threading.Lock()
@@ -92,8 +106,9 @@ def tokenizer_of(encoding: str) -> Tokenizer:
     with _loading:
         if vocabulary not in _encodings:
             _encodings[vocabulary] = _encoding(vocabulary)
-        encode = _encodings[vocabulary].encode_ordinary
-        return _tokenizers.setdefault(encoding, Vocabulary(encoding, encode))
+        loaded = _encodings[vocabulary]
+        ready = Vocabulary(encoding, loaded.encode_ordinary, loaded.decode_token_bytes)
+        return _tokenizers.setdefault(encoding, ready)
 
 
 def ranks_of(encoding: str) -> dict[bytes, int]:

@@ -15,7 +15,7 @@ from deltaweir.client.clocks import Clocks
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
 from deltaweir.client.exchange import StreamExchange
-from deltaweir.client.metering import engine_metering, text_metering, weir_for
+from deltaweir.client.metering import Metering, engine_metering, text_metering, weir_for
 from deltaweir.client.provider import Provider
 from deltaweir.client.requests import (
     ModelList,
@@ -93,9 +93,12 @@ class AsyncDispatch:
         if provider is None:
             return self._embedded(await self._prepared(fields, kind), kind, reply_kind)
         call = await self._call(fields, provider, kind)
-        metered = await _in_thread(
-            lambda: text_metering(call.request, call.limit, base_url=provider.base_url)
-        )
+
+        def measured() -> Metering:
+            return text_metering(call.request, call.limit, base_url=provider.base_url)
+
+        # a limit needs a vocabulary, which takes a while to load
+        metered = await _in_thread(measured) if call.limit else measured()
         exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
         return AsyncStream(
             AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),

@@ -16,7 +16,7 @@ from deltaweir.meter.prompt import count_prompt as count_openai_prompt
 from deltaweir.meter.prompt import count_text_prompt as count_openai_text_prompt
 from deltaweir.meter.tokens import Tokenizer, mended
 from deltaweir.models.template import count_chat
-from deltaweir.models.vocabulary import vocabulary_of
+from deltaweir.models.vocabulary import Vocabulary, vocabulary_of
 from deltaweir.models.weights import is_embedded
 from deltaweir.schema.request import chat_request, text_request
 
@@ -117,7 +117,10 @@ def prompt_of(fields: Mapping[str, Any]) -> PromptCount:
     known = encoding_of(model).known or embedded
     if "prompt" in fields and "messages" not in fields:
         text = text_request(fields)
-        return count_openai_text_prompt(text.prompt, tokenizer=tokenizer_for(model), known=known)
+        tokenizer: Tokenizer = tokenizer_for(model)
+        if isinstance(tokenizer, Vocabulary):
+            tokenizer = _Prompts(tokenizer)
+        return count_openai_text_prompt(text.prompt, tokenizer=tokenizer, known=known)
     request = chat_request(fields)
     if model is not None and embedded:
         tokens = count_chat(
@@ -139,6 +142,14 @@ def prompt_of(fields: Mapping[str, Any]) -> PromptCount:
         function_call=request.function_call,
         response_format=request.response_format,
     )
+
+
+class _Prompts:
+    """An embedded model's vocabulary, as its engine reads a prompt."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.name = vocabulary.name
+        self.count = vocabulary.count_rendered
 
 
 def prompt_cost_usd(model: str | None, tokens: int) -> float | None:

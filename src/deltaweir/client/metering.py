@@ -32,7 +32,7 @@ class SharedMeter:
         self._meter = meter
         self._reading = threading.RLock()
         self.take = meter.take
-        """Takes a chunk; no lock, since it only appends."""
+        """Takes a chunk; no lock, since it only adds at ends."""
 
     @property
     def usage(self) -> Usage | None:
@@ -46,9 +46,10 @@ class SharedMeter:
         return self._meter.reported
 
     @property
-    def backlog(self) -> int:
-        """How many pieces wait to be counted."""
-        return self._meter.backlog
+    def hidden(self) -> int:
+        """How many generated tokens of that no text has shown."""
+        with self._reading:
+            return self._meter.hidden
 
     def condense(self) -> None:
         """Keep what waits to be counted in less memory."""
@@ -164,7 +165,7 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
 
     Raises:
         BudgetExceeded: The prompt alone costs more than the budget.
-        InvalidRequest: The budget is in money, and the model's price is not known.
+        InvalidRequest: The budget is in money, and the model's price or the prompt is not known.
     """
     meter = Meter(basis, model=model)
     if not limit:
@@ -173,8 +174,13 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
     prompt_tokens, price = 0, None
     if limit.pico is not None:
         prompt = basis.prompt(model)
-        prompt_tokens = 0 if prompt is None else prompt.tokens
-        price = basis.price(model)
+        if prompt is None:
+            raise InvalidRequest(
+                "got a budget in usd for a prompt that cannot be counted; set one in tokens, "
+                'such as "500tok"',
+                param="budget",
+            )
+        prompt_tokens, price = prompt.tokens, basis.price(model)
         check_prompt(limit, price, prompt_tokens)
     shared = SharedMeter(meter)
     budget = Budget(
@@ -183,7 +189,7 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
         prompt_tokens=prompt_tokens,
         price=price,
         reported=lambda: shared.reported,
-        hidden=lambda: shared.account(both=True).hidden,
+        hidden=lambda: shared.hidden,
     )
     return Metering(shared, budget)
 

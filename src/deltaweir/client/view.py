@@ -33,7 +33,7 @@ MOST_KEPT = 64
 """Chunks kept as they came; more are added up, since the collector looks at all that live."""
 
 MOST_UNCOUNTED = 256
-"""Pieces kept for counting as they came; more are joined."""
+"""Chunks whose texts are kept for counting as they came; more are joined."""
 
 _ENDINGS = ((StreamTruncated, Ending.TRUNCATED), (StallTimeout, Ending.STALLED))
 """How a stream ends with an error of its source, where that is not plain failure."""
@@ -75,6 +75,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._clocks = Clocks(timeouts)
         self._ready: collections.deque[ChunkT] = collections.deque()
         self._failure: DeltaweirError | None = None
+        self._uncondensed = 0
 
     @property
     def request_id(self) -> str:
@@ -118,9 +119,11 @@ class StreamView(Generic[ChunkT, ReplyT]):
             both: Whether to count although the provider's figure is there, so that the
                 difference can be told.
         """
-        account = self._meter.account(both=both)
-        if self._budget is None or self._weir.ending is not Ending.BUDGET:
+        cut = self._budget is not None and self._weir.ending is Ending.BUDGET
+        account = self._meter.account(both=both or cut)
+        if self._budget is None or not cut:
             return account
+        # a provider's figure may hold more than text, of which nothing was withheld
         generated = account.counted
         if generated is None:
             generated = 0 if account.usage is None else account.usage.completion_tokens
@@ -209,7 +212,9 @@ class StreamView(Generic[ChunkT, ReplyT]):
             content = content or any(map(has_content, chunk.choices))
             fed += feed(chunk, now)
         self._show(fed)
-        if self._meter.backlog > MOST_UNCOUNTED:
+        self._uncondensed += len(chunks)
+        if self._uncondensed > MOST_UNCOUNTED:
+            self._uncondensed = 0
             self._meter.condense()
         if content:
             moments.brought(now)

@@ -16,6 +16,7 @@ import msgspec
 
 from deltaweir.client.frames import StreamFrames
 from deltaweir.client.streams import AsyncStream
+from deltaweir.endings import Ending
 from deltaweir.errors import DeltaweirError, ServiceUnavailable
 from deltaweir.schema.frames import error_body
 from deltaweir.wire.sse import DONE, HEARTBEAT
@@ -99,7 +100,7 @@ class Answer:
     def stop(self) -> None:
         """End the stream since the server stops; the client is told."""
         self._stopping = True
-        self._stream._abandon()  # noqa: SLF001  # close, for a caller that cannot await
+        self._stream._stop(Ending.FAILED)  # noqa: SLF001  # nobody here has hung up
 
     async def stream(self) -> None:
         """Send the reply as an event stream."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from typing import Any
 
 import msgspec
 
-from deltaweir.accounts import Attempt, Closed, Opened, Tally
+from deltaweir.client.counting import prompt_of
 from deltaweir.client.destination import Settings
 from deltaweir.client.embedded import Call, Prepared, best_of, call_of, prepare
 from deltaweir.client.metering import engine_metering, weir_for
@@ -17,15 +16,14 @@ from deltaweir.client.streams import AsyncStream
 from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
 from deltaweir.gateway.answer import Answer, Message, Receive, Send, send_error
 from deltaweir.gateway.config import ModelConfig
-from deltaweir.gateway.ledger import Handle, Ledger
+from deltaweir.gateway.ledger import Ledger
+from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.service import Gateway, Scope
 from deltaweir.gateway.terms import Terms, terms_of
-from deltaweir.meter.account import Account
+from deltaweir.meter.budget import check_prompt
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.local.source import AsyncLocalSource
-
-ABANDONED = "abandoned"
 
 
 class Asked:
@@ -58,27 +56,31 @@ class Completions:
             return
         try:
             asked = await self._asked(scope, receive)
-            # a model may have to be loaded, which takes seconds
-            ready = await asyncio.to_thread(prepare, asked.call)
-            ledger = await asyncio.to_thread(self._gateway.ledger)
+            # a model may have to be loaded, and a ledger opened, which takes seconds
+            ready, ledger = await asyncio.to_thread(self._ready, asked)
+            row = StreamRow(
+                ledger,
+                model=asked.name,
+                upstream=f"embedded {asked.model.embedded}",
+                user=asked.user,
+                tag=asked.terms.tag,
+                endpoint="chat" if self._chat else "text",
+                streamed=bool(asked.call.request.stream),
+            )
         except DeltaweirError as error:
             await send_error(send, error, request_id=request_id)
             return
         except ClientGoneError:
             return
-        row = Entry(ledger, asked, chat=self._chat)
-        stream = self._stream(asked, ready, request_id)
-        row.follow(stream)
-        answer = self._answer(stream, receive, send, request_id=request_id)
-        self._gateway.answers.add(answer)
-        try:
-            if asked.call.request.stream:
-                await answer.stream()
-            else:
-                await answer.whole(lambda reply: best_of(reply, ready) if not self._chat else reply)
-        finally:
-            self._gateway.answers.discard(answer)
-            row.close()
+        with row:
+            try:
+                stream = self._stream(asked, ready, request_id)
+            except DeltaweirError as error:
+                await send_error(send, error, request_id=request_id)
+                return
+            row.follow(stream)
+            answer = self._answer(stream, receive, send, request_id=request_id)
+            await self._sent(answer, asked, ready)
 
     async def _asked(self, scope: Scope, receive: Receive) -> Asked:
         gateway = self._gateway
@@ -87,12 +89,33 @@ class Completions:
             raise ServiceUnavailable("the server is stopping; ask again")
         body = await read_body(receive, int(gateway.config.server.max_body_mib * 2**20))
         fields = fields_of(body)
+        fields.pop("budget", None)  # our clients' option; here it stands in `deltaweir`
         terms = terms_of(fields.pop("deltaweir", None), scope["headers"])
         call = call_of(fields, chat=self._chat, settings=Settings())
         model = gateway.model_for(call.request.model)
         call.request.model = model.embedded
         limit = call.limit.tighter(terms.limit).tighter(model.limit)
         return Asked(call._replace(limit=limit), model, terms, user=user, name=model.name)
+
+    def _ready(self, asked: Asked) -> tuple[Prepared, Ledger | None]:
+        """Return all that the stream needs; blocks."""
+        ready = prepare(asked.call)
+        price, limit = asked.model.own_price, asked.call.limit
+        if price is not None and limit.pico is not None:
+            prompt = prompt_of(asked.call.request.model_dump())
+            check_prompt(limit, price, prompt.tokens)
+        return ready, self._gateway.ledger()
+
+    async def _sent(self, answer: Answer, asked: Asked, ready: Prepared) -> None:
+        """Send an answer, known to the gateway meanwhile."""
+        self._gateway.answers.add(answer)
+        try:
+            if asked.call.request.stream:
+                await answer.stream()
+            else:
+                await answer.whole(lambda reply: best_of(reply, ready) if not self._chat else reply)
+        finally:
+            self._gateway.answers.discard(answer)
 
     def _stream(self, asked: Asked, ready: Prepared, request_id: str) -> AsyncStream[Any, Any]:
         source: AsyncLocalSource[Any] = AsyncLocalSource(
@@ -126,88 +149,6 @@ class Completions:
             annotate=server.annotate,
             usage_asked=stream.usage_asked,
         )
-
-
-class Entry:
-    """One stream's row in the ledger, from before its first byte to its end.
-
-    Args:
-        ledger: Where it is written; None writes nothing.
-        asked: What was asked.
-        chat: Whether it is a chat completion.
-    """
-
-    def __init__(self, ledger: Ledger | None, asked: Asked, *, chat: bool) -> None:
-        self._stream: AsyncStream[Any, Any] | None = None
-        self._upstream = f"embedded {asked.model.embedded}"
-        self._started = time.time()
-        self._handle: Handle | None = None
-        if ledger is not None:
-            opened = Opened(
-                stream_id=f"stm_{secrets.token_hex(16)}",
-                started=self._started,
-                model=asked.name,
-                user=asked.user,
-                tag=asked.terms.tag,
-                endpoint="chat" if chat else "text",
-                streamed=bool(asked.call.request.stream),
-            )
-            self._handle = ledger.opened(opened, self._tally)
-
-    def follow(self, stream: AsyncStream[Any, Any]) -> None:
-        """Take a stream's figures from now on."""
-        self._stream = stream
-
-    def close(self) -> None:
-        """Write the end, whatever it was."""
-        handle, stream = self._handle, self._stream
-        if handle is None or stream is None:
-            return
-        ended, tally, timing = time.time(), self._tally(), stream.timing
-        ending = ABANDONED if stream.ending is None else str(stream.ending.value)
-        handle.attempt(
-            Attempt(
-                stream_id=handle.stream_id,
-                number=1,
-                upstream=self._upstream,
-                started=self._started,
-                ended=ended,
-                tally=tally,
-                ending=ending,
-            )
-        )
-        handle.close(
-            Closed(
-                stream_id=handle.stream_id,
-                ended=ended,
-                tally=tally,
-                ending=ending,
-                finish_reason=stream.finish_reason,
-                first_content_s=timing.first_content,
-                total_s=timing.total,
-            )
-        )
-
-    def _tally(self) -> Tally:
-        stream = self._stream
-        return Tally() if stream is None else tally_of(stream.account(both=True))
-
-
-def tally_of(account: Account) -> Tally:
-    """Return an account as the ledger keeps it."""
-    usage = account.usage
-    if usage is None:
-        return Tally(cost_pico=account.cost_pico)
-    prompt, generated = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Tally(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=None if prompt is None else prompt.cached_tokens,
-        reasoning_tokens=None if generated is None else generated.reasoning_tokens,
-        cost_pico=account.cost_pico,
-        source=account.source,
-        counted_tokens=account.counted,
-    )
 
 
 class ClientGoneError(Exception):
@@ -247,7 +188,7 @@ def fields_of(body: bytes) -> dict[str, Any]:
     """
     try:
         fields = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidRequest(f"got a body of {len(body)} bytes that is not JSON") from error
     if not isinstance(fields, dict):
         raise InvalidRequest("got a body that is not a JSON object")

@@ -15,6 +15,25 @@ from deltaweir.meter.budget import Limit, limit_of
 from deltaweir.meter.prices import Price, own_price
 from deltaweir.models.catalogue import default_entry
 
+_SQLITE = "sqlite:///"
+
+
+def ledger_path(url: str) -> str:
+    """Return the path of the file in a ledger's URL.
+
+    Raises:
+        InvalidRequest: The URL names no ledger that is supported.
+    """
+    path = url.removeprefix(_SQLITE)
+    if path in {"", url}:
+        # not the URL itself: it may hold a password
+        raise InvalidRequest(
+            f"the ledger's URL begins with {url.partition(':')[0]!r}; supported are "
+            "sqlite:///file.db and sqlite:////directory/file.db",
+            param="ledger.url",
+        )
+    return path
+
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table ``[server]``.
@@ -82,6 +101,11 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     url: str = "sqlite:///deltaweir.db"
+
+    def __post_init__(self) -> None:
+        """Refuse a URL that names no ledger."""
+        if self.url:
+            ledger_path(self.url)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

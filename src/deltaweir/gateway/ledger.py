@@ -31,11 +31,11 @@ from typing import Self
 
 from deltaweir.accounts import Attempt, Closed, Entry, Line, Opened, Tally
 from deltaweir.errors import DeltaweirError, InvalidRequest
+from deltaweir.gateway.config import ledger_path
 from deltaweir.gateway.ledger_writer import Pace, Store, Writer
 from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.stores.sqlite import SqliteLedger
 
-_SQLITE = "sqlite:///"
 _BUSY_S = 1.0  # shorter than `close` waits; the writer tries again by itself
 
 _settling = threading.RLock()  # a future's callbacks run inside it
@@ -83,7 +83,7 @@ class Ledger:
         """
         if not url:
             return None
-        path = _path_in(url)
+        path = ledger_path(url)
         store = SqliteLedger(path if path == ":memory:" else Path(path), busy_s=_BUSY_S)
         store.close_dead(clock())
         return cls(store, clock=clock)
@@ -167,7 +167,7 @@ def reading(url: str) -> SqliteLedger:
     """
     if not url:
         raise InvalidRequest("this configuration keeps no ledger: [ledger] url is empty")
-    path = Path(_path_in(url))
+    path = Path(ledger_path(url))
     if not path.exists():
         raise InvalidRequest(
             f"there is no ledger at {path}; `deltaweir serve` keeps one in the folder it is "
@@ -175,18 +175,6 @@ def reading(url: str) -> SqliteLedger:
             param="ledger.url",
         )
     return SqliteLedger(path, read_only=True)
-
-
-def _path_in(url: str) -> str:
-    path = url.removeprefix(_SQLITE)
-    if path in {"", url}:
-        # not the URL itself: it may hold a password
-        raise InvalidRequest(
-            f"the ledger's URL begins with {url.partition(':')[0]!r}; supported are "
-            "sqlite:///file.db and sqlite:////directory/file.db",
-            param="ledger.url",
-        )
-    return path
 
 
 class Handle:

@@ -6,11 +6,22 @@ from typing import Any
 
 import msgspec
 
+from deltaweir.accounts import GROUPS
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.request import ChatRequest, TextRequest
 
 _REF = "#/components/schemas/{name}"
+_COUNT = "prompt_tokens of the request, their source, and cost_usd"
+_USAGE = "data: streams, tokens and cost_usd of each group; total: their sum"
+_USAGE_QUERY = [
+    {"name": name, "in": "query", "schema": {"type": "string"}, "description": what}
+    for name, what in (
+        ("group_by", f"any of {', '.join(GROUPS)}, joined by commas"),
+        ("since", "a date, or seconds since 1970; inclusive"),
+        ("until", "likewise; exclusive"),
+    )
+]
 
 
 def document(models: list[str]) -> dict[str, Any]:
@@ -31,6 +42,8 @@ def document(models: list[str]) -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": _completion(ChatRequest, Reply, Chunk),
             "/v1/completions": _completion(TextRequest, TextReply, TextChunk),
+            "/v1/count": {"post": _body(ChatRequest, TextRequest) | _answer(_COUNT)},
+            "/v1/usage": {"get": _answer(_USAGE) | {"parameters": _USAGE_QUERY}},
             "/v1/models": {"get": _answer("the models")},
             "/v1/models/{name}": {
                 "get": _answer("one model")
@@ -46,8 +59,8 @@ def document(models: list[str]) -> dict[str, Any]:
 def _completion(request: type, reply: type, chunk: type) -> dict[str, Any]:
     event = f"server-sent events, each with a {chunk.__name__} as data; the last is [DONE]"
     return {
-        "post": {
-            "requestBody": {"required": True, "content": {"application/json": _schema(request)}},
+        "post": _body(request)
+        | {
             "responses": {
                 "200": {
                     "description": f"the reply; with stream, {event}",
@@ -59,6 +72,12 @@ def _completion(request: type, reply: type, chunk: type) -> dict[str, Any]:
             },
         }
     }
+
+
+def _body(*requests: type) -> dict[str, Any]:
+    schemas = [_schema(request)["schema"] for request in requests]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _schema(kind: type) -> dict[str, Any]:

@@ -93,9 +93,8 @@ class Reports:
         groups = [name.strip() for name in query.get("group_by", ",".join(GROUPED)).split(",")]
         since = moment_of(query.get("since"), param="since")
         until = moment_of(query.get("until"), param="until")
-        ledger = await asyncio.to_thread(self._gateway.written)
         lines = await asyncio.to_thread(
-            ledger.usage,
+            self._gateway.usage,
             group_by=[name for name in groups if name],
             since=since,
             until=until,

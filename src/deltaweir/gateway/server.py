@@ -62,7 +62,12 @@ class Server(uvicorn.Server):
         return port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Open the ledger, begin to listen, and say so.
+
+        Raises:
+            LedgerUnavailable: The ledger cannot be opened.
+        """
+        await asyncio.to_thread(self.gateway.open_ledger)
         await super().startup(sockets)
         if self.started:
             self.on_started()
@@ -70,6 +75,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close what is open, and write the last rows of the ledger."""
         await super().shutdown(sockets)
+        self.gateway.stop_answers()  # who is told to stop twice does not wait for streams
+        await self._none_left(LAST_WORDS_S)
         await asyncio.to_thread(self.gateway.close)
 
     def stop(self) -> None:

@@ -78,7 +78,7 @@ def _read(value: Any, where: str) -> Terms:
             param=where,
         )
     _refuse_missing(value, where)
-    return Terms(limit_of(value.get("budget")), _tag(value.get("tag")))
+    return Terms(limit_of(value.get("budget")), _tag(value.get("tag"), where))
 
 
 def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
@@ -86,6 +86,12 @@ def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
     for name in ("guard", "record"):
         if value.get(name) is not None:
             raise InvalidRequest(f"this server has no {name} to offer", param=f"{where}.{name}")
+    resume = value.get("resume")
+    if resume is not None and not isinstance(resume, bool):
+        raise InvalidRequest(
+            f"got a resume of type {type(resume).__name__}, expected true or false",
+            param=f"{where}.resume",
+        )
     if value.get("on_disconnect") not in (None, "cancel"):
         raise InvalidRequest(
             "this server ends a stream whose client hangs up; expected on_disconnect = 'cancel'",
@@ -93,12 +99,12 @@ def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _tag(value: Any) -> str | None:
+def _tag(value: Any, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or _TAG.fullmatch(value) is None:
         raise InvalidRequest(
             "got a tag that is none, expected 1 to 64 letters, digits or any of . _ : / -",
-            param="deltaweir.tag",
+            param=f"{where}.tag",
         )
     return value

@@ -56,8 +56,8 @@ class AnyMeter(Protocol):
         """What the source itself said last; None when it said nothing."""
 
     @property
-    def backlog(self) -> int:
-        """How many pieces wait to be counted."""
+    def hidden(self) -> int:
+        """How many generated tokens of that no text has shown."""
 
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the source sent it."""
@@ -81,7 +81,7 @@ class EngineMeter:
         price: What its tokens cost; None for nothing, as on one's own machine.
     """
 
-    backlog = 0
+    hidden = 0
 
     def __init__(self, usage: Callable[[], Usage | None], *, price: Price | None = None) -> None:
         self._usage = usage

@@ -15,7 +15,7 @@ from deltaweir.meter.account import COUNTED, ESTIMATED, PROVIDER, Account
 from deltaweir.meter.prices import Price
 from deltaweir.meter.prompt import PromptCount
 from deltaweir.meter.tokens import TokenCounter, Tokenizer
-from deltaweir.schema.chunk import AnyChunk, Chunk, PartialUsage, TextChoice, Usage
+from deltaweir.schema.chunk import AnyChunk, Choice, Chunk, PartialUsage, Usage
 from deltaweir.schema.texts import heads, texts
 
 
@@ -32,25 +32,29 @@ class Basis(Protocol):
         """Return what a model's tokens cost; None when that is not known."""
 
 
+_Texts = collections.defaultdict[int | tuple[int, str], list[str]]
+"""Pieces of text by choice and field; the plain content of a choice by its number alone."""
+
+
 class Meter:
     """The account of a stream whose text we count, until its provider says better.
 
     Args:
         basis: What it is counted and priced by.
-        model: The model as it was asked for; None takes the name that chunks bear.
+        model: The model as it was asked for. Where it is None, or a name that nobody knows, such
+            as a deployment's, the name that chunks bear is taken if that is known.
 
-    One thread takes chunks; reading counts, so that whoever shares a meter between threads
-    must let one read at a time.
+    One thread takes chunks, any may read meanwhile. Reading counts, so that whoever shares a
+    meter between threads must let one read at a time.
     """
 
     def __init__(self, basis: Basis, *, model: str | None = None) -> None:
         self._basis = basis
         self._model = model
-        self._pending: collections.deque[tuple[int, str, str] | Usage] = collections.deque()
-        self._counters: dict[tuple[int, str], TokenCounter] = {}
-        self._names = 0
+        self._texts: _Texts = _Texts(list)
+        self._closed: collections.deque[tuple[_Texts, Usage]] = collections.deque()
+        self._counters: dict[int | tuple[int, str], TokenCounter] = {}
         self._latest: Usage | None = None
-        self._after = False
         self._reported: Usage | None = None
         self._until_reported = 0
         self._tokenizer: Tokenizer | None = None
@@ -58,63 +62,78 @@ class Meter:
         self._prompt: tuple[PromptCount | None] | None = None
         self._price: tuple[Price | None] | None = None
         self._tier: str | None = None
+        self._said: str | None = None
 
     @property
     def backlog(self) -> int:
         """How many pieces wait to be counted."""
-        return len(self._pending)
+        waiting = (*(texts for texts, _ in self._closed), self._texts)
+        return sum(1 for texts in waiting for pieces in texts.values() for piece in pieces if piece)
 
     @property
     def reported(self) -> Usage | None:
         """What the provider said last; None when it said nothing."""
         return self._latest
 
+    @property
+    def hidden(self) -> int:
+        """How many generated tokens of the provider's figure no text has shown until it came."""
+        self._counted()
+        reported = self._reported
+        return 0 if reported is None else max(0, reported.completion_tokens - self._until_reported)
+
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the provider sent it, before anything is held or cut."""
-        pending = self._pending
-        if self._model is None:
-            self._model = chunk.model or None
-        if isinstance(chunk, Chunk) and chunk.service_tier is not None:
-            self._tier = chunk.service_tier
-        for choice in chunk.choices:
-            if isinstance(choice, TextChoice):
-                if choice.text:
-                    pending.append((choice.index, "text", choice.text))
-                    self._after = True
-                continue
-            delta = choice.delta
-            if delta.reasoning_content or delta.refusal or delta.tool_calls or delta.function_call:
-                for text in (*heads(choice), *texts(choice)):
-                    pending.append((choice.index, text.field, text.value))
-                    self._after = True
-            elif delta.content:
-                pending.append((choice.index, "content", delta.content))
-                self._after = True
+        if self._said is None:
+            self._said = chunk.model or None
+        if isinstance(chunk, Chunk):  # asked for what most chunks are, which costs least
+            if chunk.service_tier is not None:
+                self._tier = chunk.service_tier
+            for choice in chunk.choices:
+                delta = choice.delta
+                if (
+                    delta.reasoning_content
+                    or delta.refusal
+                    or delta.tool_calls
+                    or delta.function_call
+                ):
+                    self._keep_all(choice)
+                elif delta.content:
+                    self._texts[choice.index].append(delta.content)
+        else:
+            for part in chunk.choices:
+                if part.text:
+                    self._texts[part.index].append(part.text)
         if chunk.usage is not None:
             self._latest = chunk.usage
-            self._after = False
-            pending.append(chunk.usage)
+            self._closed.append((self._texts, chunk.usage))
+            self._texts = _Texts(list)
+
+    def _keep_all(self, choice: Choice) -> None:
+        index = choice.index
+        for text in (*heads(choice), *texts(choice)):
+            key = index if text.field == "content" else (index, text.field)
+            self._texts[key].append(text.value)
 
     def condense(self) -> None:
-        """Join what waits to be counted, so that many small texts take the room of few."""
-        joined: dict[tuple[int, str], list[str]] = {}
-        kept: list[tuple[int, str, str] | Usage] = []
-        for _ in range(len(self._pending)):
-            piece = self._pending.popleft()
-            if isinstance(piece, tuple):
-                joined.setdefault(piece[:2], []).append(piece[2])
-                continue
-            kept += [(*key, "".join(parts)) for key, parts in joined.items()]
-            kept.append(piece)
-            joined = {}
-        kept += [(*key, "".join(parts)) for key, parts in joined.items()]
-        self._pending.extendleft(reversed(kept))
+        """Join what waits to be counted, so that many small texts take the room of few.
+
+        Called by the thread that takes chunks, while nobody reads.
+        """
+        if self._closed:
+            joined: _Texts = _Texts(list)
+            for closed, _ in self._closed:
+                for key, pieces in closed.items():
+                    joined[key] += pieces
+            # earlier usages are overwritten by the last
+            self._closed = collections.deque([(_joined(joined), self._closed[-1][1])])
+        self._texts = _joined(self._texts)
 
     @property
     def usage(self) -> Usage | None:
         """The count so far: the provider's where it is fresh, else ours."""
         latest = self._latest
-        if latest is not None and not self._after:
+        if latest is not None and not self._texts:
             return latest  # nothing to count, so no vocabulary is loaded for it
         return self._usage()[0]
 
@@ -124,24 +143,18 @@ class Meter:
         Args:
             both: Whether to count although the provider's figure is there, for the difference.
         """
-        counting = both or self._after or self._latest is None
-        if counting:
-            usage, source = self._usage()
-        else:
-            usage, source = self._latest, PROVIDER
-        return Account(
-            usage=usage,
-            source=source,
-            cost_pico=self._cost(usage),
-            counted=self._counted() if counting else None,
-            reported=self._latest,
-        )
+        if not both and self._latest is not None and not self._texts:
+            return Account(self._latest, PROVIDER, self._cost(self._latest), None, self._latest)
+        usage, source = self._usage()
+        counted = self._total()
+        return Account(usage, source, self._cost(usage), counted, self._reported)
 
-    def _usage(self) -> tuple[Usage | None, str | None]:
+    def _usage(self) -> tuple[Usage, str]:
         counted = self._counted()
         reported = self._reported
         if reported is not None and counted == self._until_reported:
             return reported, PROVIDER
+        self._chosen()
         source = COUNTED if self._known else ESTIMATED
         if reported is not None:
             more = counted - self._until_reported
@@ -159,38 +172,76 @@ class Meter:
 
     def _counted(self) -> int:
         """Count all that has come; return the tokens of it."""
-        tokenizer = self._tokenizer
-        if tokenizer is None:
-            tokenizer, self._known = self._basis.tokenizer(self._model)
-            self._tokenizer = tokenizer
-        while self._pending:
-            piece = self._pending.popleft()
-            if isinstance(piece, tuple):
-                index, field, text = piece
-                counter = self._counters.get((index, field))
-                if counter is None:
-                    counter = self._counters[index, field] = TokenCounter(tokenizer)
-                counter.feed(text)
-            else:
-                self._reported = piece
-                self._until_reported = self._total()
+        latest = self._texts  # looked at first: what comes later belongs behind what is closed
+        while self._closed:
+            closed, usage = self._closed.popleft()
+            self._count(closed)
+            self._reported = usage
+            self._until_reported = self._total()
+        self._count(latest)
         return self._total()
+
+    def _count(self, texts: _Texts) -> None:
+        for key, pieces in list(texts.items()):
+            came = pieces[:]
+            if not came:
+                continue
+            del pieces[: len(came)]
+            counter = self._counters.get(key)
+            if counter is None:
+                counter = self._counters[key] = TokenCounter(self._chosen(for_good=True))
+            counter.feed("".join(came))
 
     def _total(self) -> int:
         return sum(counter.total for counter in self._counters.values())
 
+    def _chosen(self, *, for_good: bool = False) -> Tokenizer:
+        """Return the tokenizer, settled once chunks have come, or its model is known."""
+        if self._tokenizer is not None:
+            return self._tokenizer
+        model = self._model or self._said
+        tokenizer, known = self._basis.tokenizer(model)
+        if not known and self._said not in {None, model}:
+            other, known = self._basis.tokenizer(self._said)
+            if known:
+                tokenizer, model = other, self._said
+        self._known = known
+        if self._said is not None:
+            self._model = model
+        if for_good or (known and model is not None) or self._said is not None:
+            self._tokenizer = tokenizer
+        return tokenizer
+
     def _prompted(self) -> PromptCount | None:
-        if self._prompt is None:
-            self._prompt = (self._basis.prompt(self._model),)
-        return self._prompt[0]
+        if self._prompt is not None:
+            return self._prompt[0]
+        prompt = self._basis.prompt(self._model)
+        if self._tokenizer is not None:
+            self._prompt = (prompt,)
+        return prompt
 
     def _cost(self, usage: Usage | None) -> int | None:
         if usage is None or isinstance(usage, PartialUsage):
             return None
-        if self._price is None:
-            self._price = (self._basis.price(self._model),)
-        price = self._price[0]
+        price = self._priced()
         return None if price is None else price.served(self._tier).cost(usage)
+
+    def _priced(self) -> Price | None:
+        if self._price is not None:
+            return self._price[0]
+        model = self._model or self._said
+        price = self._basis.price(model)
+        if price is None and self._said not in {None, model}:
+            price = self._basis.price(self._said)
+        if self._said is not None or (price is not None and model is not None):
+            self._price = (price,)
+        return price
+
+
+def _joined(texts: _Texts) -> _Texts:
+    joined = _Texts(list)
+    joined.update((key, ["".join(pieces)]) for key, pieces in texts.items())
+    return joined
 
 
 def _grown(usage: Usage, more: int) -> Usage:

@@ -6,44 +6,12 @@ quadratic. Here a prefix whose count no later text can change is counted once an
 
     count(text) == counted + count(tail)            for the text so far and all it grows into
 
-**Why a prefix can be settled.** An encoding first splits the text into pieces with a pattern,
-then merges bytes within each piece. So a place between two characters ``a|b`` may be cut if
-
-1. no piece can reach over it, whatever follows: no alternative of the pattern matches a string
-   that holds ``ab``; and
-2. the pieces before it stay the same when the text ends at it: a pattern looks ahead only
-   behind white space (``\s+(?!\S)``, ``\s+$``), so only an ``a`` that is white space needs
-   an argument of its own. No pattern looks back, so the pieces behind a cut never change.
-
-Both depend on the neighbours of the place alone, so the cut that is found in a tail is one in
-the text, and stays one. "All pieces but the last" is not such a rule: in o200k ``don`` and
-``'`` are two pieces until a ``t`` makes them one.
-
-**The cuts**, for the patterns of cl100k_base, o200k_base, o200k_harmony, p50k_base, p50k_edit,
-r50k_base and gpt2 (source: ``tiktoken_ext/openai_public.py`` of tiktoken 0.14):
-
-- *no white space | blank or tab*. A blank begins a piece or follows white space, everywhere.
-- *letter | line end, digit, punctuation*. After a letter goes on only a letter, a mark, or in
-  o200k a contraction. Marks are in none of the classes below.
-- *letter | apostrophe* only where the character after it is known and cannot begin one of
-  ``'s 't 're 've 'm 'll 'd``, which o200k counts to the word. They ignore case, and U+017F is a
-  case of ``s``.
-- *digit | line end, letter, punctuation, apostrophe*. Only numbers go on after a digit.
-- *punctuation or apostrophe | digit*. Punctuation goes on with line ends (cl100k, o200k), or is
-  the first character of a word, but takes in no digit. It may not be cut from a line end.
-- *line end | letter, digit, punctuation, apostrophe*, less ``/``, which o200k takes in after
-  the line ends that follow punctuation. Here ``a`` is white space. In cl100k and o200k the run
-  of white space is matched up to its last line end, by ``\s*[\r\n]`` or by the end of the
-  text, which is the same place. r50k splits ``"\n\nx"`` into three and ``"\n\n"`` into one,
-  but a line end that follows no white space stands alone in both. So that is asked for.
-
-Never behind a blank, which may go to the next word. The classes hold only characters that
-Unicode 3.2 and today's sort alike, so that two tables of different age cannot disagree about
-a cut; what is in no class is not cut there, which costs time and no exactness.
+Where that may be is told by ``deltaweir.meter.cuts``.
 
 **What has no cut** (a word of 100 kB, blanks, ideographs without a stop) is looked at once, and
 encoded only when somebody asks; so is what is longer than ``LAZY_CHARS`` when its cut is found,
-since ``feed`` must not stop a loop. Each total of a long piece without a cut encodes it all.
+since ``feed`` must not stop a loop. Each total of a long piece without a cut encodes it all,
+unless ``deltaweir.meter.seam`` knows its class and the tokenizer tells tokens apart.
 """
 
 from __future__ import annotations
@@ -52,6 +20,9 @@ import re
 import sys
 from collections.abc import Sequence
 from typing import Protocol
+
+from deltaweir.meter.cuts import CUTTABLE, LAST_CUT, UNDECIDED_CHARS
+from deltaweir.meter.seam import LONG_PIECE_BYTES, Seam, Spelling
 
 COMMIT_CHARS = 64
 """Characters that gather before a cut is looked for.
@@ -66,36 +37,8 @@ LAZY_CHARS = 2048
 LOOKAHEAD_CHARS = 16
 """Characters behind a cut of ``fitting`` that are tried too, since counts fall at times."""
 
-CUTTABLE = frozenset(
-    {"cl100k_base", "gpt2", "o200k_base", "o200k_harmony", "p50k_base", "p50k_edit", "r50k_base"}
-)
-"""Names of the encodings whose patterns allow the cuts of this module."""
-
 _BYTES_PER_CHAR = 4  # the most that UTF-8 needs; a pair of surrogates is two characters here
-_UNDECIDED_CHARS = 2  # of a window without a cut: x|' needs the next character, as does '|
 
-_LETTER = (
-    "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01bf\u0391-\u03a1\u03a3-\u03a9\u03b1-\u03c9"
-    "\u0410-\u044f\u3041-\u3094\u30a1-\u30fa\u4e00-\u9fa5\uac00-\ud7a3"
-)
-_DIGIT = "0-9"
-_PUNCTUATION_LESS_SLASH = (
-    r"!\"#$%&()*+,\-.:;<=>?@\[\\\]\^_`{|}~"
-    "\u2013\u2014\u201c\u201d\u2022\u2026\u3001\u3002\u3008-\u3011"
-    "\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
-)
-_PUNCTUATION = _PUNCTUATION_LESS_SLASH + "/"
-_BLACK = r"[^\s\u180e]"  # U+180E was white space until Unicode 6.3
-_LAST_CUT = re.compile(
-    ".*(?:"
-    rf"{_BLACK}(?=[ \t])"
-    rf"|[{_LETTER}](?=[\r\n{_DIGIT}{_PUNCTUATION}]|'[^sStTrRvVmMlLdD\u017f])"
-    rf"|[{_DIGIT}](?=[\r\n{_LETTER}{_PUNCTUATION}'])"
-    rf"|[{_PUNCTUATION}'](?=[{_DIGIT}])"
-    rf"|(?<={_BLACK})[\r\n](?=[{_LETTER}{_DIGIT}{_PUNCTUATION_LESS_SLASH}'])"
-    ")",
-    re.DOTALL,
-)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -135,8 +78,8 @@ class TokenCounter:
 
     Args:
         tokenizer: Counts pieces of the text; its answers are trusted.
-        cuttable: Whether its pattern allows the cuts told at the head of this module; None goes
-            by its name. Without cuts the count is as exact, but each total encodes all.
+        cuttable: Whether its pattern allows the cuts of ``deltaweir.meter.cuts``, and with
+            ``Spelling`` the seams; None goes by its name. Without, each total encodes all.
     """
 
     __slots__ = (
@@ -144,6 +87,8 @@ class TokenCounter:
         "_look_chars",
         "_part_chars",
         "_parts",
+        "_seam",
+        "_seam_bytes",
         "_stem",
         "_stem_bytes",
         "_tokenizer",
@@ -157,6 +102,8 @@ class TokenCounter:
             cuttable = tokenizer.name in CUTTABLE
         self._tokenizer = tokenizer
         self._look_chars = COMMIT_CHARS if cuttable else sys.maxsize
+        self._seam: Seam | None = None
+        self._seam_bytes = LONG_PIECE_BYTES if cuttable else sys.maxsize
         self._counted = 0
         self._waiting: list[str] = []
         self._waiting_bytes = 0
@@ -187,6 +134,10 @@ class TokenCounter:
 
     def total_with(self, text: str) -> int:
         """Return the total that there would be with this text appended; changes nothing."""
+        if self._stem_bytes >= self._seam_bytes:
+            total = self._total_by_seam(text)
+            if total is not None:
+                return total
         if self._waiting:
             self._count_waiting()
         tail = mended("".join((*self._stem, *self._parts, text)))
@@ -217,10 +168,31 @@ class TokenCounter:
             return None
         if self.total > limit:
             return 0
-        # the tail begins at a cut, so it is a text of its own, less what is counted before it
-        probe = TokenCounter(self._tokenizer, cuttable=self._look_chars < sys.maxsize)
-        probe.feed("".join((*self._stem, *self._parts)))
-        return _longest(probe, text, limit - self._counted)
+        return _longest(self._copy(), text, limit)
+
+    def _copy(self) -> TokenCounter:
+        """Return a counter that goes on from here on its own, once nothing waits."""
+        other = TokenCounter(self._tokenizer, cuttable=self._look_chars < sys.maxsize)
+        other._counted = self._counted
+        other._stem, other._stem_bytes = self._stem.copy(), self._stem_bytes
+        other._parts, other._part_chars = self._parts.copy(), self._part_chars
+        other._seam = self._seam and self._seam.copy()
+        return other
+
+    def _total_by_seam(self, text: str) -> int | None:
+        """Return the total with this text where the tail is one long piece of a known class."""
+        if self._seam is None:
+            if not isinstance(self._tokenizer, Spelling):
+                self._seam_bytes = sys.maxsize
+                return None
+            self._seam = Seam(self._tokenizer)
+        tokens = self._seam.total(self._stem, "".join((*self._parts, text)))
+        if tokens is not None:
+            if self._waiting:
+                self._count_waiting()
+            return self._counted + tokens
+        self._look()  # what left the class may hold a cut
+        return None
 
     def _look(self) -> None:
         """Look for a cut in what has gathered; count or shelve what is before the last one."""
@@ -230,9 +202,9 @@ class TokenCounter:
             if "\ud800" <= window[-1] <= "\udbff":
                 window, half = window[:-1], window[-1]
             window = mended(window)
-        cut = _LAST_CUT.match(window)
+        cut = LAST_CUT.match(window)
         if cut is None:
-            end = max(len(window) - _UNDECIDED_CHARS, 0)
+            end = max(len(window) - UNDECIDED_CHARS, 0)
             self._stem.append(window[:end])
             self._stem_bytes += len(window[:end].encode())
         else:
@@ -248,6 +220,7 @@ class TokenCounter:
             head = "".join((*self._stem, head))
             self._stem.clear()
             self._stem_bytes = 0
+            self._seam = None
         if len(head) > LAZY_CHARS:
             self._waiting.append(head)
             self._waiting_bytes += len(head.encode())

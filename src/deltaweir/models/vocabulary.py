@@ -39,6 +39,7 @@ _ENDS: Final = frozenset(
 
 _KEPT = 2
 """Vocabularies that stay in memory: 150,000 tokens need some 70 MB."""
+_LONG_CHARS = 8192  # a text that takes more than a millisecond
 
 
 class Vocabulary:
@@ -108,6 +109,10 @@ class Vocabulary:
             parts = [fragment.split(special) for fragment in fragments]
             found += sum(len(part) - 1 for part in parts)
             fragments = [fragment for part in parts for fragment in part if fragment]
+        if len(text) > _LONG_CHARS:
+            # a batch lets go of the interpreter's lock, and takes threads for it
+            batch = self._tokenizer.encode_batch_fast(fragments, add_special_tokens=False)
+            return found + sum(map(len, batch))
         encode = self._tokenizer.encode
         return found + sum(
             len(encode(fragment, add_special_tokens=False)) for fragment in fragments

@@ -8,7 +8,9 @@ before it looks for the other's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -100,6 +102,9 @@ class WatchedSource(_Watched):
         """Close the other stream; see `deltaweir.sources.source.AnySource.close`."""
         self._closed = True
         self._iterator = iter(())  # what has no close ends when nobody holds it
+        if self._pulling:
+            for thing in list(self._owned):
+                _wake_reader(thing)
         self._shut()
 
     def _shut(self) -> None:
@@ -120,6 +125,20 @@ class WatchedSource(_Watched):
                 self._owned.append(thing)
                 if self._pulling:
                     return  # whoever pulls looks when it is done
+
+
+def _wake_reader(stream: Any) -> None:
+    """End the wait of a thread for an HTTP response of httpx, as openai's streams have it.
+
+    To close a socket wakes no thread that reads from it on Linux; to shut it down does. The
+    socket is found by httpx's documented extension ``network_stream``.
+    """
+    extensions = getattr(getattr(stream, "response", None), "extensions", None) or {}
+    network = extensions.get("network_stream")
+    sock = None if network is None else network.get_extra_info("socket")
+    if isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):  # it is closed already
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class AsyncWatchedSource(_Watched):

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from typing import Any
 
 base_url, folder = sys.argv[1], sys.argv[2]
@@ -78,8 +79,9 @@ waiting = watch(client.chat.completions.create(**asked))
 got = [next(waiting)]
 reader = threading.Thread(target=lambda: got.extend(waiting))
 reader.start()
+while len(got) < 3 or not waiting._source._pulling:
+    time.sleep(0.01)
 waiting.close()
-print("closed", flush=True)  # whereupon the server goes on
 reader.join(20)
 said["thread"] = [len(got), waiting.stopped_by, reader.is_alive(), left()]
 
@@ -90,7 +92,10 @@ async def awaited() -> None:
         whole = watch(asynchronous.chat.completions.create(**asked))
         said["async"] = told(whole, [chunk async for chunk in whole])
         shorter = watch(asynchronous.chat.completions.create(**asked), budget="2tok")
-        said["async cut"] = [*told(shorter, [chunk async for chunk in shorter]), left()]
+        said["async cut"] = [
+            *told(shorter, [chunk async for chunk in shorter]),
+            await asyncio.to_thread(left),
+        ]
         silent = watch(await asynchronous.chat.completions.create(**asked))
         task = asyncio.create_task(anext(silent))
         await task

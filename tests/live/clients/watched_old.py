@@ -57,7 +57,10 @@ async def awaited() -> None:
     whole = watch(openai.ChatCompletion.acreate(**asked))
     said["async"] = told(whole, [chunk async for chunk in whole])
     shorter = watch(openai.ChatCompletion.acreate(**asked), budget="2tok")
-    said["async cut"] = [*told(shorter, [chunk async for chunk in shorter]), left()]
+    said["async cut"] = [
+        *told(shorter, [chunk async for chunk in shorter]),
+        await asyncio.to_thread(left),
+    ]
 
 
 asyncio.run(awaited())

@@ -97,6 +97,12 @@ def finish(reason: str, *, chat: bool = True) -> bytes:
     return json.dumps({"choices": [part]}).encode()
 
 
+def counted(completion: int, prompt: int = 5) -> bytes:
+    """Return the event of the last count, which the engine sends behind an answer's end."""
+    told = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return json.dumps({"choices": [], "usage": told}).encode()
+
+
 def texts(chunks: list[AnyChunk]) -> list[str]:
     """Return the texts of chunks that have one."""
     found: list[str] = []
@@ -136,7 +142,7 @@ def test_a_chat_is_role_tokens_finish_and_usage() -> None:
 def test_a_text_completion_has_ids_and_shapes_of_its_own() -> None:
     """The engine gives both endpoints the same ids."""
     translated = translation(text())
-    said = [progress(), token("a", 1, chat=False), finish("length", chat=False)]
+    said = [progress(), token("a", 1, chat=False), finish("length", chat=False), counted(2)]
     chunks = [*say(translated, *said), *end(translated)]
     assert all(isinstance(chunk, TextChunk) and chunk.id == "cmpl-i" for chunk in chunks)
     assert [chunk.model_dump()["choices"] for chunk in chunks] == [
@@ -200,10 +206,10 @@ def test_choices_interleave_and_the_usage_comes_after_the_last() -> None:
     """One translation for all calls, each chunk of one choice."""
     translated = translation(chat(n=2))
     first = say(translated, progress(), token("a", 1))
-    second = say(translated, progress(), token("b", 1), finish("stop"), call=1)
+    second = say(translated, progress(), token("b", 1), finish("stop"), counted(1), call=1)
     assert [one.choices[0].index for one in [*first, *second]] == [0, 0, 1, 1, 1]
     assert end(translated, 1) == []
-    say(translated, finish("length"))
+    say(translated, finish("length"), counted(1))
     (last,) = end(translated)
     assert last.choices == []
     assert last.usage is not None
@@ -255,7 +261,7 @@ def test_text_held_for_a_stop_sequence_is_not_lost_at_a_limit() -> None:
     """It leaves before the finish reason."""
     translated = translation(text(stop="\n\n"))
     said = [token("a", 1, chat=False), token("\n", 2, chat=False), finish("length", chat=False)]
-    chunks = say(translated, progress(), *said)
+    chunks = say(translated, progress(), *said, counted(2))
     assert texts(chunks) == ["a", "\n"]
     assert chunks[-1].choices[0].finish_reason == "length"
 
@@ -359,7 +365,8 @@ def test_tool_calls_of_the_engine_keep_their_pieces() -> None:
         b'{"choices":[{"delta":{"tool_calls":[%b]}}]}' % one
         for one in (head, b'{"index":0,"function":{"arguments":"}"}}', b'{"index":1}')
     ]
-    chunks = say(translation(chat(tools=[TOOL])), progress(), *raws, finish("tool_calls"))
+    raws += [finish("tool_calls"), counted(1)]
+    chunks = say(translation(chat(tools=[TOOL])), progress(), *raws)
     deltas = [one.model_dump()["choices"][0]["delta"] for one in chunks]
     assert deltas == [
         {"role": "assistant"},
@@ -374,7 +381,7 @@ def test_a_forced_call_is_shown_as_a_tool_call() -> None:
     """Its text is never content, and its end is ``tool_calls``."""
     translated = translation(chat(tools=[TOOL], tool_choice="required"))
     raws = [token(one, 1) for one in ('{"name": "f"', ', "arguments": {"a"', ": 1}}")]
-    chunks = say(translated, progress(), *raws, finish("stop"))
+    chunks = say(translated, progress(), *raws, finish("stop"), counted(1))
     assert texts(chunks) == []
     calls = [one.choices[0].delta.tool_calls for one in chunks]  # type: ignore[union-attr]
     pieces = [piece for call in calls for piece in call or ()]
@@ -387,7 +394,7 @@ def test_a_forced_call_is_shown_as_a_tool_call() -> None:
 def test_a_forced_call_that_is_cut_off_says_so() -> None:
     """Its reason stays ``length``."""
     translated = translation(chat(tools=[TOOL], tool_choice="required"))
-    chunks = say(translated, progress(), token('{"name"', 1), finish("length"))
+    chunks = say(translated, progress(), token('{"name"', 1), finish("length"), counted(1))
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
@@ -398,7 +405,7 @@ def test_older_functions_are_answered_in_their_own_words() -> None:
         b'{"choices":[{"delta":{"tool_calls":[{"index":%d,"function":{"arguments":"{}"}}]}}]}' % at
         for at in (0, 1)
     ]
-    chunks = say(translated, progress(), *raws, finish("tool_calls"))
+    chunks = say(translated, progress(), *raws, finish("tool_calls"), counted(1))
     assert [one.model_dump()["choices"][0]["delta"] for one in chunks] == [
         {"role": "assistant"},
         {"function_call": {"arguments": "{}"}},
@@ -411,7 +418,7 @@ def test_usage_rides_on_every_chunk_where_it_was_asked_for() -> None:
     """``continuous_usage_stats``: the role chunk included."""
     options = {"continuous_usage_stats": True}
     translated = translation(chat(stream=True, stream_options=options))
-    chunks = say(translated, progress(), token("a", 1), finish("stop"))
+    chunks = say(translated, progress(), token("a", 1), finish("stop"), counted(1))
     counts = [chunk.usage and chunk.usage.completion_tokens for chunk in chunks]
     assert counts == [1, 1, 1]
     assert say(translation(chat()), *ANSWER)[0].usage is None
@@ -504,3 +511,20 @@ def test_whatever_the_engine_says_ends_in_chunks_or_in_our_error(
         end(translated)
     except DeltaweirError:
         return
+
+
+def test_the_end_waits_for_the_last_count() -> None:
+    """Tokens that show no text, such as half a character, are in the count of the last chunk."""
+    options = {"continuous_usage_stats": True}
+    translated = translation(chat(stream=True, stream_options=options))
+    assert len(say(translated, progress(), token("a", 1), finish("length"))) == 2
+    last = [*say(translated, counted(4)), *end(translated)]
+    assert [chunk.usage.completion_tokens for chunk in last if chunk.usage] == [4, 4]
+    assert [chunk.choices[0].finish_reason for chunk in last if chunk.choices] == ["length"]
+
+
+def test_an_end_without_a_last_count_is_an_end_all_the_same() -> None:
+    """A call that returns after its finish reason has ended its answer."""
+    translated = translation(chat())
+    say(translated, progress(), token("a", 1), finish("stop"))
+    assert [c.choices[0].finish_reason for c in end(translated) if c.choices] == ["stop"]

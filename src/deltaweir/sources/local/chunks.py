@@ -104,10 +104,11 @@ class Translation:
         self._counts[heard.call] = heard.counts or self._counts[heard.call]
         if heard.error is not None:
             raise heard.error
+        choices = heard.choices
+        if heard.returned:
+            choices = [*choices, *self._voices[heard.call].close()]
         usage = self.usage if self._continuous else None
-        chunks = [
-            self._kind(choices=[choice], usage=usage, **self._envelope) for choice in heard.choices
-        ]
+        chunks = [self._kind(choices=[choice], usage=usage, **self._envelope) for choice in choices]
         if heard.returned:
             self._running -= 1
             if not self._voices[heard.call].ended:

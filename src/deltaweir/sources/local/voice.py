@@ -90,6 +90,7 @@ class Voice:
         self._plan = plan
         self._echo = plan.echo[call.prompt]
         self._opened = False
+        self._reason: str | None = None
         self._stops = Stops(plan.stop)
         self._said = self._sent = 0
         self._entries: collections.deque[_Entry] = collections.deque()
@@ -150,8 +151,19 @@ class Voice:
             yield from self._chat(said) if self._plan.chat else self._text(said)
             if self._stops.found and not self.ended:
                 yield from self._end("stop")
-            elif said.finish_reason is not None and not self.ended:
-                yield from self._end(said.finish_reason)
+            elif said.finish_reason is not None:
+                self._reason = said.finish_reason
+        if event.usage is not None:
+            yield from self.close()
+
+    def close(self) -> Iterator[Choice | TextChoice]:
+        """End as the engine said, if it did and this is not said yet.
+
+        The engine tells the last count one event after its finish reason, which waits for it:
+        the last tokens may have shown no text, so that no earlier event counts them.
+        """
+        if self._reason is not None and not self.ended:
+            yield from self._end(self._reason)
 
     def _open(self) -> Iterator[Choice | TextChoice]:
         if self._opened:
