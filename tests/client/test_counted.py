@@ -554,6 +554,18 @@ def test_a_whole_reply_is_cut_too(way: Blocking, chatting: bool) -> None:
     assert reply.usage.completion_tokens == LONG_TOKENS
 
 
+def test_a_whole_reply_within_its_budget_has_the_providers_figures(way: Blocking) -> None:
+    """The stream that it is made of is asked for them; a program's own options are kept."""
+    events = [chat(said("one")), chat(STOP), chat(usage=used(70, 9)), DONE]
+    with Peer(stream_answer(events), stream_answer(events)) as peer:
+        reply = opened(way, peer, stream=False, budget="50tok")
+        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (70, 9)
+        own = {"include_usage": False}
+        opened(way, peer, stream=False, budget="50tok", stream_options=own)
+    sent = [json.loads(request.body)["stream_options"] for request in peer.requests]
+    assert sent == [{"include_usage": True}, own]
+
+
 def test_money_on_a_price_nobody_knows_is_refused(way: Blocking) -> None:
     """Before a connection is opened, streamed or whole; so is what is no budget."""
     with Peer(stream_answer(SPOKEN)) as peer:

@@ -84,6 +84,20 @@ def test_an_unknown_encoding_is_refused() -> None:
         deltaweir.count_tokens("a", encoding="no_base")
 
 
+@pytest.mark.parametrize("more", [{"model": 5}, {"encoding": 5}, {"encoding": ["gpt2"]}])
+def test_a_name_that_is_no_text_is_refused(more: dict[str, Any]) -> None:
+    """As our error, not as Python's."""
+    with pytest.raises(InvalidRequest, match="expected a name"):
+        deltaweir.count_tokens("x", **more)
+
+
+@pytest.mark.parametrize("name", ["tools", "functions"])
+def test_tools_that_are_no_list_are_refused(name: str) -> None:
+    """As our error, not as Python's."""
+    with pytest.raises(InvalidRequest, match="array"):
+        deltaweir.count_prompt(HELLO, model="gpt-4o", **{name: 5})  # type: ignore[arg-type]
+
+
 def test_a_conversation_is_counted_and_says_how_sure_it_is() -> None:
     """Three tokens a message, role and content, and three for the reply (OpenAI's cookbook)."""
     known = deltaweir.count_prompt(HELLO, model="gpt-4o")
@@ -133,6 +147,49 @@ def test_an_embedded_text_prompt_is_counted(smollm2: Weights) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [{"role": "user", "content": "a\ud800b"}]}, "messages[0].content"),
+        ({"prompt": "a\ud800b"}, "prompt[0]"),
+        ({"prompt": "def f(", "suffix": "):"}, "suffix"),
+        ({"prompt": []}, "prompt"),
+    ],
+)
+def test_what_an_embedded_model_refuses_is_not_counted(
+    smollm2: Weights, fields: dict[str, Any], param: str
+) -> None:
+    """A count that no request can have would be none; the error is that of the request."""
+    with pytest.raises(InvalidRequest) as caught:
+        prompt_of({**fields, "model": smollm2.name})
+    assert caught.value.param == param
+
+
+CALLED = [
+    *HELLO,
+    {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+    {"role": "function", "name": "f", "content": "sun"},
+]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": HELLO, "tools": [TOOL]},
+        {"messages": HELLO, "functions": [TOOL["function"]]},
+        {"messages": CALLED, "functions": [TOOL["function"]]},
+        {"prompt": "def f(x):\n    ", "suffix": "\n    return y"},
+    ],
+)
+def test_all_that_the_engine_is_given_is_counted(fields: dict[str, Any]) -> None:
+    """Functions of the older kind, and what stands behind a gap, as the engine counts them."""
+    client, model = deltaweir.Client(), "qwen2.5-coder-0.5b"
+    create: Any = client.completions if "prompt" in fields else client.chat.completions
+    used = create.create(model=model, max_tokens=1, **fields).usage
+    assert prompt_of({**fields, "model": model}).tokens == used.prompt_tokens
+
+
+@pytest.mark.parametrize(
     ("prompt", "tokens"), [("hello there", 2), (["hello there", "hello"], 3), ([1, 2, 3], 3)]
 )
 def test_a_text_prompt_is_counted(prompt: Any, tokens: int) -> None:
@@ -148,6 +205,7 @@ def test_a_text_prompt_is_counted(prompt: Any, tokens: int) -> None:
         ({"messages": "hello"}, "messages"),
         ({"prompt": None}, "prompt"),
         ({"messages": HELLO, "model": 5}, "model"),
+        ({"messages": HELLO, "tools": 5}, "tools"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(fields: dict[str, Any], param: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, assert_type
 import pytest
 from tests.client.foreign_objects import KINDS, Model, chat, usage
 
+import deltaweir
 from deltaweir.client.watch import AsyncWatchedStream, WatchedStream, watch
 from deltaweir.errors import BudgetExceeded, InvalidRequest
 from deltaweir.meter.budget import Limit
@@ -155,6 +156,24 @@ def test_the_provider_settles_the_prompt() -> None:
     assert watched.usage == PartialUsage(completion_tokens=1)
     list(watched)
     assert watched.cost == pytest.approx(10 * 2.5e-6 + 1e-5)
+
+
+@pytest.mark.parametrize("model", [None, "my-deployment"])
+def test_a_budget_counts_as_the_account_does(model: str | None) -> None:
+    """By the vocabulary of the model that the chunks name, where the one asked for is not known.
+
+    The text has far more tokens in cl100k_base than in o200k_base.
+    """
+    said = {
+        **chat("\u0434\u043e\u0431\u0440\u044b\u0439 \u0434\u0435\u043d\u044c " * 8),
+        "model": "gpt-4",
+    }
+    watched = watch(iter([said, said, chat(end="stop")]), model=model, budget="30tok")
+    assert len(list(watched)) > 0
+    shown = deltaweir.count_tokens(watched.text, model="gpt-4")
+    assert 0 < shown <= 30 < deltaweir.count_tokens(said["choices"][0]["delta"]["content"], "gpt-4")
+    account = watched.account()
+    assert account.counted == shown + account.withheld
 
 
 def test_every_form_of_a_budget() -> None:

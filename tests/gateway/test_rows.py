@@ -80,6 +80,14 @@ def test_a_stream_leaves_a_row(gateway: Running, path: str, *, stream: bool) -> 
     assert (attempt.tally, attempt.ending) == (row.tally, "complete")
 
 
+def test_a_users_name_has_no_more_room_than_a_name_needs(gateway: Running) -> None:
+    """It comes from a request, and stands in every row and report."""
+    request(gateway, CHAT, hello(user="u" * 5000, deltaweir={"tag": "long-user"}))
+    row = gateway.ended("long-user")
+    assert row.opened is not None
+    assert row.opened.user == "u" * 256
+
+
 def test_a_cut_says_so_in_its_row(gateway: Running) -> None:
     """A budget's cut is an ending of its own."""
     request(gateway, CHAT, hello(deltaweir={"tag": "cut", "budget": "2tok"}))

@@ -95,6 +95,12 @@ def test_a_limit_can_be_said_in_several_ways(value: Any, limit: Limit) -> None:
         {"usd": False},
         {"token": 5},
         {5: 5},
+        pytest.param("9" * 5000 + "tok", id="a number that int() refuses"),
+        pytest.param({"tokens": 10**5000}, id="a number that str() refuses"),
+        pytest.param({"tokens": -(10**5000)}, id="likewise below zero"),
+        pytest.param({"usd": 10**400}, id="a number that no float holds"),
+        pytest.param("9" * 5000 + "usd", id="money without end"),
+        pytest.param({"usd": 1e300}, id="money no ledger holds"),
     ],
 )
 def test_what_is_no_limit_is_refused(value: Any) -> None:
@@ -128,7 +134,7 @@ TEXTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["content", "text"
 @given(TEXTS, st.integers(0, 30))
 def test_no_text_passes_a_limit(texts: list[tuple[int, str, str]], most: int) -> None:
     """What is let through never counts more, and the cut is in the first text that would pass."""
-    budget = Budget(Limit(tokens=most), Letters())
+    budget = Budget(Limit(tokens=most), Letters)
     total = 0
     for index, field, text in texts:
         allowed = budget.allow(index, field, text)
@@ -145,7 +151,7 @@ def test_no_text_passes_a_limit(texts: list[tuple[int, str, str]], most: int) ->
 
 def test_money_buys_tokens() -> None:
     """After a prompt of 3 tokens at 1, a budget of 9 buys 3 tokens at 2."""
-    budget = Budget(Limit(pico=9_000_000), Letters(), price=PRICE, prompt_tokens=3)
+    budget = Budget(Limit(pico=9_000_000), Letters, price=PRICE, prompt_tokens=3)
     assert budget.allow(0, "content", "ab") is None
     assert budget.allow(0, "content", "cd") == 1
 
@@ -156,7 +162,7 @@ def test_a_providers_word_moves_the_limit() -> None:
     hidden = 0
     budget = Budget(
         Limit(pico=10_000_000),
-        Letters(),
+        Letters,
         price=PRICE,
         prompt_tokens=2,
         reported=lambda: said,
@@ -173,7 +179,7 @@ def test_a_providers_word_moves_the_limit() -> None:
 def test_hidden_tokens_use_the_limit_up() -> None:
     """They are debited when they are reported, and once."""
     said = usage(4, 5)
-    budget = Budget(Limit(tokens=6), Letters(), reported=lambda: said, hidden=lambda: 3)
+    budget = Budget(Limit(tokens=6), Letters, reported=lambda: said, hidden=lambda: 3)
     assert budget.allow(0, "content", "ab") is None
     assert not budget.spent
     assert budget.allow(0, "content", "cd") == 1
@@ -182,7 +188,7 @@ def test_hidden_tokens_use_the_limit_up() -> None:
 
 def test_a_name_is_within_the_limit_or_is_not() -> None:
     """Half a name is never sent, so none of it counts as sent."""
-    budget = Budget(Limit(tokens=4), Letters())
+    budget = Budget(Limit(tokens=4), Letters)
     assert budget.allow(0, "content", "ab") is None
     assert budget.allow(0, "tool_calls[0].name", "abc") == 0
     assert budget.sent == 2
@@ -190,7 +196,7 @@ def test_a_name_is_within_the_limit_or_is_not() -> None:
 
 def test_without_a_limit_all_passes() -> None:
     """A budget of nothing only counts."""
-    budget = Budget(NO_LIMIT, Letters())
+    budget = Budget(NO_LIMIT, Letters)
     assert budget.allow(0, "content", "a" * 1000) is None
     assert (budget.sent, budget.spent) == (1000, False)
 

@@ -23,6 +23,7 @@ from deltaweir.client.requests import (
     model_list_call,
     only_model,
     remote_call,
+    streamed,
 )
 from deltaweir.client.streams import AsyncStream
 from deltaweir.client.whole import RecordT, WholeExchange
@@ -118,8 +119,7 @@ class AsyncDispatch:
             call = await self._call(fields, provider, kind)
             if not call.limit:
                 return await self.fetch(call, reply_kind)
-            # only a stream can be cut where the budget ends
-            fields = {**fields, "stream": True}
+            fields = streamed(fields)
             async with await self.stream(fields, kind, reply_kind) as stream:
                 async for _ in stream:
                     pass

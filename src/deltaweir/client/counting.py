@@ -17,8 +17,18 @@ from deltaweir.meter.prompt import count_text_prompt as count_openai_text_prompt
 from deltaweir.meter.tokens import Tokenizer, mended
 from deltaweir.models.template import count_chat
 from deltaweir.models.vocabulary import Vocabulary, vocabulary_of
-from deltaweir.models.weights import is_embedded
-from deltaweir.schema.request import chat_request, text_request
+from deltaweir.models.weights import Weights, is_embedded
+from deltaweir.schema.request import (
+    ChatRequest,
+    TextRequest,
+    chat_request,
+    check_chat,
+    check_text,
+    text_request,
+)
+from deltaweir.sources.local.answer import abilities_of
+from deltaweir.sources.local.prompts import message_of, prompts_of
+from deltaweir.sources.local.prompts import prompt_of as given_prompt
 
 _OWN_TEMPLATE = Rule(
     "chat template",
@@ -47,6 +57,8 @@ def count_tokens(text: str, model: str | None = None, encoding: str | None = Non
     """
     if not isinstance(text, str):
         raise InvalidRequest(f"got a text of type {type(text).__name__}, expected a str")
+    _check_name(model, param="model")
+    _check_name(encoding, param="encoding")
     tokenizer = tokenizer_of(encoding) if encoding is not None else tokenizer_for(model)
     return tokenizer.count(mended(text))
 
@@ -92,8 +104,8 @@ def count_prompt(
         InvalidRequest: A message or tool is malformed; names the field.
     """
     more = {
-        "tools": None if tools is None else list(tools),
-        "functions": None if functions is None else list(functions),
+        "tools": list(tools) if isinstance(tools, Iterable) else tools,
+        "functions": list(functions) if isinstance(functions, Iterable) else functions,
         "tool_choice": tool_choice,
         "function_call": function_call,
         "response_format": response_format,
@@ -109,28 +121,17 @@ def prompt_of(fields: Mapping[str, Any]) -> PromptCount:
         InvalidRequest: A field is malformed, or there are neither messages nor a prompt.
     """
     model = fields.get("model")
-    if model is not None and not isinstance(model, str):
-        raise InvalidRequest(
-            f"got a model of type {type(model).__name__}, expected a name", param="model"
-        )
+    _check_name(model, param="model")
     embedded = model is not None and is_embedded(model)
     known = encoding_of(model).known or embedded
     if "prompt" in fields and "messages" not in fields:
         text = text_request(fields)
-        tokenizer: Tokenizer = tokenizer_for(model)
-        if isinstance(tokenizer, Vocabulary):
-            tokenizer = _Prompts(tokenizer)
-        return count_openai_text_prompt(text.prompt, tokenizer=tokenizer, known=known)
+        if model is not None and embedded:
+            return _embedded_text(weights_of(model), text)
+        return count_openai_text_prompt(text.prompt, tokenizer=tokenizer_for(model), known=known)
     request = chat_request(fields)
     if model is not None and embedded:
-        tokens = count_chat(
-            weights_of(model),
-            request.messages,
-            tools=request.tools,
-            tool_choice=request.tool_choice,
-            response_format=request.response_format,
-        )
-        return PromptCount(tokens, "official", (), (_OWN_TEMPLATE,))
+        return _embedded_chat(weights_of(model), request)
     return count_openai_prompt(
         request.messages,
         tokenizer=tokenizer_for(model),
@@ -142,6 +143,32 @@ def prompt_of(fields: Mapping[str, Any]) -> PromptCount:
         function_call=request.function_call,
         response_format=request.response_format,
     )
+
+
+def _check_name(name: Any, *, param: str) -> None:
+    if name is not None and not isinstance(name, str):
+        got = f"got {'an' if param == 'encoding' else 'a'} {param} of type {type(name).__name__}"
+        raise InvalidRequest(f"{got}, expected a name", param=param)
+
+
+def _embedded_chat(weights: Weights, request: ChatRequest) -> PromptCount:
+    """Count what the engine is given; refuse what is refused before that."""
+    check_chat(request)
+    older = [{"type": "function", "function": one} for one in request.functions or ()]
+    tokens = count_chat(
+        weights,
+        [message_of(message) for message in request.messages],
+        tools=request.tools or older or None,
+    )
+    return PromptCount(tokens, "official", (), (_OWN_TEMPLATE,))
+
+
+def _embedded_text(weights: Weights, request: TextRequest) -> PromptCount:
+    check_text(request)
+    # what is too long for the context is counted all the same
+    abilities = abilities_of(weights)._replace(context=None)
+    given = [given_prompt(one, request, abilities) for one in prompts_of(request.prompt)]
+    return count_openai_text_prompt(given, tokenizer=_Prompts(vocabulary_of(weights)))
 
 
 class _Prompts:

@@ -19,6 +19,7 @@ from deltaweir.client.requests import (
     model_list_call,
     only_model,
     remote_call,
+    streamed,
 )
 from deltaweir.client.streams import Stream
 from deltaweir.client.whole import RecordT, WholeExchange
@@ -106,8 +107,7 @@ class Dispatch:
             call = self._call(fields, provider, kind)
             if not call.limit:
                 return self.fetch(call, reply_kind)
-            # only a stream can be cut where the budget ends
-            fields = {**fields, "stream": True}
+            fields = streamed(fields)
             with self.stream(fields, kind, reply_kind) as stream:
                 for _ in stream:
                     pass

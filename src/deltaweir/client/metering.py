@@ -170,7 +170,7 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
     meter = Meter(basis, model=model)
     if not limit:
         return Metering(SharedMeter(meter), None)
-    tokenizer, _ = basis.tokenizer(model)
+    basis.tokenizer(model)  # loaded here, where waiting is allowed for
     prompt_tokens, price = 0, None
     if limit.pico is not None:
         prompt = basis.prompt(model)
@@ -185,7 +185,7 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
     shared = SharedMeter(meter)
     budget = Budget(
         limit,
-        tokenizer,
+        lambda: meter.tokenizer,
         prompt_tokens=prompt_tokens,
         price=price,
         reported=lambda: shared.reported,

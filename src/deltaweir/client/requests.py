@@ -117,6 +117,15 @@ def only_model(models: ModelList) -> str:
     )
 
 
+def streamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request for a stream that makes a whole reply, since only a stream can be cut.
+
+    A whole reply has its provider's usage, so the stream is asked for that.
+    """
+    options = fields.get("stream_options") or {"include_usage": True}
+    return {**fields, "stream": True, "stream_options": options}
+
+
 def limit_in(fields: Mapping[str, Any], settings: Settings) -> Limit:
     """Return the limit of a call: its own and its client's, whichever is tighter.
 

@@ -62,8 +62,7 @@ def watch(
             dicts, our own. An iterator, an async iterator, or a coroutine that gives one and
             was not awaited. What is both is read as an async one where a loop is running.
         model: The model that was asked for, for its vocabulary and its price; None takes the
-            name that the chunks bear. A budget counts from the first chunk on, and by
-            o200k_base where no model is named.
+            name that the chunks bear, and so does what nobody knows, such as a deployment's.
         prompt: The text or the messages that were sent. Without them the prompt's tokens and
             the cost are None until the provider reports its usage.
         tools: The tool definitions that were sent.

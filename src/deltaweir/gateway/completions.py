@@ -25,6 +25,9 @@ from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.local.source import AsyncLocalSource
 
+_MOST_USER_CHARS = 256
+"""What is kept of the ``user`` of a request, since it stands in every row of the ledger."""
+
 
 class Asked:
     """A checked request, with everything its stream needs."""
@@ -35,7 +38,8 @@ class Asked:
         self.call = call
         self.model = model
         self.terms = terms
-        self.user = call.request.user if user is None else user
+        said = call.request.user
+        self.user = said and said[:_MOST_USER_CHARS] if user is None else user
         self.name = name
         """The model's name as the client used it."""
 

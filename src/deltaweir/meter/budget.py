@@ -8,7 +8,6 @@ the cut lies in the first delta whose running total passes it.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from deltaweir.meter.tokens import TokenCounter, Tokenizer
 from deltaweir.schema.chunk import Usage
 
 _TEXT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>tok|tokens?|usd)", re.ASCII)
+_MOST_TOKENS = 2**63 - 1
 _WANTED = 'expected {"tokens": n, "usd": x}, or a text such as "500tok" or "0.02usd"'
 
 
@@ -77,15 +77,21 @@ def _of_mapping(value: Mapping[Any, Any]) -> Limit:
     if tokens is not None:
         if isinstance(tokens, bool) or not isinstance(tokens, int):
             raise _refused(f"tokens of type {type(tokens).__name__}")
-        if tokens < 0:
-            raise _refused(f"{tokens} tokens")
+        if not 0 <= tokens <= _MOST_TOKENS:
+            bits = tokens.bit_length()  # str refuses numbers of thousands of digits
+            raise _refused(f"{tokens} tokens" if bits < 64 else f"tokens of {bits} bits")  # noqa: PLR2004  # as any database
     if money is None:
         return Limit(tokens=tokens)
     if isinstance(money, bool) or not isinstance(money, int | float):
         raise _refused(f"usd of type {type(money).__name__}")
-    if not math.isfinite(money) or money < 0:
-        raise _refused(f"{money} usd")
-    return Limit(tokens=tokens, pico=pico(money))
+    return Limit(tokens=tokens, pico=_pico(money))
+
+
+def _pico(money: float | str) -> int:
+    try:
+        return pico(money)
+    except InvalidRequest as error:
+        raise _refused(f"an amount that is none ({error.message})") from error
 
 
 def _of_text(text: str) -> Limit:
@@ -96,11 +102,11 @@ def _of_text(text: str) -> Limit:
             raise _refused(f"{text[:40]!r}")
         number, unit = found["number"], found["unit"]
         if unit == "usd":
-            limit = limit.tighter(Limit(pico=pico(number)))
-        elif "." in number:
+            limit = limit.tighter(Limit(pico=_pico(number)))
+        elif "." in number or len(number) > len(str(_MOST_TOKENS)):
             raise _refused(f"{text[:40]!r}")
         else:
-            limit = limit.tighter(Limit(tokens=int(number)))
+            limit = limit.tighter(_of_mapping({"tokens": int(number)}))
     return limit
 
 
@@ -141,7 +147,8 @@ class Budget:
 
     Args:
         limit: What may be generated.
-        tokenizer: Counts the text.
+        tokenizer: Returns what counts the text; asked when the first text has come, since only
+            then it may be known which model speaks.
         prompt_tokens: The prompt's, as we count them; a provider's figure replaces it.
         price: What tokens cost; needed for a limit in money.
         reported: Returns what the provider said last.
@@ -152,7 +159,7 @@ class Budget:
     def __init__(
         self,
         limit: Limit,
-        tokenizer: Tokenizer,
+        tokenizer: Callable[[], Tokenizer],
         *,
         prompt_tokens: int = 0,
         price: Price | None = None,
@@ -187,7 +194,7 @@ class Budget:
         """
         counter = self._counters.get((index, field))
         if counter is None:
-            counter = self._counters[index, field] = TokenCounter(self._tokenizer)
+            counter = self._counters[index, field] = TokenCounter(self._tokenizer())
         reported = self._reported()
         if reported is not self._seen and reported is not None:
             self._debit(reported)

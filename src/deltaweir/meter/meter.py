@@ -76,6 +76,11 @@ class Meter:
         return self._latest
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """What the text is counted by, from the first look on for good."""
+        return self._chosen(for_good=True)
+
+    @property
     def hidden(self) -> int:
         """How many generated tokens of the provider's figure no text has shown until it came."""
         self._counted()
