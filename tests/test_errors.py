@@ -11,7 +11,8 @@ import pytest
 
 from deltaweir import error as classic
 from deltaweir import errors
-from deltaweir.errors import ContextLengthExceeded, DeltaweirError, ModelNotFound, Partial
+from deltaweir.errors import ContextLengthExceeded, DeltaweirError, ModelNotFound
+from deltaweir.partial import Partial
 from deltaweir.types import Message, Reply, ReplyChoice, Usage
 
 ALL = [

@@ -725,3 +725,22 @@ def test_tokens_that_show_no_text_count_as_well(
     assert chunks[-1].choices[0].finish_reason == "length"
     assert (stream.stopped_by, stream.complete) == ("budget", False)
     assert stream.usage.completion_tokens == tokens
+
+
+def test_reasoning_by_its_other_name_is_counted_and_limited(way: Blocking) -> None:
+    """OpenRouter, Groq and newer vLLM say ``reasoning``; a budget holds for it as well."""
+    thoughts = [chat({"index": 0, "delta": {"reasoning": " one"}}) for _ in range(9)]
+    stream, chunks = asked(way, [*thoughts, chat(STOP), DONE])
+    assert stream.usage.completion_tokens == deltaweir.count_tokens(" one" * 9, model="gpt-4o")
+    assert stream.reply().choices[0].message.reasoning == " one" * 9
+    stream, chunks = asked(way, [*thoughts, chat(STOP), DONE], budget="3tok")
+    shown = [choice.delta.get("reasoning") for one in chunks for choice in one.choices]
+    assert "".join(text for text in shown if text) == " one" * 3
+    assert stream.stopped_by == "budget"
+
+
+def test_the_best_of_several_has_no_budget(way: Blocking) -> None:
+    """It is refused before anything is sent: a budget needs a stream."""
+    with Peer() as peer, pytest.raises(InvalidRequest, match="best_of"):
+        opened(way, peer, stream=False, prompt="a", best_of=2, budget="5tok")
+    assert peer.requests == []

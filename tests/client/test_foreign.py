@@ -64,7 +64,7 @@ def test_other_names() -> None:
     """Reasoning under another name is reasoning; one that is no text is kept as it is."""
     chunks = [chunk_of(chat({"reasoning": value})) for value in ("Hm", {"effort": 1})]
     deltas = [chunk.choices[0].delta for chunk in chunks if isinstance(chunk, Chunk)]
-    assert deltas[0] == Delta(reasoning_content="Hm")
+    assert deltas[0] == Delta(reasoning="Hm")
     assert deltas[1]["reasoning"] == {"effort": 1}
 
 
@@ -194,6 +194,6 @@ def test_a_dict_keeps_order_and_nulls() -> None:
 
 def test_reasoning_keeps_its_name() -> None:
     """Reasoning is called what the stream calls it."""
-    shorter = Chunk(choices=[Choice(delta=Delta(reasoning_content="H")), Choice(index=1)])
+    shorter = Chunk(choices=[Choice(delta=Delta(reasoning="H")), Choice(index=1)])
     made = likened(chat({"reasoning": "Hm"}), shorter)
     assert [choice["delta"] for choice in made["choices"]] == [{"reasoning": "H"}, {}]

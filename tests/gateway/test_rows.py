@@ -36,6 +36,7 @@ from deltaweir.accounts import Row
 from deltaweir.gateway.config import Config, LedgerConfig
 from deltaweir.gateway.rows import tally_of
 from deltaweir.meter.account import Account
+from deltaweir.schema.chunk import Usage
 
 KILLS = 5
 AT_ONCE = 3
@@ -305,3 +306,12 @@ def _are_seen(config: Config, tag: str, checkpoints: int) -> bool:
     rows = rows_in(config, tag=tag)
     counted = [row.tally.completion_tokens for row in rows]
     return len(rows) == AT_ONCE and (not checkpoints or all(counted))
+
+
+def test_figures_beyond_reason_are_cut() -> None:
+    """A provider may send any number; a row and the sums of many must fit the database."""
+    absurd = Usage(prompt_tokens=10**30, completion_tokens=-5, total_tokens=10**30)
+    tally = tally_of(Account(absurd, "provider", 10**40, 7, absurd))
+    assert (tally.prompt_tokens, tally.completion_tokens) == (2**40, 0)
+    assert tally.cost_pico == 10**18
+    assert tally.counted_tokens == 7

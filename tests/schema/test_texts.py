@@ -120,3 +120,17 @@ def test_all_but_the_end_is_taken_out() -> None:
     completion = TextChoice(index=1, text="x", finish_reason="stop")
     assert take_out(completion) == TextChoice(index=1, text="x")
     assert completion == TextChoice(index=1, finish_reason="stop")
+
+
+def test_reasoning_has_two_names() -> None:
+    """Text under the other name is reasoning too; under both it is one text, replaced in both."""
+    other = Choice(delta=Delta(reasoning="ab"))
+    assert [(text.field, text.value) for text in texts(other)] == [("reasoning_content", "ab")]
+    assert has_content(other)
+    both = Choice(delta=Delta(reasoning="ab", reasoning_content="ab"))
+    (text,) = texts(both)
+    text.replace("a")
+    assert (both.delta.reasoning, both.delta.reasoning_content) == ("a", "a")
+    text.replace("")
+    assert not says_something(both)
+    assert [*texts(Choice(delta=Delta(reasoning={"effort": 1})))] == []

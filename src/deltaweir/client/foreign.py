@@ -4,7 +4,6 @@ What other packages call a chunk is a dict, a dict with attributes (openai befor
 of pydantic (openai from 1.0 on, LiteLLM), or any object with attributes. All are read alike:
 names with a value, into plain data, into our record. Nothing is dumped or encoded on the way.
 
-Two names differ between servers: ``reasoning`` is what others call ``reasoning_content``.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def likened(original: Any, chunk: AnyChunk) -> Any:
     kind = type(original)
     if isinstance(original, Record):
         return chunk
-    dumped = _named_as(_plain(original, _DEEPEST), chunk.model_dump())
+    dumped = chunk.model_dump()
     if kind is dict:
         return _ordered(original, dumped)
     for name in ("construct_from", "model_validate", "model_construct"):
@@ -159,29 +158,12 @@ def _kind(read: Any) -> type[Chunk | TextChunk] | None:
     found: type[Chunk | TextChunk] | None = _OBJECTS.get(read.get("object", ""))
     for choice in read.get("choices", ()):
         if "delta" in choice:
-            _reasoning(choice["delta"])
             found = Chunk
         elif "text" in choice:
             found = TextChunk
         elif "message" in choice:
             raise StreamFailed("it is a whole reply, expected chunks; call with stream=True")
     return found
-
-
-def _reasoning(delta: dict[str, Any]) -> None:
-    if isinstance(delta.get("reasoning"), str):
-        said = delta.pop("reasoning")
-        delta.setdefault("reasoning_content", said)  # some servers send both, with one text
-
-
-def _named_as(read: Any, dumped: dict[str, Any]) -> dict[str, Any]:
-    """Give a dumped chunk the name for reasoning that its stream uses."""
-    deltas = [choice.get("delta") or {} for choice in read.get("choices", ())]
-    if any(isinstance(delta.get("reasoning"), str) for delta in deltas):
-        for choice in dumped["choices"]:
-            if "reasoning_content" in choice["delta"]:
-                choice["delta"]["reasoning"] = choice["delta"].pop("reasoning_content")
-    return dumped
 
 
 def _ordered(original: Any, dumped: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,13 @@ class StreamFrames:
         self._usage_asked = usage_asked
         self._writer = FrameWriter(usage_asked=usage_asked)
 
+    def needs_account(self, chunk: AnyChunk) -> bool:
+        """Tell whether `frame` will look at the stream's account, which may load files.
+
+        A caller on an event loop looks at it in a thread before, unless ``quick_account``.
+        """
+        return self._annotate and not self._stream.quick_account and self._is_last(chunk)
+
     def frame(self, chunk: AnyChunk) -> bytes:
         """Return a chunk as a frame."""
         if self._annotate and self._is_last(chunk):

@@ -31,6 +31,8 @@ class SharedMeter:
     def __init__(self, meter: AnyMeter) -> None:
         self._meter = meter
         self._reading = threading.RLock()
+        self.quick = isinstance(meter, EngineMeter)
+        """Whether reading costs nothing; else the first look may load a vocabulary and prices."""
         self.take = meter.take
         """Takes a chunk; no lock, since it only adds at ends."""
 

@@ -121,7 +121,16 @@ def streamed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request for a stream that makes a whole reply, since only a stream can be cut.
 
     A whole reply has its provider's usage, so the stream is asked for that.
+
+    Raises:
+        InvalidRequest: ``best_of`` chooses among whole answers, which no stream has.
     """
+    if (fields.get("best_of") or 1) != 1:
+        raise InvalidRequest(
+            "got best_of with a budget; a budget needs a stream, and providers do not stream "
+            "the best of several",
+            param="best_of",
+        )
     options = fields.get("stream_options") or {"include_usage": True}
     return {**fields, "stream": True, "stream_options": options}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
@@ -187,6 +188,8 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         frames = StreamFrames(self, annotate=annotate, usage_asked=self.usage_asked)
         try:
             async for chunk in self._own():
+                if frames.needs_account(chunk):
+                    await asyncio.to_thread(self.account)
                 yield frames.frame(chunk)
         except DeltaweirError as error:
             yield frames.error(error)

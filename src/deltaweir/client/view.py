@@ -16,9 +16,10 @@ from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.client.metering import Metering, engine_metering
 from deltaweir.client.timing import Moments, Timing
 from deltaweir.endings import Ending, State
-from deltaweir.errors import DeltaweirError, Partial, StallTimeout, StreamTruncated
+from deltaweir.errors import DeltaweirError, StallTimeout, StreamTruncated
 from deltaweir.meter.account import Account
 from deltaweir.meter.budget import NO_LIMIT
+from deltaweir.partial import Partial
 from deltaweir.schema.builder import ReplyBuilder
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.reply import Reply, TextReply
@@ -83,6 +84,11 @@ class StreamView(Generic[ChunkT, ReplyT]):
         return getattr(self._closing, "request_id", None) or self._request_id
 
     @property
+    def quick_account(self) -> bool:
+        """Whether `account` returns at once; else its first call may load files."""
+        return self._meter.quick
+
+    @property
     def usage_asked(self) -> bool:
         """Whether a chunk with usage and no choices was asked for."""
         return self._weir.usage_asked
@@ -102,8 +108,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
     def usage(self) -> Usage | None:
         """Tokens read and generated so far, by the best source there is at this moment.
 
-        A provider's own figure where it has sent one, else our count, for which the first
-        look loads a vocabulary; None before anything is known.
+        Our count, for which the first look loads a vocabulary, until the provider sends one.
         """
         return self._meter.usage
 

@@ -147,6 +147,8 @@ class Answer:
 
     async def _frames_out(self) -> None:
         async for chunk in self._stream._own():  # noqa: SLF001  # a watched stream has others
+            if self._frames.needs_account(chunk):
+                await asyncio.to_thread(self._stream.account)
             await self._write(self._frames.frame(chunk))
         if self._gone:
             return

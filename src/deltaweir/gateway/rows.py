@@ -55,6 +55,7 @@ class StreamRow:
                 streamed=streamed,
             )
             self._handle = ledger.opened(opened, self._tally)
+            self._handle.attempt(self._attempt(opened.stream_id))
 
     def follow(self, stream: AsyncStream[Any, Any]) -> None:
         """Take a stream's figures from now on."""
@@ -72,15 +73,7 @@ class StreamRow:
         ending = (stream.ending if stream is not None else None) or Ending.FAILED
         timing = None if stream is None else stream.timing
         handle.attempt(
-            Attempt(
-                stream_id=handle.stream_id,
-                number=1,
-                upstream=self._upstream,
-                started=self._started,
-                ended=ended,
-                tally=tally,
-                ending=str(ending.value),
-            )
+            self._attempt(handle.stream_id, ended=ended, tally=tally, ending=str(ending.value))
         )
         handle.close(
             Closed(
@@ -94,23 +87,39 @@ class StreamRow:
             )
         )
 
+    def _attempt(self, stream_id: str, **end: Any) -> Attempt:
+        """Return the one attempt of a stream, running or with its end."""
+        return Attempt(
+            stream_id=stream_id, number=1, upstream=self._upstream, started=self._started, **end
+        )
+
     def _tally(self) -> Tally:
         stream = self._stream
         return Tally() if stream is None else tally_of(stream.account(both=True))
 
 
+_MOST = 2**40
+"""What a figure is cut to: more is nonsense, and sums of many must fit SQLite's 63 bits."""
+_MOST_PICO = 10**6 * 10**12
+
+
+def _bounded(tokens: int | None) -> int | None:
+    return None if tokens is None else max(0, min(tokens, _MOST))
+
+
 def tally_of(account: Account) -> Tally:
-    """Return an account as the ledger keeps it."""
+    """Return an account as the ledger keeps it; figures beyond a trillion tokens are cut."""
+    cost = None if account.cost_pico is None else min(account.cost_pico, _MOST_PICO)
     usage = account.usage
     if usage is None:
-        return Tally(cost_pico=account.cost_pico)
+        return Tally(cost_pico=cost)
     prompt, generated = usage.prompt_tokens_details, usage.completion_tokens_details
     return Tally(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=None if prompt is None else prompt.cached_tokens,
-        reasoning_tokens=None if generated is None else generated.reasoning_tokens,
-        cost_pico=account.cost_pico,
+        prompt_tokens=_bounded(usage.prompt_tokens),
+        completion_tokens=_bounded(usage.completion_tokens),
+        cached_tokens=None if prompt is None else _bounded(prompt.cached_tokens),
+        reasoning_tokens=None if generated is None else _bounded(generated.reasoning_tokens),
+        cost_pico=cost,
         source=account.source,
-        counted_tokens=account.counted,
+        counted_tokens=_bounded(account.counted),
     )

@@ -98,6 +98,7 @@ class Meter:
                 delta = choice.delta
                 if (
                     delta.reasoning_content
+                    or delta.reasoning
                     or delta.refusal
                     or delta.tool_calls
                     or delta.function_call

@@ -144,6 +144,7 @@ class _ChatChoice:
         self.finish_reason: str | None = None
         self._role = "assistant"
         self._reasoning: list[str] = []
+        self._says_reasoning = False
         self._refusals: list[str] = []
         self._audio: list[dict[str, Any]] = []
         self._function: FunctionPieces | None = None
@@ -167,8 +168,12 @@ class _ChatChoice:
 
     def _add_rare(self, delta: Delta) -> None:
         self._role = delta.role or self._role
+        if isinstance(delta.reasoning, str):
+            self._says_reasoning = True
         if delta.reasoning_content is not None:
             self._reasoning.append(delta.reasoning_content)
+        elif isinstance(delta.reasoning, str):
+            self._reasoning.append(delta.reasoning)
         if delta.refusal is not None:
             self._refusals.append(delta.refusal)
         if delta.audio is not None:
@@ -193,6 +198,8 @@ class _ChatChoice:
             audio=fold(self._audio) if self._audio else None,
             content=joined(self.texts),
             function_call=self._function.build() if self._function else None,
+            # under the server's own name as well, so that it can be sent back
+            reasoning=joined(self._reasoning) if self._says_reasoning else None,
             reasoning_content=joined(self._reasoning),
             # OpenAI opens with an empty refusal that the whole reply does not have
             refusal=joined(self._refusals) or None,

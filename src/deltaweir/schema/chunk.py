@@ -58,6 +58,8 @@ class Delta(Record):
     audio: dict[str, Any] | None = None
     content: str | None = None
     function_call: FunctionDelta | None = None
+    reasoning: Any = None
+    """Reasoning under the name that OpenRouter, Groq and newer vLLM give it, a text."""
     reasoning_content: str | None = None
     refusal: str | None = None
     role: str | None = None

@@ -87,6 +87,7 @@ def _only_text(choice: Choice | TextChoice) -> str | None:
         delta.role is None
         and delta.tool_calls is None
         and delta.reasoning_content is None
+        and delta.reasoning is None
         and delta.refusal is None
         and delta.function_call is None
         and delta.audio is None

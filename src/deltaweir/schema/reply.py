@@ -29,6 +29,7 @@ class Message(Record):
     audio: dict[str, Any] | None = None
     content: str | None = always(null)
     function_call: FunctionCall | None = None
+    reasoning: Any = None
     reasoning_content: str | None = None
     refusal: str | None = None
     role: str = always(lambda: "assistant")

@@ -32,6 +32,10 @@ class Text(NamedTuple):
         """Put another text in its place; an empty one takes the field away."""
         empty = "" if isinstance(self.holder, TextChoice) else None
         setattr(self.holder, self.attribute, text or empty)
+        if self.field == "reasoning_content" and isinstance(self.holder, Delta):
+            other = "reasoning" if self.attribute == self.field else self.field
+            if getattr(self.holder, other):  # some servers send one text under both names
+                setattr(self.holder, other, text or empty)
 
 
 def texts(choice: Choice | TextChoice) -> Iterator[Text]:
@@ -44,6 +48,8 @@ def texts(choice: Choice | TextChoice) -> Iterator[Text]:
     for name in _PLAIN:
         if getattr(delta, name):
             yield Text(name, delta, name)
+    if delta.reasoning and not delta.reasoning_content and isinstance(delta.reasoning, str):
+        yield Text("reasoning_content", delta, "reasoning")
     if delta.function_call is not None and delta.function_call.arguments:
         yield Text("function_call", delta.function_call, "arguments")
     for at, call in enumerate(delta.tool_calls or ()):
@@ -81,6 +87,7 @@ def has_content(choice: Choice | TextChoice) -> bool:
     return bool(
         delta.content
         or delta.reasoning_content
+        or delta.reasoning
         or delta.refusal
         or delta.tool_calls
         or delta.function_call
