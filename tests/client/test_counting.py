@@ -223,3 +223,13 @@ def test_a_prompts_price(smollm2: Weights) -> None:
     cost = prompt_cost_usd("gpt-4o", 1_000_000)
     assert cost is not None
     assert cost > 0
+
+
+def test_a_suffix_is_counted_as_an_estimate() -> None:
+    """Nobody documents how a provider puts it into the prompt."""
+    body = {"model": "gpt-3.5-turbo-instruct", "prompt": "def f(", "suffix": "return x"}
+    counted = prompt_of(body)
+    plain = prompt_of({**body, "suffix": None})
+    assert counted.tokens == plain.tokens + deltaweir.count_tokens("return x", "gpt-3.5-turbo")
+    assert counted.source == "estimated"
+    assert "suffix" in [rule.name for rule in counted.rules]

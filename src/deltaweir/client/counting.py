@@ -11,9 +11,10 @@ from deltaweir.adapters.vocabularies import tokenizer_of
 from deltaweir.client.embedded import weights_of
 from deltaweir.errors import InvalidRequest
 from deltaweir.meter.prices import usd
-from deltaweir.meter.prompt import PromptCount, Rule
+from deltaweir.meter.prompt import PromptCount
 from deltaweir.meter.prompt import count_prompt as count_openai_prompt
 from deltaweir.meter.prompt import count_text_prompt as count_openai_text_prompt
+from deltaweir.meter.rules import ESTIMATED, Rule
 from deltaweir.meter.tokens import Tokenizer, mended
 from deltaweir.models.template import count_chat
 from deltaweir.models.vocabulary import Vocabulary, vocabulary_of
@@ -30,6 +31,11 @@ from deltaweir.sources.local.answer import abilities_of
 from deltaweir.sources.local.prompts import message_of, prompts_of
 from deltaweir.sources.local.prompts import prompt_of as given_prompt
 
+_SUFFIX = Rule(
+    "suffix",
+    ESTIMATED,
+    "nobody documents how a suffix is put into a prompt; its text is counted",
+)
 _OWN_TEMPLATE = Rule(
     "chat template",
     "official",
@@ -128,7 +134,7 @@ def prompt_of(fields: Mapping[str, Any]) -> PromptCount:
         text = text_request(fields)
         if model is not None and embedded:
             return _embedded_text(weights_of(model), text)
-        return count_openai_text_prompt(text.prompt, tokenizer=tokenizer_for(model), known=known)
+        return _text(text, tokenizer_for(model), known=known)
     request = chat_request(fields)
     if model is not None and embedded:
         return _embedded_chat(weights_of(model), request)
@@ -177,6 +183,18 @@ class _Prompts:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.name = vocabulary.name
         self.count = vocabulary.count_rendered
+
+
+def _text(request: TextRequest, tokenizer: Tokenizer, *, known: bool) -> PromptCount:
+    """Count an OpenAI text prompt, and what is to come behind the answer."""
+    counted = count_openai_text_prompt(request.prompt, tokenizer=tokenizer, known=known)
+    if not request.suffix:
+        return counted
+    return counted._replace(
+        tokens=counted.tokens + tokenizer.count(mended(request.suffix)),
+        source=ESTIMATED,
+        rules=(*counted.rules, _SUFFIX),
+    )
 
 
 def prompt_cost_usd(model: str | None, tokens: int) -> float | None:
