@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 	$$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV := $(shell command -v uv 2>/dev/null)
 RUN_STAMP := $(VENV)/.run
+# in a variable, since a comma would part the arguments of a call
+RUN_EXTRAS := .[local,gateway]
 DEV_STAMP := $(VENV)/.dev
 # other people's programs, against which the live tests run
 LIVE := .live
@@ -96,7 +98,7 @@ $(VENV)/pyvenv.cfg:
 
 $(RUN_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing Deltaweir, the engine of its embedded model and the gateway (about 130 MB) ..." >&2
-	@$(call install,.[local,gateway])
+	@$(call install,$(RUN_EXTRAS))
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg

@@ -77,3 +77,10 @@ def test_a_conversation_and_a_model(folder: Path) -> None:
     """Without a prompt there is none, and a model is passed on as one word."""
     assert make(folder, "chat") == "|chat|"
     assert make(folder, "chat", "MODEL=my $file.gguf") == "|chat|--model|my $file.gguf|"
+
+
+def test_every_extra_reaches_the_installer(folder: Path) -> None:
+    """A comma among extras does not part what is installed."""
+    for stamp, extras in ((".run", ".[local,gateway]"), (".dev", ".[dev]")):
+        (folder / ".venv" / stamp).unlink()
+        assert extras in make(folder, "-n", f".venv/{stamp}")
