@@ -7,6 +7,7 @@
          ├─ APIStatusError            an answer with an HTTP status of 400 or above
          │   ├─ BadRequestError       ─ InvalidRequest            caller
          │   │                          ├─ ContextLengthExceeded  caller
+         │   │                          ├─ InvalidRule            caller
          │   │                          ├─ GuardBlocked           policy
          │   │                          └─ BudgetExceeded         policy
          │   ├─ AuthenticationError   ─ AuthenticationFailed      caller
@@ -194,6 +195,34 @@ class GuardBlocked(InvalidRequest):
 
     fault: ClassVar[Fault] = "policy"
     default_code = "content_filter"
+
+
+class InvalidRule(InvalidRequest):
+    """A guard's rule cannot be used.
+
+    Args:
+        message: What was got and what was wanted; never the rule's own text.
+        rule: The rule's id, where it is known.
+        position: Where in its pattern, in characters from 0; None where there is no one place.
+        reason: Why, without the names around it.
+        **data: As for every error.
+    """
+
+    default_code = "invalid_rule"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        rule: str | None = None,
+        position: int | None = None,
+        reason: str = "",
+        **data: Any,
+    ) -> None:
+        super().__init__(message, **data)
+        self.rule = rule
+        self.position = position
+        self.reason = reason
 
 
 class BudgetExceeded(InvalidRequest):

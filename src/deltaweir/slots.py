@@ -52,11 +52,30 @@ class GuardSlot(Protocol):
     def feed(self, index: int, field: str, text: str, now: float) -> str:
         """Take a piece of one field and return what may leave now."""
 
+    def whole(self, index: int, field: str, text: str) -> bool:
+        """Tell whether a text that comes in one piece may leave: the name of a function.
+
+        After a no, ``verdict`` is the ending it calls for.
+        """
+
     def clear(self, index: int, field: str, upto: int) -> str:
         """Take a classifier's word that the text is clean up to a character; return it."""
 
     def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
         """End a choice, once; return the field and text of all that may still leave.
 
-        When the text was cut, what a rule could still cover is dropped, not returned.
+        When the text was cut, what a rule could still cover is dropped, not returned. The four
+        questions below are answered for an ended choice as well.
         """
+
+    def position(self, index: int, field: str) -> int:
+        """Return how many characters of a field were fed."""
+
+    def decided(self, index: int, field: str) -> int:
+        """Return how many of these were released, replaced or dropped; all before them were."""
+
+    def track(self, index: int, field: str) -> None:
+        """Remember which characters leave as they are, for `touches`, of those fed from now on."""
+
+    def touches(self, index: int, field: str, start: int, end: int) -> bool:
+        """Tell whether any of these decided characters was replaced or dropped."""

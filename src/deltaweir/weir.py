@@ -14,6 +14,11 @@ and times, writes what is returned, and closes the source as soon as ``state`` l
                                                       4. release text before finish,
                                                                  finish before usage
 
+What 2 and 3 do to one choice is `deltaweir.control`; log probabilities and token ids that
+leave with their characters are `deltaweir.entries`. A guard reads texts: with one, whatever
+else may hold generated text is taken out, as `deltaweir.schema.texts.take_out_unread` lists
+it (sounds, unknown fields of a delta). Unknown fields of a choice and a chunk stay.
+
 The moves between states are the table ``Ending``: each ending names the state it leads to.
 All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later return nothing.
 """
@@ -23,9 +28,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
+from deltaweir.control import Control
 from deltaweir.endings import Ending, State
 from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
-from deltaweir.schema.texts import carrier, heads, says_something, take_out, texts
+from deltaweir.schema.texts import only_text, says_something, take_out
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
 
 __all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
@@ -39,39 +45,39 @@ class Weir(Generic[ChunkT]):
     """Pass one stream through metering, budget and guard to an honest end.
 
     Args:
-        kind: The stream's chunk type.
+        kind: The stream's chunk type; None takes the first chunk's.
         meter: Counts; None counts nothing.
         budget: Limits; None has no limit.
         guard: Filters; None lets all text through at once.
         usage_asked: Whether the reader asked for a chunk with usage and no choices.
         usage_everywhere: Whether every chunk shall carry the usage so far, which needs a meter.
+        keeps_usage: Whether a chunk without choices waits for the end, or goes nowhere when
+            nobody asked for usage; else it passes at once.
 
     One weir belongs to one stream and is not shared between threads.
     """
 
     def __init__(
         self,
-        kind: type[ChunkT],
+        kind: type[ChunkT] | None,
         *,
         meter: MeterSlot | None = None,
         budget: BudgetSlot | None = None,
         guard: GuardSlot | None = None,
         usage_asked: bool = False,
         usage_everywhere: bool = False,
+        keeps_usage: bool = True,
     ) -> None:
         self.state = State.OPEN
         self.ending: Ending | None = None
         self._kind = kind
-        self._choice: type[Choice | TextChoice] = (
-            TextChoice if issubclass(kind, TextChunk) else Choice
-        )
         self._meter = meter
-        self._budget = budget
         self._guard = guard
-        self._free = budget is None and guard is None
+        self._control = None if budget is None and guard is None else Control(budget, guard)
         self.usage_asked = usage_asked
         """Whether the reader asked for a chunk with usage and no choices."""
         self._usage_everywhere = usage_everywhere and meter is not None
+        self._keeps_usage = keeps_usage
         self._usage_chunk: ChunkT | None = None
         self._before_usage: ChunkT | None = None
         self._last: ChunkT | None = None
@@ -106,12 +112,13 @@ class Weir(Generic[ChunkT]):
         if not chunk.choices:
             return self._without_choices(chunk)
         self._last = chunk
+        if self._control is not None:
+            shown = self._controlled(chunk, self._control, now)
+            return self._with_usage(shown) if self._usage_everywhere else shown
         for choice in chunk.choices:
             self._open.setdefault(choice.index, True)
-            if choice.finish_reason is not None and self._free:
+            if choice.finish_reason is not None:
                 self._open[choice.index] = False
-        if not self._free:
-            return self._with_usage(self._controlled(chunk, now))
         return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
 
     def clear(self, index: int, field: str, upto: int) -> Sequence[ChunkT]:
@@ -122,11 +129,12 @@ class Weir(Generic[ChunkT]):
             field: The field, as `deltaweir.schema.texts` names it.
             upto: How many characters of the generated text are cleared.
         """
-        if self._guard is None or self.state is not State.OPEN or not self._open.get(index):
+        control = self._control
+        if control is None or self.state is not State.OPEN or not self._open.get(index):
             return ()
-        out = self._carried(index, [(field, self._guard.clear(index, field, upto))])
-        if self._guard.verdict is not None:
-            out += self._end(self._guard.verdict)
+        out = list(map(self._with, control.clear(self._choice, index, field, upto)))
+        if control.verdict is not None:
+            out += self._end(control.verdict)
         return self._with_usage(out)
 
     def finish(self, ending: Ending = Ending.COMPLETE) -> Sequence[ChunkT]:
@@ -147,6 +155,8 @@ class Weir(Generic[ChunkT]):
 
     def _without_choices(self, chunk: ChunkT) -> Sequence[ChunkT]:
         """Keep usage for the very end; whoever did not ask never sees empty choices."""
+        if not self._keeps_usage:
+            return (chunk,)
         if not self.usage_asked:
             return ()
         if chunk.usage is None:
@@ -164,24 +174,31 @@ class Weir(Generic[ChunkT]):
                     _rewritten(chunk)
         return chunks
 
-    def _controlled(self, chunk: ChunkT, now: float) -> Sequence[ChunkT]:
+    def _controlled(self, chunk: ChunkT, control: Control, now: float) -> Sequence[ChunkT]:
         """Take the choices of a chunk one after the other, up to a cut."""
+        choices: Sequence[Choice | TextChoice] = chunk.choices
+        for choice in choices:
+            self._open.setdefault(choice.index, True)
+        if len(choices) == 1 and not control.travelling and self._open[choices[0].index]:
+            text = only_text(choices[0])
+            if text:
+                return self._one_text(chunk, text, control, now)
         ending: Ending | None = None
         before: list[ChunkT] = []  # what leaves ahead of the chunk itself
         changed = False
-        choices: Sequence[Choice | TextChoice] = chunk.choices
         for choice in choices:
             if ending is not None or not self._open[choice.index]:
                 take_out(choice)  # nothing follows a cut, nor a choice's own end
                 choice.finish_reason = None
                 changed = True
                 continue
-            ending, shorter = self._filter(choice, now)
-            changed = changed or shorter
+            ending, other = control.pass_choice(choice, now)
+            changed = changed or other
             if ending is not None:
                 choice.finish_reason = None  # the cut came first
             elif choice.finish_reason is not None:
-                held, ending = self._finished(choice)
+                held, ending, other = self._finished(choice, control)
+                changed = changed or other
                 before += held
         if changed or before or ending is not None:
             _rewritten(chunk)
@@ -190,58 +207,40 @@ class Weir(Generic[ChunkT]):
             out.append(chunk)
         return out if ending is None else [*out, *self._end(ending)]
 
-    def _finished(self, choice: Choice | TextChoice) -> tuple[Sequence[ChunkT], Ending | None]:
-        """End a choice as its source says, or as the guard does when it sees the whole text."""
+    def _one_text(self, chunk: ChunkT, text: str, control: Control, now: float) -> Sequence[ChunkT]:
+        """Take a chunk of the commonest kind, which brings one text and nothing else."""
+        choice = chunk.choices[0]
+        shown, ending = control.pass_only_text(choice, text, now)
+        if shown == text and ending is None:
+            return (chunk,)
+        _rewritten(chunk)
+        speaks = shown or chunk.usage is not None or says_something(choice)
+        out = [chunk] if speaks else []
+        return out if ending is None else [*out, *self._end(ending)]
+
+    def _finished(
+        self, choice: Choice | TextChoice, control: Control
+    ) -> tuple[Sequence[ChunkT], Ending | None, bool]:
+        """End a choice as its source says, or as the guard does when it sees the whole text.
+
+        Returns:
+            What leaves ahead of it, the stream's ending if it brings one, and whether the
+            choice was changed.
+        """
         self._open[choice.index] = False
-        verdict: Ending | None = None
-        held: list[ChunkT] = []
-        if self._guard is not None:
-            held = self._held(choice.index, cut=choice.finish_reason not in _FINAL_WORDS)
-            verdict = self._guard.verdict
-        if verdict is not None:
-            choice.finish_reason = verdict.finish_reason
-        elif choice.finish_reason == "length" and self._budget is not None and self._budget.spent:
-            verdict = Ending.BUDGET  # the source was told of the limit
-        if not held:
-            return (), verdict
+        said = choice.finish_reason
+        carriers, changed = control.finish(choice, cut=said not in _FINAL_WORDS)
+        ending = control.verdict
+        if ending is not None:
+            choice.finish_reason = ending.finish_reason
+        elif said == "length" and control.spent:
+            ending = Ending.BUDGET  # the source was told of the limit
+        if not carriers:
+            return (), ending, changed
         # role, tool-call heads and text of the same chunk are older than what was held
-        own = self._with(take_out(choice))
-        return [own, *held] if says_something(own.choices[0]) else held, verdict
-
-    def _filter(self, choice: Choice | TextChoice, now: float) -> tuple[Ending | None, bool]:
-        """Cut a choice's texts to budget and guard; tell the ending, and if any text changed."""
-        ending = self._filter_heads(choice)
-        changed = ending is not None
-        for text in texts(choice):
-            value = shown = text.value
-            if ending is not None:
-                shown = ""
-            elif self._budget is not None:
-                allowed = self._budget.allow(choice.index, text.field, value)
-                if allowed is not None:
-                    shown, ending = value[:allowed], Ending.BUDGET
-            if self._guard is not None and shown:
-                shown = self._guard.feed(choice.index, text.field, shown, now)
-                ending = self._guard.verdict or ending
-            if shown != value:
-                text.replace(shown)
-                changed = True
-        if changed:
-            choice.logprobs = None  # their tokens would tell what the text does not
-        return ending, changed
-
-    def _filter_heads(self, choice: Choice | TextChoice) -> Ending | None:
-        """Take the names of functions off the budget; one that passes it goes whole."""
-        if self._budget is None:
-            return None
-        ending: Ending | None = None
-        for name in heads(choice):
-            if ending is None:
-                allowed = self._budget.allow(choice.index, name.field, name.value)
-                ending = None if allowed is None else Ending.BUDGET
-            if ending is not None:
-                name.replace("")
-        return ending
+        own = take_out(choice)
+        ahead = [own, *carriers] if says_something(own) else carriers
+        return list(map(self._with, ahead)), ending, changed
 
     def _end(self, ending: Ending) -> list[ChunkT]:
         self.ending, self.state = ending, ending.state
@@ -249,11 +248,11 @@ class Weir(Generic[ChunkT]):
         if ending is Ending.ABANDONED:
             return out
         for index in [index for index, still_open in self._open.items() if still_open]:
-            out += self._held(index, cut=True)
+            last = self._choice(index=index, finish_reason=ending.finish_reason)
+            if self._control is not None:
+                out += map(self._with, self._control.finish(last, cut=True)[0])
             if ending.finish_reason is not None:
-                out.append(
-                    self._with(self._choice(index=index, finish_reason=ending.finish_reason))
-                )
+                out.append(self._with(last))
         if self.usage_asked and self.state is not State.FAILED:
             out += self._usage()
         return out
@@ -271,17 +270,14 @@ class Weir(Generic[ChunkT]):
         _rewritten(chunk)
         return (chunk,)
 
-    def _held(self, index: int, *, cut: bool) -> list[ChunkT]:
-        return self._carried(index, self._guard.finish(index, cut=cut)) if self._guard else []
-
-    def _carried(self, index: int, held: Sequence[tuple[str, str]]) -> list[ChunkT]:
-        return [
-            self._with(carrier(self._choice, index, field, text)) for field, text in held if text
-        ]
+    @property
+    def _choice(self) -> type[Choice | TextChoice]:
+        return TextChoice if issubclass(self._kind or type(self._last), TextChunk) else Choice
 
     def _with(self, *choices: Any) -> ChunkT:
         """Return a chunk of this stream that brings these choices."""
-        chunk, last = self._kind(choices=list(choices)), self._last
+        last = self._last
+        chunk = (self._kind or type(last))(choices=list(choices))
         if last is not None:
             chunk.id, chunk.created, chunk.model = last.id, last.created, last.model
         return chunk

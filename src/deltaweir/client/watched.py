@@ -19,7 +19,7 @@ from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.client.view import StreamView
 from deltaweir.errors import StreamFailed
 from deltaweir.schema.builder import ReplyBuilder
-from deltaweir.schema.chunk import AnyChunk, Chunk, TextChoice, TextChunk
+from deltaweir.schema.chunk import AnyChunk, Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.watched import AsyncWatchedSource, WatchedSource
 from deltaweir.weir import Weir
@@ -27,23 +27,6 @@ from deltaweir.weir import Weir
 T = TypeVar("T")
 
 _NO_CLOCKS = Timeouts(None, None, None, None, None)
-
-
-class _PassingWeir(Weir[Any]):
-    """A weir whose first chunk tells its kind, and that keeps no chunk to itself.
-
-    Whether usage was asked for was settled elsewhere: a chunk without choices is here since
-    the program has asked for it.
-    """
-
-    def feed(self, chunk: Any, now: float) -> Sequence[Any]:
-        """Take the next chunk; see `deltaweir.weir.Weir.feed`."""
-        if self._last is None and isinstance(chunk, TextChunk):
-            self._kind, self._choice = TextChunk, TextChoice
-        return super().feed(chunk, now)
-
-    def _without_choices(self, chunk: Any) -> Sequence[Any]:
-        return (chunk,)
 
 
 class _Watched(StreamView[Any, Any]):
@@ -60,7 +43,8 @@ class _Watched(StreamView[Any, Any]):
         super().__init__(
             source,
             Reply,
-            weir=_PassingWeir(Chunk, meter=metered.meter, budget=metered.budget),
+            # the program asked for usage elsewhere, or gets no chunk without choices anyway
+            weir=Weir(None, meter=metered.meter, budget=metered.budget, keeps_usage=False),
             metering=metered,
             timeouts=_NO_CLOCKS,
             request_id="",

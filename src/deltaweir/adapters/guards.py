@@ -1,0 +1,152 @@
+"""Guards as programs name them: a preset, a rules file, or rules of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+from deltaweir.adapters.rule_files import rules_named
+from deltaweir.errors import InvalidRule
+from deltaweir.guard.filter import TextFilter
+from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
+from deltaweir.guard.rules import Action, Rule, Scope
+from deltaweir.guard.verdicts import Verdict
+
+Rules = str | os.PathLike[str] | Rule | Iterable[Rule]
+"""Rules: the name of a preset, the path of a TOML file, or rules themselves."""
+
+
+class Guard:
+    """Let a text through without what its rules find, however it is cut into pieces.
+
+    Args:
+        rules: A preset ("standard", "secrets", "pii"), the path of a TOML file, or rules.
+        action: What rules do that do not say so: "redact" puts ``[REDACTED:label]`` in the
+            place of a match, "block" and "truncate" end the text before it, "flag" only tells.
+        scope: What rules look at that do not say so: "prompt", "content", "reasoning",
+            "refusal", "tool_args"; None for all but the prompt.
+        fold: Whether rules see through look-alike letters, case, accents and invisible
+            characters, unless they say so themselves.
+        on_error: What a failure of the guard itself does: "closed" ends the stream, "open"
+            lets the text through.
+
+    Raises:
+        InvalidRule: There are no such rules, or one cannot be used; the message names it, and
+            the place in its pattern.
+
+    One guard is one text (its ``content``): feed it the pieces and show what it returns. Given
+    to a client, to `deltaweir.watch` or to a request it is a template, and each choice and
+    field gets a fresh one.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        action: Action = "redact",
+        *,
+        scope: Sequence[Scope] | Scope | None = None,
+        fold: bool = False,
+        on_error: OnError = "closed",
+    ) -> None:
+        self._begin(
+            policy_of(
+                _rules(rules),
+                action=_one_of("action", action, ("flag", "redact", "truncate", "block")),
+                scope=(scope,) if isinstance(scope, str) else scope,
+                fold=fold,
+                on_error=_one_of("on_error", on_error, ("closed", "open")),
+            )
+        )
+
+    def _begin(self, policy: Policy) -> None:
+        self.policy = policy
+        """The rules with all options settled; they can be shared."""
+        plan = policy.plan("content")
+        self._filter = None if plan is None else TextFilter(plan)
+
+    def __repr__(self) -> str:
+        return f"Guard({len(self.policy.rules)} rules)"
+
+    @property
+    def verdicts(self) -> Sequence[Verdict]:
+        """What was found so far; it is settled when the text has gone past it."""
+        return () if self._filter is None else self._filter.verdicts
+
+    @property
+    def stopped(self) -> Action | None:
+        """The action that has ended the text, "block" or "truncate"; None while none has."""
+        return None if self._filter is None else self._filter.stopped
+
+    def feed(self, text: str) -> str:
+        """Take the next piece of the text, and return what may be shown now."""
+        return text if self._filter is None else self._filter.feed(text)
+
+    def finish(self, cut: bool = False) -> str:  # noqa: FBT002  # the public form of it
+        """End the text, once, and return the last that may be shown.
+
+        Args:
+            cut: Whether the text was cut by anybody but its writer: then what a rule could
+                still cover, had it gone on, is dropped.
+        """
+        return "" if self._filter is None else self._filter.finish(cut=cut)
+
+    def fresh(self) -> Self:
+        """Return a guard with the same rules for another text."""
+        other = object.__new__(type(self))
+        other._begin(self.policy)
+        return other
+
+
+AnyGuard = Guard | Rules | Iterable[Guard] | None
+"""What a ``guard`` option may be: a guard, what makes one, or several, which add up."""
+
+
+def policy_from(value: Any) -> Policy:
+    """Return the policy that an option ``guard`` means; one that looks at nothing for None.
+
+    Raises:
+        InvalidRule: It means none, or one of its rules cannot be used.
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, Policy):
+        return value
+    if isinstance(value, Guard):
+        return value.policy
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        parts = [*value]
+        if any(isinstance(part, Guard) for part in parts):
+            policy = NOTHING
+            for part in parts:
+                policy = policy.joined(policy_from(part))
+            return policy
+        value = parts
+    return Guard(value).policy
+
+
+def _rules(value: Any) -> Sequence[Rule]:
+    if isinstance(value, Rule):
+        return (value,)
+    if isinstance(value, str | os.PathLike):
+        return rules_named(os.fspath(value))
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        rules = tuple(value)
+        if rules and all(isinstance(rule, Rule) for rule in rules):
+            return rules
+        value = next((rule for rule in rules if not isinstance(rule, Rule)), None)
+        got = "no rules" if value is None else f"a rule of type {type(value).__name__}"
+    else:
+        got = f"rules of type {type(value).__name__}"
+    reason = (
+        f'got {got}, expected the name of a preset such as "standard", the path of a TOML '
+        "file, or deltaweir.Rule objects"
+    )
+    raise InvalidRule(reason, reason=reason, param="guard")
+
+
+def _one_of(name: str, value: Any, known: Sequence[Any]) -> Any:
+    if value not in known:
+        reason = f"got {name}={str(value)[:40]!r}, expected one of {', '.join(known)}"
+        raise InvalidRule(reason, reason=reason, param=name)
+    return value

@@ -1,0 +1,334 @@
+"""Log probabilities and token ids: they travel with the characters they stand for. Pure.
+
+An entry says what its token says, so it may leave when its last character has left, and
+never when one of its characters was hidden. Which characters are an entry's own is told by
+comparing: where the tokens of a list make up one text of their chunk, each entry has its
+piece of it. Else the list is a *unit*: its entries belong together to all texts of the
+choice in this chunk, and in those that follow until a list fits its text again, since some
+servers send a token ahead of its text, or the tokens of tool calls under ``content``. What
+an entry of a unit says must stand in one of these texts: what no guard has read does not
+leave. An empty token is a part of the character that comes next.
+
+Token ids cannot be compared with a text. Those of a chunk are one unit over its texts, or
+over those of the next chunk that has any.
+
+Nothing here is asked, made or looked up for a choice that brings no entries.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+from deltaweir.schema.chunk import Choice, ChoiceLogprobs, TextChoice, TextLogprobs
+from deltaweir.schema.record import Record
+from deltaweir.schema.texts import SCORED, heads, texts
+
+_WINDOW = 4096
+"""Characters in which a unit's next token is looked for, so that odd lists cost little."""
+
+_IDS = ("token_ids", "delta.token_ids")
+"""The lists of token ids, which vLLM puts beside a choice's fields or beside its delta's."""
+
+
+Released = dict[str, list[Any]]
+"""Entries by the name of their list: a field's, ``tokens`` of a text completion, or ids."""
+
+
+class Fate(Protocol):
+    """Knows what became of each character of a text; a `deltaweir.slots.GuardSlot` does."""
+
+    def position(self, index: int, field: str) -> int:
+        """Return how many characters have come."""
+
+    def decided(self, index: int, field: str) -> int:
+        """Return how many of them have been shown or hidden."""
+
+    def track(self, index: int, field: str) -> None:
+        """Remember from here on which were hidden."""
+
+    def touches(self, index: int, field: str, start: int, end: int) -> bool:
+        """Tell whether any of these, all decided, was hidden."""
+
+
+class Token(NamedTuple):
+    """One entry as a choice brings it."""
+
+    value: Any
+    """What leaves: a record, an id, or a slice of each parallel list of a text completion."""
+    token: str
+    raw: bytes | None
+    """Its bytes, where the server tells them: tokens may end within a character."""
+
+
+class _Place(NamedTuple):
+    field: str
+    start: int
+    text: str
+
+
+class _Span(NamedTuple):
+    field: str
+    start: int
+    end: int
+
+
+class _Entry(NamedTuple):
+    value: Any
+    spans: tuple[_Span, ...]
+
+
+class _Unit:
+    """Entries whose own characters are not known, and all those that may be theirs."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self._texts: list[str] = []
+        self._spans: dict[str, _Span] = {}
+
+    def cover(self, place: _Place) -> None:
+        field, start, text = place
+        first = self._spans.get(field)
+        self._spans[field] = _Span(field, first.start if first else start, start + len(text))
+        self._texts.append(text)
+
+    def say(self, name: str) -> None:
+        """Let the entries also say the name of a function, which has no place in a text."""
+        self._texts.append(name)
+
+    def entries(self, *, compared: bool) -> Iterator[_Entry]:
+        spans = tuple(self._spans.values())
+        said = "".join(self._texts)
+        at = 0
+        for token in self.tokens:
+            found = _found(token, said, at) if compared else at
+            if found is not None:
+                at = found
+                yield _Entry(token.value, spans)
+
+
+def _found(token: Token, text: str, at: int) -> int | None:
+    """Return where in a text the legible part of a token ends, None if it is not there."""
+    legible = token.token if token.raw is None else token.raw.decode(errors="replace")
+    for piece in filter(None, legible.split("\ufffd")):
+        start = text.find(piece, at, at + _WINDOW)
+        if start < 0:
+            return None
+        at = start + len(piece)
+    return at
+
+
+class Entries:
+    """The entries of one choice that wait for their characters.
+
+    Args:
+        index: The choice.
+        fate: Knows what became of its characters.
+    """
+
+    def __init__(self, index: int, fate: Fate) -> None:
+        self._index = index
+        self._fate = fate
+        self._tracked = set[str]()
+        self._waiting: dict[str, deque[_Entry]] = {}
+        self._units: dict[str, _Unit] = {}
+
+    def take(self, choice: Choice | TextChoice) -> Released:
+        """Take the entries of a choice, before its texts are fed; they stay on it as well.
+
+        Returns:
+            What was taken.
+        """
+        places = self._places(choice)
+        brought = dict(_lists(choice))
+        for name, tokens in brought.items():
+            place = None if name in _IDS else _fitting(choice, name, tokens, places)
+            if place is None:
+                self._units.setdefault(name, _Unit()).tokens += tokens
+                continue
+            if name in self._units:  # its last tokens may be a part of the next character
+                self._units[name].cover(place._replace(text=place.text[:1]))
+                self._close(name)
+            self._waiting.setdefault(name, deque()).extend(_placed(tokens, place))
+        self._cover(choice, places)
+        return {name: [token.value for token in tokens] for name, tokens in brought.items()}
+
+    def release(self, *, ended: bool = False, cut: bool = False) -> Released:
+        """Return the entries that may leave now.
+
+        Args:
+            ended: Whether the choice has ended, so that no more characters come.
+            cut: Whether it ended otherwise than its source meant to: what then still waits
+                for characters is dropped.
+        """
+        whole = ended and not cut
+        for name in list(self._units) if whole else ():
+            self._close(name)
+        out: Released = {}
+        for name, waiting in self._waiting.items():
+            while waiting and (whole or self._decided(waiting[0])):
+                entry = waiting.popleft()
+                if not self._hidden(entry, whole=whole):
+                    out.setdefault(name, []).append(entry.value)
+        if ended:
+            self._waiting.clear()
+            self._units.clear()
+        return out
+
+    def _places(self, choice: Choice | TextChoice) -> list[_Place]:
+        """Return the texts of a choice with the places they are about to have."""
+        places: list[_Place] = []
+        ends: dict[str, int] = {}
+        for text in texts(choice):
+            field, value = text.field, text.value
+            if field not in self._tracked:
+                self._tracked.add(field)
+                self._fate.track(self._index, field)
+            start = ends.get(field)
+            if start is None:
+                start = self._fate.position(self._index, field)
+            ends[field] = start + len(value)
+            places.append(_Place(field, start, value))
+        return places
+
+    def _cover(self, choice: Choice | TextChoice, places: list[_Place]) -> None:
+        """Give the open units what this chunk says."""
+        for list_name, unit in list(self._units.items()):
+            for name in heads(choice):
+                unit.say(name.value)
+            for place in places:
+                unit.cover(place)
+            if places and list_name in _IDS:
+                self._close(list_name)
+
+    def _close(self, name: str) -> None:
+        unit = self._units.pop(name)
+        self._waiting.setdefault(name, deque()).extend(unit.entries(compared=name not in _IDS))
+
+    def _decided(self, entry: _Entry) -> bool:
+        decided = self._fate.decided
+        return all(decided(self._index, span.field) >= span.end for span in entry.spans)
+
+    def _hidden(self, entry: _Entry, *, whole: bool) -> bool:
+        for field, start, end in entry.spans:
+            # an empty token at the very end waited for a character that never came
+            there = min(end, self._fate.position(self._index, field)) if whole else end
+            if start < there and self._fate.touches(self._index, field, start, there):
+                return True
+        return False
+
+
+def _fitting(
+    choice: Choice | TextChoice, name: str, tokens: list[Token], places: list[_Place]
+) -> _Place | None:
+    """Return the text that the tokens make up, the list's own field first; None for none."""
+    field = "text" if isinstance(choice, TextChoice) else name
+    fitting = [place for place in places if _pieces(tokens, place.text) is not None]
+    return min(fitting, key=lambda place: place.field != field, default=None)
+
+
+def _placed(tokens: list[Token], place: _Place) -> Iterator[_Entry]:
+    """Yield the entries with a piece of the text each; an empty token has what comes next."""
+    pieces = _pieces(tokens, place.text) or []
+    for token, (start, end) in zip(tokens, pieces, strict=True):
+        after = max(end, start + 1)
+        yield _Entry(token.value, (_Span(place.field, place.start + start, place.start + after),))
+
+
+def _pieces(tokens: list[Token], text: str) -> list[tuple[int, int]] | None:
+    """Return where each token starts and ends in a text, in characters; None if they differ."""
+    if "".join(token.token for token in tokens) == text:
+        ends = list(itertools.accumulate(len(token.token) for token in tokens))
+        return list(zip([0, *ends], ends, strict=False))
+    raw = [token.raw for token in tokens if token.raw is not None]
+    encoded = text.encode(errors="surrogatepass")
+    if len(raw) < len(tokens) or b"".join(raw) != encoded:
+        return None
+    # how many characters have begun before each byte; a byte 10xxxxxx begins none (RFC 3629)
+    begun = [0, *itertools.accumulate(byte & 0xC0 != 0x80 for byte in encoded)]  # noqa: PLR2004
+    ends = list(itertools.accumulate(map(len, raw)))
+    return [
+        (begun[start + 1] - 1 if start < len(encoded) else len(text), begun[end])
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+
+
+def brings_entries(choice: Choice | TextChoice) -> bool:
+    """Tell whether a choice has log probabilities or token ids."""
+    return choice.logprobs is not None or any(
+        "token_ids" in holder.__dict__ for _, holder in _holders(choice)
+    )
+
+
+def take_entries_off(choice: Choice | TextChoice) -> None:
+    """Take log probabilities and token ids off a choice."""
+    choice.logprobs = None
+    for _, holder in _holders(choice):
+        holder.__dict__.pop("token_ids", None)
+
+
+def put_entries_on(choice: Choice | TextChoice, released: Released) -> None:
+    """Put entries on a choice, behind those that are there."""
+    holders = dict(_holders(choice))
+    for name, values in released.items():
+        if name in _IDS:
+            holder = holders.get(name, choice)
+            holder.__dict__.setdefault("token_ids", []).extend(values)
+        elif isinstance(choice, TextChoice):
+            choice.logprobs = choice.logprobs or TextLogprobs()
+            if name == "tokens":
+                _extend(choice.logprobs, values)
+            else:
+                choice.logprobs.__dict__.setdefault(name, []).extend(values)
+        else:
+            choice.logprobs = choice.logprobs or ChoiceLogprobs()
+            setattr(choice.logprobs, name, [*(getattr(choice.logprobs, name, None) or ()), *values])
+
+
+def _lists(choice: Choice | TextChoice) -> Iterator[tuple[str, list[Token]]]:
+    """Yield the lists of entries of a choice that are not empty, by name."""
+    logprobs = choice.logprobs
+    if isinstance(logprobs, TextLogprobs) and logprobs.tokens:
+        yield "tokens", list(_rows(logprobs))
+    for name in SCORED if logprobs is not None else ():
+        tokens = [_token(entry) for entry in getattr(logprobs, name, None) or ()]
+        if tokens:
+            yield name, tokens
+    for name, holder in _holders(choice):
+        ids = holder.__dict__.get("token_ids")
+        if ids:
+            yield name, [Token(one, "", None) for one in ids]
+
+
+def _holders(choice: Choice | TextChoice) -> Iterator[tuple[str, Record]]:
+    yield _IDS[0], choice
+    if isinstance(choice, Choice):
+        yield _IDS[1], choice.delta
+
+
+def _token(entry: Any) -> Token:
+    """Read an entry of a known list, or one of a list that some servers alone have."""
+    token, raw = entry["token"], entry.get("bytes")
+    try:
+        return Token(entry, token, bytes(raw) if isinstance(raw, list) else None)
+    except (TypeError, ValueError):  # no bytes: the token alone must tell
+        return Token(entry, token, None)
+
+
+def _rows(logprobs: TextLogprobs) -> Iterator[Token]:
+    """Cut the parallel lists of a text completion into one slice of each per token."""
+    tops = logprobs.top_logprobs
+    lists = (logprobs.text_offset, logprobs.token_logprobs, logprobs.tokens, tops or [])
+    for at, token in enumerate(logprobs.tokens):
+        yield Token(tuple(one[at : at + 1] for one in lists), token, None)
+
+
+def _extend(logprobs: TextLogprobs, rows: list[Any]) -> None:
+    for offset, value, token, top in rows:
+        logprobs.text_offset += offset
+        logprobs.token_logprobs += value
+        logprobs.tokens += token
+        if top:
+            logprobs.top_logprobs = [*(logprobs.top_logprobs or ()), *top]

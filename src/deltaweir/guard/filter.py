@@ -1,0 +1,276 @@
+"""One text on its way through a guard: each character leaves once no rule can cover it. Pure.
+
+What is hidden depends on the text alone, never on how it was cut (DESIGN, "The guard"): the
+characters covered by any match of a rule that redacts, truncates or blocks. Each run of them
+is replaced once, by ``[REDACTED:label]``. A piece in which nothing matches costs one look-up;
+any other is gone through by character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from deltaweir.guard.plan import Plan
+from deltaweir.guard.rules import Action
+from deltaweir.guard.runs import Run
+from deltaweir.guard.threads import Threads
+from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
+
+
+class TextFilter(Threads):
+    """Pass one text through the rules of a plan.
+
+    Args:
+        plan: The rules.
+        field: What the text's verdicts name.
+        choice: Likewise.
+        offset: Likewise: where the text begins.
+        wrap: What stands around each replacement.
+
+    Attributes:
+        decided: Characters from the text's beginning that have left, or will never.
+        withheld: How many of those were not shown.
+        stopped: The action of the rule that has ended the text; None while none has.
+
+    One filter belongs to one text and is not shared between threads.
+    """
+
+    __slots__ = (
+        "_choice", "_covered", "_field", "_flags", "_found", "_offset", "_over", "_wrap",
+        "decided", "stopped", "withheld",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        field: str = "content",
+        choice: int | None = 0,
+        offset: int = 0,
+        wrap: tuple[str, str] = ("", ""),
+    ) -> None:
+        super().__init__(plan)
+        self._field, self._choice, self._offset, self._wrap = field, choice, offset, wrap
+        self._flags = (
+            None
+            if plan.flags is None
+            else TextFilter(plan.flags, field=field, choice=choice, offset=offset)
+        )
+        self._found: list[Verdict] = []
+        self._covered: list[tuple[int, int]] | None = None
+        self.decided = 0
+        self.withheld = 0
+        self.stopped: Action | None = None
+        self._over = 0
+
+    @property
+    def verdicts(self) -> Sequence[Verdict]:
+        """What was found so far; a find may still grow until the text has gone past it."""
+        found = [*self._found]
+        for run in self._runs:
+            found += self._told(run)
+        if self._flags is not None:
+            found += self._flags.verdicts
+        return found[:MOST_VERDICTS]
+
+    def feed(self, text: str) -> str:
+        """Take the next piece of the text, and return what may leave now."""
+        if self._flags is None:
+            return self._filtered(text)
+        before, out = self.position, self._filtered(text)
+        # flags end where the text does, wherever a piece does
+        self._flags.feed(text if self.stopped is None else text[: max(0, self._over - before)])
+        return out
+
+    def _filtered(self, text: str) -> str:
+        if self.stopped is not None:
+            self._drop(len(text))
+            return ""
+        if self._plan.automaton is None:
+            self.position = self.decided = self.position + len(text)
+            return text
+        state = self._state
+        crossing = state.by_text.get(text) or self._automaton.crossing(state, text)
+        if crossing.state is None or self._may_pass(self.position + len(text)):
+            return self._walk(text)
+        self._state = crossing.state
+        hold = self._crossed(crossing, len(text))
+        if self._runs or self._plan.history:
+            self._kept += text
+            return self._release(hold)
+        return self._leave(text, hold)
+
+    def finish(self, *, cut: bool) -> str:
+        """End the text, once, and return the last that may leave.
+
+        Args:
+            cut: Whether it was cut, and not ended by its source: then nothing is returned that
+                a rule could still cover, had the text gone on.
+        """
+        if self._flags is not None:
+            self._flags.finish(cut=cut)
+        if self._plan.automaton is None or self.stopped is not None:
+            return ""
+        out: list[str] = []
+        if not cut and not self._took(self._ended(), self._hold, out):
+            self._starts = []
+            out.append(self._release(self.position))
+        self._close(len(self._runs))
+        self._drop(0)
+        return "".join(out)
+
+    def track(self) -> None:
+        """Remember from now on what is covered, so that `touches` can be asked."""
+        if self._covered is None:
+            self._covered = []
+
+    def touches(self, start: int, end: int) -> bool:
+        """Tell whether characters that are decided touch one that was not shown.
+
+        Args:
+            start: The first, no earlier than in any question before.
+            end: The one behind the last.
+        """
+        covered = self._covered or []
+        while covered and covered[0][1] <= start:
+            covered.pop(0)
+        return bool(covered) and covered[0][0] < end
+
+    def surrender(self) -> str:
+        """Return what is held, unchecked; for a text that nobody can check any more."""
+        return self._kept[self.decided - self._base :]
+
+    def _walk(self, text: str) -> str:
+        """Go through a piece by character, since something happens in it."""
+        self._kept += text
+        out: list[str] = []
+        for at, character in enumerate(text, start=1):
+            before = self._hold
+            found = self._step(character)
+            over = bool(found) and self._took(found, before, out)
+            if not over and self._limit is not None and self._starts:
+                over = self._took(self._passed(), before, out)
+            if over:
+                self._drop(len(text) - at)
+                return "".join(out)
+        out.append(self._release(self._hold))
+        return "".join(out)
+
+    def _took(self, found: Sequence[Run], before: int, out: list[str]) -> bool:
+        """Take matches, and tell whether one of them has ended the text.
+
+        Args:
+            found: The matches.
+            before: Up to where text was free before they were known.
+            out: What leaves.
+        """
+        if not any(run.ends for run in found):
+            self._take(found)
+            return False
+        # what had left before, had the text come by character; then what is free ahead of the run
+        out.append(self._release(before))
+        self._take(found)
+        last = self._runs.pop()
+        out.append(self._release(min(self._hold, last.start)))
+        self._runs.append(last)
+        self.stopped = last.action
+        self._over = self.position
+        self._close(len(self._runs))
+        self._starts = []
+        return True
+
+    def _leave(self, text: str, hold: int) -> str:
+        """Release up to a place, where nothing is hidden and nobody looks back."""
+        kept = self._kept
+        if hold == self.position:
+            self.decided = self._base = hold
+            if kept:
+                self._kept = ""
+                return kept + text
+            return text
+        if kept:
+            text = kept + text
+        free = hold - self._base
+        if free:
+            self.decided = self._base = hold
+            self._kept = text[free:]
+            return text[:free]
+        self._kept = text
+        return ""
+
+    def _release(self, hold: int) -> str:
+        """Release up to a place, with what stands for the runs before it."""
+        out: list[str] = []
+        runs = self._runs
+        closed = 0
+        for run in runs:
+            self._show(min(run.start, hold), out)
+            if self.decided < run.start:
+                break
+            if not run.shown:
+                run.shown = True
+                out.append(f"{self._wrap[0]}{self._plan.replacement(run.label)}{self._wrap[1]}")
+            self._hide(run.end, run.start)
+            if hold <= run.end:
+                break
+            closed += 1
+        else:
+            self._show(hold, out)
+        if closed:
+            self._close(closed)
+        self._trim()
+        return "".join(out)
+
+    def _show(self, upto: int, out: list[str]) -> None:
+        if upto > self.decided:
+            base = self._base
+            out.append(self._kept[self.decided - base : upto - base])
+            self.decided = upto
+
+    def _hide(self, upto: int, start: int) -> None:
+        """Decide that characters are not shown.
+
+        Args:
+            upto: The one behind the last.
+            start: The first of all that one replacement stands for.
+        """
+        if upto > self.decided:
+            self.withheld += upto - self.decided
+            self.decided = upto
+            if self._covered is not None:
+                self._covered.append((start, upto))
+
+    def _drop(self, more: int) -> None:
+        """Let nothing leave of what is kept, nor of so many further characters."""
+        self.position += more
+        self._hide(self.position, self.decided)
+        self._kept, self._base, self._starts = "", self.position, []
+
+    def _trim(self) -> None:
+        """Forget the text that nobody looks back at."""
+        upto = self.decided
+        if self._plan.history:
+            upto = min(upto, self.position - self._plan.history)
+            if upto - self._base < self._plan.history:
+                return  # not yet worth the copy
+        if upto > self._base:
+            self._kept = self._kept[upto - self._base :]
+            self._base = upto
+
+    def _close(self, count: int) -> None:
+        """Settle the verdicts of the first runs, which nothing can change any more."""
+        for run in self._runs[:count]:
+            if len(self._found) < MOST_VERDICTS:
+                self._found += self._told(run)
+        del self._runs[:count]
+
+    def _told(self, run: Run) -> Iterator[Verdict]:
+        for rule, start, end in run.extents():
+            yield Verdict(
+                self._plan.rules[rule].id,
+                run.action,
+                self._choice,
+                self._field,
+                self._offset + start,
+                end - start,
+            )

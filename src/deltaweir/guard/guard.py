@@ -1,0 +1,160 @@
+"""The guard of one stream: a filter for each choice and field. Pure.
+
+It stands in the weir's guard slot. Filters are made when a field first brings text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deltaweir.endings import Ending
+from deltaweir.guard.arguments import ArgumentsFilter
+from deltaweir.guard.filter import TextFilter
+from deltaweir.guard.policy import Policy, scope_of
+from deltaweir.guard.rules import Action
+from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
+
+_ENDINGS: dict[Action, Ending] = {
+    "block": Ending.BLOCKED,
+    "truncate": Ending.TRUNCATED_BY_GUARD,
+}
+
+FAILURE = "guard_failure"
+"""The rule that a verdict names when the guard itself could not go on."""
+
+AnyFilter = TextFilter | ArgumentsFilter
+
+
+class StreamGuard:
+    """Filter the texts of one stream.
+
+    Args:
+        policy: The rules.
+        prompt: What was found in the prompt.
+
+    Attributes:
+        verdict: The ending that a rule has called for; None while there is none.
+
+    One guard belongs to one stream and is not shared between threads.
+    """
+
+    def __init__(self, policy: Policy, prompt: Sequence[Verdict] = ()) -> None:
+        self._policy = policy
+        self.verdict: Ending | None = None
+        self._filters: dict[tuple[int, str], AnyFilter | None] = {}
+        self._found: list[Verdict] = [*prompt]
+        self._withheld = 0
+        self._last: tuple[int, str, AnyFilter | None] = (-1, "", None)
+
+    @property
+    def deadline(self) -> float | None:
+        """When held text must be looked at again though nothing arrives; None for never."""
+        return None
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What was found so far, by choice and field; a find may still grow."""
+        found = [*self._found]
+        for one in self._filters.values():
+            if one is not None:
+                found += one.verdicts
+        return found[:MOST_VERDICTS]
+
+    @property
+    def withheld(self) -> int:
+        """How many generated characters were not shown."""
+        known = (one.withheld for one in self._filters.values() if one is not None)
+        return self._withheld + sum(known)
+
+    def feed(self, index: int, field: str, text: str, now: float) -> str:  # noqa: ARG002
+        """Take a piece of one field and return what may leave now."""
+        known_index, known_field, one = self._last
+        if index != known_index or field != known_field:
+            one = self._filter(index, field)
+            self._last = index, field, one
+        if one is None:
+            return text
+        try:
+            out = one.feed(text)
+        except Exception:  # noqa: BLE001  # whatever it is, no text may pass that nobody checked
+            return self._failed(index, field, one, text)
+        if one.stopped is not None and self.verdict is None:
+            self.verdict = _ENDINGS[one.stopped]
+        return out
+
+    def whole(self, index: int, field: str, text: str) -> bool:
+        """Tell whether a text that comes in one piece may leave, such as a function's name."""
+        plan = self._policy.plan(scope_of(field))
+        if plan is None:
+            return True
+        one = TextFilter(plan, field=field, choice=index)
+        unchanged = one.feed(text) + one.finish(cut=False) == text
+        self._found += one.verdicts
+        if not unchanged:
+            self._withheld += len(text)
+            self.verdict = self.verdict or _ENDINGS[one.stopped or "block"]
+        return unchanged
+
+    def clear(self, index: int, field: str, upto: int) -> str:  # noqa: ARG002  # nothing waits
+        """Take a classifier's word that the text is clean up to a character; return it."""
+        return ""
+
+    def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
+        """End a choice, once; return the field and text of all that may still leave.
+
+        When the text was cut, what a rule could still cover is dropped, not returned.
+        """
+        out: list[tuple[str, str]] = []
+        for (choice, field), one in self._filters.items():
+            if choice != index or one is None:
+                continue
+            try:
+                text = one.finish(cut=cut or self.verdict is not None)
+            except Exception:  # noqa: BLE001  # as above
+                text = self._failed(index, field, one, "")
+            if text:
+                out.append((field, text))
+            if one.stopped is not None and self.verdict is None:
+                self.verdict = _ENDINGS[one.stopped]
+        return out
+
+    def position(self, index: int, field: str) -> int:
+        """Return how many characters of a text have come."""
+        one = self._filter(index, field)
+        return 0 if one is None else one.position
+
+    def decided(self, index: int, field: str) -> int | None:
+        """Return how many of them have left or will never; None where nothing looks at them."""
+        one = self._filter(index, field)
+        return None if one is None else one.decided
+
+    def track(self, index: int, field: str) -> None:
+        """Remember from now on which characters of a text are not shown."""
+        one = self._filter(index, field)
+        if one is not None:
+            one.track()
+
+    def touches(self, index: int, field: str, start: int, end: int) -> bool:
+        """Tell whether decided characters of a text touch one that was not shown."""
+        one = self._filter(index, field)
+        return one is not None and one.touches(start, end)
+
+    def _filter(self, index: int, field: str) -> AnyFilter | None:
+        """Return the filter of a text; None where no rule looks at it."""
+        key = index, field
+        if key not in self._filters:
+            scope = scope_of(field)
+            plan = self._policy.plan(scope)
+            kind = ArgumentsFilter if scope == "tool_args" else TextFilter
+            self._filters[key] = None if plan is None else kind(plan, field=field, choice=index)
+        return self._filters[key]
+
+    def _failed(self, index: int, field: str, one: AnyFilter, text: str) -> str:
+        """Deal with a filter that cannot go on; return what may leave all the same."""
+        self._found.append(Verdict(FAILURE, "block", index, field, one.position, 0))
+        if self._policy.on_error == "closed":
+            self.verdict = self.verdict or Ending.BLOCKED
+            return ""
+        self._filters[index, field] = None
+        self._last = -1, "", None
+        return one.surrender() + text

@@ -1,0 +1,119 @@
+"""A guard's rules, made ready for one kind of text. Pure."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from deltaweir.guard.automaton import Automaton
+from deltaweir.guard.bounds import limit, longest_match
+from deltaweir.guard.folding import fold
+from deltaweir.guard.backward import Backward
+from deltaweir.guard.rules import Action, Rule, check
+from deltaweir.guard.validators import VALIDATORS
+
+
+class Plan:
+    """The rules that look at one kind of text, compiled; shared by all texts.
+
+    Args:
+        rules: The rules, whose open options count as their defaults.
+
+    Attributes:
+        rules: The rules that hide or stop, by number.
+        automaton: Finds their matches; None where there are none.
+        flags: The plan of the rules that only flag, which see the text beside the others.
+        actions: What each rule does.
+        labels: What stands in a rule's replacement.
+        limits: How many characters a thread of a rule may hold, where it has a limit.
+        least_limit: The least of these.
+        history: How far back a validator may have to look, in characters.
+
+    Raises:
+        InvalidRule: A rule cannot be used.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        for rule in rules:
+            check(rule)
+        flagging = [rule for rule in rules if rule.action == "flag"]
+        rest = [rule for rule in rules if rule.action != "flag"]
+        self.flags = _flags(flagging) if flagging else None
+        self._compile(rest)
+
+    def _compile(self, rules: Sequence[Rule]) -> None:
+        limits = [limit(rule) for rule in rules]
+        self.rules = [
+            msgspec.structs.replace(rule, max_hold=most)
+            for rule, most in zip(rules, limits, strict=True)
+        ]
+        self.automaton = Automaton(self.rules) if rules else None
+        self.actions: list[Action] = [rule.action or "redact" for rule in rules]
+        self.labels = [rule.label or rule.id for rule in rules]
+        self.limits = limits
+        self.least_limit = min((one for one in limits if one is not None), default=None)
+        self.history = max((_looks_back(rule) for rule in self.rules), default=0)
+        self._validators = [_validator(rule) for rule in self.rules]
+
+    def replacement(self, rule: int) -> str:
+        """Return what stands for a run that is named after a rule."""
+        return f"[REDACTED:{self.labels[rule]}]"
+
+    def valid(self, rule: int, text: str, start: int, end: int, *, whole: bool) -> int | None:
+        """Return where the longest valid match of a rule that ends at a place starts.
+
+        Args:
+            rule: The rule.
+            text: A part of the text, with one character before the start if there is one.
+            start: Where the oldest match that ends there starts, in this part.
+            end: Where it ends.
+            whole: Whether the part begins where the text does.
+
+        Returns:
+            A place not before ``start``; None when no match is valid.
+        """
+        validator = self._validators[rule]
+        return start if validator is None else validator(text, start, end, whole)
+
+
+def _flags(rules: Sequence[Rule]) -> Plan:
+    """Return a plan by whose runs flags are found; what it would hide is shown all the same."""
+    plan = Plan([msgspec.structs.replace(rule, action="redact") for rule in rules])
+    plan.actions = ["flag"] * len(rules)
+    return plan
+
+
+def _looks_back(rule: Rule) -> int:
+    if rule.validator is None:
+        return 0
+    length = longest_match(rule) or 0
+    return max(length, rule.max_hold or 0) + 1
+
+
+def _validator(rule: Rule) -> Callable[[str, int, int, bool], int | None] | None:
+    if rule.validator is None:
+        return None
+    validator, backward = VALIDATORS[rule.validator], Backward(rule)
+
+    def holds(part: str) -> bool:
+        return validator("".join(map(fold, part)) if rule.fold else part)
+
+    def longest(text: str, start: int, end: int, whole: bool) -> int | None:  # noqa: FBT001  # private
+        if start >= 0 and holds(text[start:end]):
+            return start
+        starts = backward.starts(text, max(start, 0), end, whole=whole)
+        return next((begin for begin in starts if holds(text[begin:end])), None)
+
+    return longest
+
+
+@functools.lru_cache(maxsize=256)
+def plan_for(rules: tuple[Rule, ...]) -> Plan:
+    """Return the plan of some rules, compiled once.
+
+    Raises:
+        InvalidRule: A rule cannot be used.
+    """
+    return Plan(rules)

@@ -1,0 +1,70 @@
+"""Runs of hidden characters: matches that touch, taken together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deltaweir.guard.rules import Action
+from deltaweir.guard.verdicts import STRICTNESS
+
+
+class Run:
+    """One run: where it begins and ends, and the rules that have matched in it.
+
+    Args:
+        start: Its first character, counted from the beginning of the text.
+        end: The character behind its last.
+        rule: The number of the rule that has matched there.
+        action: What is done about it.
+
+    Attributes:
+        action: The strictest action of all that matched.
+        shown: Whether the replacement has left.
+    """
+
+    __slots__ = ("_extents", "_label", "action", "end", "shown", "start")
+
+    def __init__(self, start: int, end: int, rule: int, action: Action) -> None:
+        self.start = start
+        self.end = end
+        self.action = action
+        self.shown = False
+        self._label = start, end, rule
+        self._extents = {rule: (start, end)}
+
+    @property
+    def label(self) -> int:
+        """The rule that gives the run its name: that of the match which starts first.
+
+        Among those that start together it is the one that ends first, then the first rule.
+        """
+        return self._label[2]
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing of the text may follow."""
+        return STRICTNESS[self.action] > STRICTNESS["redact"]
+
+    def extents(self) -> Iterator[tuple[int, int, int]]:
+        """Yield each rule with the first and the last place of its own matches in the run."""
+        ordered = sorted((start, rule, end) for rule, (start, end) in self._extents.items())
+        for start, rule, end in ordered:
+            yield rule, start, end
+
+    def take(self, other: Run) -> None:
+        """Take in a run that this one touches."""
+        self.start = min(self.start, other.start)
+        self.end = max(self.end, other.end)
+        self.shown = self.shown or other.shown
+        self.action = max(self.action, other.action, key=STRICTNESS.__getitem__)
+        self._label = min(self._label, other._label)
+        for rule, (start, end) in other._extents.items():
+            mine = self._extents.get(rule, (start, end))
+            self._extents[rule] = min(mine[0], start), max(mine[1], end)
+
+
+def add(runs: list[Run], run: Run) -> None:
+    """Add a match that ends no earlier than all before it."""
+    while runs and runs[-1].end >= run.start:
+        run.take(runs.pop())
+    runs.append(run)

@@ -1,0 +1,61 @@
+"""The states and moves that an automaton makes as it runs. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Groups = tuple[frozenset[int], ...]
+Left = tuple[int, int]
+"""The starts that what came before allows, of rules that do not fold and of those that do."""
+
+
+class State:
+    """A state: what the threads can be in, and the moves out of it that are known."""
+
+    __slots__ = ("by_character", "by_text", "count", "ends", "groups", "left")
+
+    def __init__(self, left: Left, groups: Groups, ends: tuple[tuple[int, int], ...]) -> None:
+        self.left = left
+        self.groups = groups
+        self.count = len(groups)
+        self.ends = ends
+        """Thread and rule of each match that the end of the text completes."""
+        self.by_character: dict[str, Move] = {}
+        self.by_text: dict[str, Crossing] = {}
+
+
+class Move(NamedTuple):
+    """What one character does.
+
+    Attributes:
+        state: The next state.
+        keep: Which threads go on, by number; None when all do.
+        begins: Whether a thread starts with this character.
+        early: Thread and rule of each match that ended before this character.
+        late: Thread and rule of each match that ends with it; a thread beyond the last is the
+            one that starts with it.
+    """
+
+    state: State
+    keep: tuple[int, ...] | None
+    begins: bool
+    early: tuple[tuple[int, int], ...]
+    late: tuple[tuple[int, int], ...]
+
+
+class Crossing(NamedTuple):
+    """What a piece of text does in which nothing matches.
+
+    Attributes:
+        state: The next state; None when something matches, and each character must be looked at.
+        keep: Which threads go on, by number; None when none does.
+        begins: Where in the piece threads start that are alive behind it.
+    """
+
+    state: State | None
+    keep: tuple[int, ...] | None
+    begins: tuple[int, ...]
+
+
+EVENTFUL = Crossing(None, None, ())
+"""A piece in which something matches."""

@@ -1,0 +1,91 @@
+"""Small rules over a small alphabet, made from choices that Hypothesis or a fuzzer takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from hypothesis import strategies as st
+
+from deltaweir.guard.rules import Action, Rule
+
+ALPHABET = "abc "
+FOLDED = "abAC \u200b\u0430\u00e1\uff42\u33c4"
+"""Characters that fold to those of `ALPHABET`, to nothing, and one that folds to two."""
+
+Choose = Callable[[int], int]
+"""Returns a number below the given one."""
+
+_BEFORE = ("", "", "", "", r"\b", r"\B", "(?<!a)", "(?<=a)", "(?<![ab])", "(?<=[^b])")
+_AFTER = ("", "", "", "", r"\b", r"\B", "(?!a)", "(?=a)", "(?![ab])", "(?=[^b])")
+_ATOMS = ("a", "b", "a", "b", "[ab]", "c", " ", "[^a]", ".")
+_REPEATS = ("?", "??", "{1,2}", "{2}", "{0,2}", "{1,3}?")
+_TAILS = ("a*", "[ab]+", "(?:ab)*", "[^ ]*", "(?:b|ba)*")
+_ACTIONS: tuple[Action, ...] = ("redact", "redact", "redact", "redact", "truncate", "block", "flag")
+
+
+def small_rules(choose: Choose, *, most: int = 3, folds: bool = False) -> tuple[Rule, ...]:
+    """Return a few rules of any action."""
+    count = 1 + choose(most)
+    return tuple(_rule(choose, f"r{number}", folds=folds) for number in range(count))
+
+
+def hiding_rules(choose: Choose) -> tuple[Rule, ...]:
+    """Return a few rules that redact."""
+    return tuple(Rule(id=one.id, regex=one.regex, literals=one.literals) for one in small_rules(choose))
+
+
+def _rule(choose: Choose, name: str, *, folds: bool) -> Rule:
+    regex, literals = None, None
+    if choose(6) == 0:
+        literals = tuple(_word(choose) for _ in range(1 + choose(4)))
+    else:
+        regex = "|".join(_branch(choose) for _ in range(1 + (choose(4) == 0)))
+    return Rule(
+        id=name,
+        regex=regex,
+        literals=literals,
+        action=_one(choose, _ACTIONS),
+        label=None if choose(2) else f"label of {name}",
+        fold=folds and choose(3) > 0,
+    )
+
+
+def _word(choose: Choose) -> str:
+    return "".join(_one(choose, ALPHABET) for _ in range(1 + choose(5)))
+
+
+def _branch(choose: Choose) -> str:
+    before, after, body = _one(choose, _BEFORE), _one(choose, _AFTER), _node(choose, 3)
+    if re.fullmatch(body, ""):
+        body += _one(choose, "ab")
+    tail = _one(choose, _TAILS) if not after and choose(4) == 0 else ""
+    return before + body + tail + after
+
+
+def _node(choose: Choose, depth: int) -> str:
+    kind = choose(6) if depth else 0
+    if kind <= 1:
+        return _one(choose, _ATOMS)
+    if kind == 2:
+        options = "|".join(_node(choose, depth - 1) for _ in range(2 + choose(2)))
+        return f"(?:{options})"
+    if kind == 3:
+        return f"(?:{_node(choose, depth - 1)}){_one(choose, _REPEATS)}"
+    return "".join(_node(choose, depth - 1) for _ in range(2 + choose(2)))
+
+
+def _one(choose: Choose, options: Sequence[str]) -> str:
+    return options[choose(len(options))]
+
+
+@st.composite
+def rules(draw: st.DrawFn, *, folds: bool = False) -> tuple[Rule, ...]:
+    """Draw a few small rules."""
+    return small_rules(lambda below: draw(st.integers(0, below - 1)), folds=folds)
+
+
+@st.composite
+def hiding(draw: st.DrawFn) -> tuple[Rule, ...]:
+    """Draw a few small rules that redact."""
+    return hiding_rules(lambda below: draw(st.integers(0, below - 1)))

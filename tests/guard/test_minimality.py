@@ -1,0 +1,81 @@
+"""No filter could let go of a character earlier: continuations are tried out, all of them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from deltaweir.guard.filter import TextFilter
+from deltaweir.guard.plan import plan_for
+from deltaweir.guard.rules import Rule
+SCALE = int(__import__("os").environ.get("SCALE","1"))
+from tests.guard.languages import matches, symbols_of
+from tests.guard.reference import decided
+
+LETTERS = "ab"
+LONGEST = 6
+CONTINUATIONS = tuple(
+    "".join(letters)
+    for size in range(LONGEST + 1)
+    for letters in itertools.product(LETTERS, repeat=size)
+)
+"""Every text that is long enough to complete any match of the rules below, with what follows it."""
+
+ATOMS = st.sampled_from(("a", "b", "[ab]", "a?", "b?", "(?:ab|ba)", "a{1,2}", "(?:a|ab)"))
+BEFORE = st.sampled_from(("", "", "(?<!a)", "(?<=b)"))
+AFTER = st.sampled_from(("", "", "(?!a)", "(?=b)"))
+TAILS = st.sampled_from(("", "", "", "a*", "(?:ba)*"))
+
+
+@st.composite
+def branches(draw: st.DrawFn) -> str:
+    """Draw a pattern of at most six characters, or one with a tail that matches as it goes."""
+    body = "".join(draw(st.lists(ATOMS, max_size=2))) + draw(st.sampled_from(("a", "b", "[ab]")))
+    after = draw(AFTER)
+    tail = "" if after else draw(TAILS)
+    return draw(BEFORE) + body + tail + after
+
+
+@st.composite
+def redacting(draw: st.DrawFn) -> tuple[Rule, ...]:
+    """Draw one to three rules."""
+    patterns = draw(st.lists(branches(), min_size=1, max_size=3))
+    return tuple(Rule(id=f"r{number}", regex=one) for number, one in enumerate(patterns))
+
+
+def covered(text: str, rules: Sequence[Rule]) -> set[int]:
+    """Return the places of a whole text that some match covers."""
+    return {
+        at
+        for rule in rules
+        for span in matches(symbols_of(text, rule), rule)
+        for at in range(span.start, span.end)
+    }
+
+
+def optimum(text: str, rules: Sequence[Rule]) -> int:
+    """Return the first place that some continuations cover and others do not.
+
+    All before it may go, since their fate is the same whatever comes: no correct filter can do
+    better than this, and none that holds less is correct.
+    """
+    fates = [covered(text + more, rules) for more in CONTINUATIONS]
+    sometimes = functools.reduce(set.union, fates)
+    always = functools.reduce(set.intersection, fates)
+    return min((at for at in sometimes - always if at < len(text)), default=len(text))
+
+
+@settings(max_examples=150*SCALE, deadline=None)
+@given(redacting(), st.text("abc", min_size=1, max_size=6))
+def test_what_leaves_is_all_that_may(rules: tuple[Rule, ...], text: str) -> None:
+    """After each character the filter is exactly where the best possible one would be."""
+    wanted = optimum(text, rules)
+    assume(decided(text, rules) == wanted)  # not so where no continuation can avoid a match
+    guard = TextFilter(plan_for(rules))
+    for character in text:
+        guard.feed(character)
+    assert guard.decided == wanted
