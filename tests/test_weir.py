@@ -108,6 +108,26 @@ class Holding:
         mine[field] = all_of_it[max(0, keep) :]
         return all_of_it[: max(0, keep)]
 
+    def whole(self, index: int, field: str, text: str) -> bool:
+        """Let all names pass."""
+        return True
+
+    def position(self, index: int, field: str) -> int:
+        """Return how much was fed."""
+        return len(self.seen.get((index, field), ""))
+
+    def decided(self, index: int, field: str) -> int:
+        """Return how much of it is not held."""
+        held = self.held.get(index, {}).get(field, "")
+        return self.position(index, field) - len(held)
+
+    def track(self, index: int, field: str) -> None:
+        """Take note of nothing: this guard hides nothing."""
+
+    def touches(self, index: int, field: str, start: int, end: int) -> bool:
+        """Hide nothing."""
+        return False
+
     def clear(self, index: int, field: str, upto: int) -> str:
         """Let go of the text up to a character."""
         text, held = self.seen[index, field], self.held[index][field]
@@ -514,7 +534,6 @@ def test_a_whole_stream_in_one_chunk(hold: int) -> None:
         "content": "def",
         "function_call": {"name": "f", "arguments": "ghi"},
         "tool_calls": [{**TOOL, "function": {"name": "g", "arguments": "jkl"}}],
-        "mood": "good",
     }
     whole = {"delta": delta, "finish_reason": "stop"}
     out = passed(Weir(Chunk, guard=Holding(hold)), [chunk(whole, usage={"completion_tokens": 4})])
@@ -544,7 +563,7 @@ def test_a_choice_ends_once() -> None:
 
 
 def test_logprobs_do_not_tell_what_is_held() -> None:
-    """A chunk whose text was changed leaves without its logprobs, which hold the same text."""
+    """A chunk whose text was held leaves without its logprobs, which hold the same text."""
     logprobs = {"content": [{"token": "ab"}]}
     weir = Weir(Chunk, guard=Holding(1))
     (first,) = weir.feed(chunk(said("ab", logprobs=logprobs)), 0.0)
@@ -736,3 +755,51 @@ def test_a_usage_chunk_that_text_has_followed_is_brought_up_to_date() -> None:
         middle = Chunk(usage=Usage(completion_tokens=77))
         out = passed(weir, [chunk(said("a")), middle, chunk(said("bc")), chunk(done())])
         assert out[-1].usage == Usage(completion_tokens=tokens)
+
+
+def test_what_follows_a_cut_has_no_ids_either() -> None:
+    """Ids of tokens say what their text does; they go where it goes."""
+    weir: Weir[Chunk] = Weir(Chunk, budget=Allowance(1))
+    out = weir.feed(chunk(said("ab"), said("c", 1, token_ids=[3], stop_reason=7)), 0.0)
+    assert "token_ids" not in out[0].choices[1]
+    assert out[0].choices[1]["stop_reason"] == 7
+
+
+@pytest.mark.parametrize("kind", [Remembering, RememberingText])
+def test_the_first_chunk_tells_the_kind(kind: Any) -> None:
+    """Where no kind is given, what the weir makes is of the first chunk's kind."""
+    weir: Weir[Any] = Weir(None, budget=Allowance(1))
+    choice = {"text": "abc"} if kind is RememberingText else {"delta": {"content": "abc"}}
+    weir.feed(Chunk(), 0.0)
+    out = weir.feed(kind.model_validate({"choices": [{"index": 0, **choice}]}), 0.0)
+    assert [type(one) for one in out] == [kind, kind]
+    assert [type(one.choices[0]) for one in out] == [type(out[0].choices[0])] * 2
+    (last,) = Weir[Any](None, meter=Told(), usage_asked=True).abort(Ending.STOPPED)
+    assert last == Chunk(usage=Usage(completion_tokens=1))
+
+
+class Told(Counting):
+    """A meter that has counted something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 1
+
+
+def test_a_weir_may_keep_no_chunk_to_itself() -> None:
+    """Where that is wanted, chunks without choices pass at once, with usage or without."""
+    weir: Weir[Chunk] = Weir(Chunk, keeps_usage=False)
+    chunks = [chunk(said("a")), usage_chunk(), chunk(done()), chunk(x=1)]
+    assert [list(weir.feed(one, 0.0)) for one in chunks] == [[one] for one in chunks]
+
+
+@pytest.mark.parametrize("control", [{"guard": Holding(0)}, {"budget": Allowance(99)}])
+@pytest.mark.parametrize("role", [None, "assistant"])
+def test_what_is_not_changed_is_the_same_object(control: Any, role: str | None) -> None:
+    """A text that comes back as it was leaves in its own chunk, with its own bytes."""
+    weir: Weir[Remembering] = Weir(Remembering, **control)
+    one = Remembering.model_validate({"choices": [{"delta": {"content": "ab", "role": role}}]})
+    one.raw = "its bytes"
+    (shown,) = weir.feed(one, 0.0)
+    assert shown is one
+    assert shown.raw == "its bytes"

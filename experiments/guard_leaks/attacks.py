@@ -127,13 +127,13 @@ def _reasoning(pieces: list[str]) -> list[Chunk]:
 
 
 ATTACKS = (
-    Attack("e-mail address, 20 characters", made.EMAIL),
-    Attack(f"e-mail address, {len(made.LONG_EMAIL)} characters", made.LONG_EMAIL),
+    Attack("e-mail address", made.EMAIL),
+    Attack("long e-mail address", made.LONG_EMAIL),
     Attack("card number with spaces", made.CARD),
-    Attack("API token, 40 characters", made.TOKEN),
-    Attack("API token, 93 characters", made.LONG_TOKEN),
-    Attack("API key, 164 characters, a match from its 28th on", made.OPEN_KEY),
-    Attack(f"JWT, {len(made.JWT)} characters", made.JWT),
+    Attack("API token", made.TOKEN),
+    Attack("long API token", made.LONG_TOKEN),
+    Attack("API key that matches from its 28th character on", made.OPEN_KEY),
+    Attack("JWT", made.JWT),
     Attack("PEM key, rule for its head and what follows", made.PEM_BODY, made.PEM),
     Attack(
         "PEM key, rule for the whole block",
@@ -142,7 +142,7 @@ ATTACKS = (
         rules=RULES_WITH_WHOLE_PEM,
     ),
     Attack("keyword", made.KEYWORD, whole=True),
-    Attack(f"passphrase, a keyword of {len(made.PASSPHRASE)} characters", made.PASSPHRASE),
+    Attack("passphrase, a keyword", made.PASSPHRASE),
     Attack("e-mail with zero-width characters", made.EMAIL, _spaced(made.EMAIL), fold=True),
     Attack(
         "keyword in Cyrillic look-alikes",
@@ -152,8 +152,13 @@ ATTACKS = (
         fold=True,
     ),
     Attack("card number, answer cut short inside", made.CARD, cut_short=True),
-    Attack("API token (40), answer cut short inside", made.TOKEN, cut_short=True),
-    Attack("PEM key (head), answer cut short inside", made.PEM_BODY, made.PEM, cut_short=True),
+    Attack("API token, answer cut short inside", made.TOKEN, cut_short=True),
+    Attack(
+        "PEM key, rule for its head, answer cut short inside",
+        made.PEM_BODY,
+        made.PEM,
+        cut_short=True,
+    ),
     Attack("e-mail in tool arguments", made.EMAIL, carrier=in_arguments, field="arguments"),
     Attack(
         "e-mail in tool arguments, \\u escapes",

@@ -170,19 +170,25 @@ def _loop() -> asyncio.AbstractEventLoop:
     return runner.get_loop()
 
 
-def deltaweir(rules: tuple[Filtered, ...], *, fold: bool = False) -> Filter:
+def deltaweir(
+    rules: tuple[Filtered, ...], *, fold: bool = False, preset: str | None = None
+) -> Filter:
     """Return Deltaweir's guard around a stream, redacting.
 
     Args:
         rules: What it looks for.
         fold: Whether it looks through disguises.
+        preset: A preset of Deltaweir's to use instead; of the rules only the literals count.
     """
-    from deltaweir import watch
+    from deltaweir import Guard, watch
 
-    guard = _guard(rules, fold=fold)
+    guards = [_guard(rules, fold=fold)]
+    if preset:
+        literals = tuple(rule for rule in rules if rule.literal)
+        guards = [Guard(preset, fold=fold), _guard(literals, fold=fold)]
 
     def through(chunks: Iterable[Chunk], take: Callable[[Chunk], object]) -> None:
-        for one in watch((copy.deepcopy(one) for one in chunks), guard=guard):
+        for one in watch((copy.deepcopy(one) for one in chunks), guard=guards):
             take(one)
 
     return through

@@ -11,15 +11,11 @@ import sys
 from collections.abc import Sequence
 
 from deltaweir.endings import Ending
-from deltaweir.entries import (
-    Entries,
-    Released,
-    brings_entries,
-    put_entries_on,
-    take_entries_off,
-)
+from deltaweir.entries import Entries
 from deltaweir.schema.chunk import Choice, TextChoice
-from deltaweir.schema.texts import Text, carrier, heads, take_out_unread, texts
+from deltaweir.schema.scored import Scored, brings_entries, put_entries_on, take_entries_off
+from deltaweir.schema.texts import Text, carrier, heads, texts
+from deltaweir.schema.unread import take_out_unread
 from deltaweir.slots import BudgetSlot, GuardSlot
 
 AnyChoice = Choice | TextChoice
@@ -176,7 +172,7 @@ class _Cut:
         return end > self._shown.get(field, 0)
 
 
-def _before_the_cut(choice: AnyChoice, passed: Sequence[tuple[Text, str]]) -> Released:
+def _before_the_cut(choice: AnyChoice, passed: Sequence[tuple[Text, str]]) -> Scored:
     entries = Entries(choice.index, _Cut(passed))
     entries.take(choice)
     return entries.release()
@@ -188,7 +184,7 @@ def _carriers(
     return [carrier(kind, index, field, text) for field, text in held if text]
 
 
-def _same(released: Released | None, brought: Released | None) -> bool:
+def _same(released: Scored | None, brought: Scored | None) -> bool:
     """Tell whether the entries that leave are the very ones that came."""
     if released is brought:
         return True

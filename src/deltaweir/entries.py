@@ -22,19 +22,12 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from deltaweir.schema.chunk import Choice, ChoiceLogprobs, TextChoice, TextLogprobs
-from deltaweir.schema.record import Record
-from deltaweir.schema.texts import SCORED, heads, texts
+from deltaweir.schema.chunk import Choice, TextChoice
+from deltaweir.schema.scored import TOKEN_IDS, Scored, Token, lists
+from deltaweir.schema.texts import heads, texts
 
 _WINDOW = 4096
 """Characters in which a unit's next token is looked for, so that odd lists cost little."""
-
-_IDS = ("token_ids", "delta.token_ids")
-"""The lists of token ids, which vLLM puts beside a choice's fields or beside its delta's."""
-
-
-Released = dict[str, list[Any]]
-"""Entries by the name of their list: a field's, ``tokens`` of a text completion, or ids."""
 
 
 class Fate(Protocol):
@@ -51,16 +44,6 @@ class Fate(Protocol):
 
     def touches(self, index: int, field: str, start: int, end: int) -> bool:
         """Tell whether any of these, all decided, was hidden."""
-
-
-class Token(NamedTuple):
-    """One entry as a choice brings it."""
-
-    value: Any
-    """What leaves: a record, an id, or a slice of each parallel list of a text completion."""
-    token: str
-    raw: bytes | None
-    """Its bytes, where the server tells them: tokens may end within a character."""
 
 
 class _Place(NamedTuple):
@@ -135,16 +118,16 @@ class Entries:
         self._waiting: dict[str, deque[_Entry]] = {}
         self._units: dict[str, _Unit] = {}
 
-    def take(self, choice: Choice | TextChoice) -> Released:
+    def take(self, choice: Choice | TextChoice) -> Scored:
         """Take the entries of a choice, before its texts are fed; they stay on it as well.
 
         Returns:
             What was taken.
         """
         places = self._places(choice)
-        brought = dict(_lists(choice))
+        brought = dict(lists(choice))
         for name, tokens in brought.items():
-            place = None if name in _IDS else _fitting(choice, name, tokens, places)
+            place = None if name in TOKEN_IDS else _fitting(choice, name, tokens, places)
             if place is None:
                 self._units.setdefault(name, _Unit()).tokens += tokens
                 continue
@@ -155,7 +138,7 @@ class Entries:
         self._cover(choice, places)
         return {name: [token.value for token in tokens] for name, tokens in brought.items()}
 
-    def release(self, *, ended: bool = False, cut: bool = False) -> Released:
+    def release(self, *, ended: bool = False, cut: bool = False) -> Scored:
         """Return the entries that may leave now.
 
         Args:
@@ -166,7 +149,7 @@ class Entries:
         whole = ended and not cut
         for name in list(self._units) if whole else ():
             self._close(name)
-        out: Released = {}
+        out: Scored = {}
         for name, waiting in self._waiting.items():
             while waiting and (whole or self._decided(waiting[0])):
                 entry = waiting.popleft()
@@ -200,12 +183,12 @@ class Entries:
                 unit.say(name.value)
             for place in places:
                 unit.cover(place)
-            if places and list_name in _IDS:
+            if places and list_name in TOKEN_IDS:
                 self._close(list_name)
 
     def _close(self, name: str) -> None:
         unit = self._units.pop(name)
-        self._waiting.setdefault(name, deque()).extend(unit.entries(compared=name not in _IDS))
+        self._waiting.setdefault(name, deque()).extend(unit.entries(compared=name not in TOKEN_IDS))
 
     def _decided(self, entry: _Entry) -> bool:
         decided = self._fate.decided
@@ -253,82 +236,3 @@ def _pieces(tokens: list[Token], text: str) -> list[tuple[int, int]] | None:
         (begun[start + 1] - 1 if start < len(encoded) else len(text), begun[end])
         for start, end in zip([0, *ends], ends, strict=False)
     ]
-
-
-def brings_entries(choice: Choice | TextChoice) -> bool:
-    """Tell whether a choice has log probabilities or token ids."""
-    return choice.logprobs is not None or any(
-        "token_ids" in holder.__dict__ for _, holder in _holders(choice)
-    )
-
-
-def take_entries_off(choice: Choice | TextChoice) -> None:
-    """Take log probabilities and token ids off a choice."""
-    choice.logprobs = None
-    for _, holder in _holders(choice):
-        holder.__dict__.pop("token_ids", None)
-
-
-def put_entries_on(choice: Choice | TextChoice, released: Released) -> None:
-    """Put entries on a choice, behind those that are there."""
-    holders = dict(_holders(choice))
-    for name, values in released.items():
-        if name in _IDS:
-            holder = holders.get(name, choice)
-            holder.__dict__.setdefault("token_ids", []).extend(values)
-        elif isinstance(choice, TextChoice):
-            choice.logprobs = choice.logprobs or TextLogprobs()
-            if name == "tokens":
-                _extend(choice.logprobs, values)
-            else:
-                choice.logprobs.__dict__.setdefault(name, []).extend(values)
-        else:
-            choice.logprobs = choice.logprobs or ChoiceLogprobs()
-            setattr(choice.logprobs, name, [*(getattr(choice.logprobs, name, None) or ()), *values])
-
-
-def _lists(choice: Choice | TextChoice) -> Iterator[tuple[str, list[Token]]]:
-    """Yield the lists of entries of a choice that are not empty, by name."""
-    logprobs = choice.logprobs
-    if isinstance(logprobs, TextLogprobs) and logprobs.tokens:
-        yield "tokens", list(_rows(logprobs))
-    for name in SCORED if logprobs is not None else ():
-        tokens = [_token(entry) for entry in getattr(logprobs, name, None) or ()]
-        if tokens:
-            yield name, tokens
-    for name, holder in _holders(choice):
-        ids = holder.__dict__.get("token_ids")
-        if ids:
-            yield name, [Token(one, "", None) for one in ids]
-
-
-def _holders(choice: Choice | TextChoice) -> Iterator[tuple[str, Record]]:
-    yield _IDS[0], choice
-    if isinstance(choice, Choice):
-        yield _IDS[1], choice.delta
-
-
-def _token(entry: Any) -> Token:
-    """Read an entry of a known list, or one of a list that some servers alone have."""
-    token, raw = entry["token"], entry.get("bytes")
-    try:
-        return Token(entry, token, bytes(raw) if isinstance(raw, list) else None)
-    except (TypeError, ValueError):  # no bytes: the token alone must tell
-        return Token(entry, token, None)
-
-
-def _rows(logprobs: TextLogprobs) -> Iterator[Token]:
-    """Cut the parallel lists of a text completion into one slice of each per token."""
-    tops = logprobs.top_logprobs
-    lists = (logprobs.text_offset, logprobs.token_logprobs, logprobs.tokens, tops or [])
-    for at, token in enumerate(logprobs.tokens):
-        yield Token(tuple(one[at : at + 1] for one in lists), token, None)
-
-
-def _extend(logprobs: TextLogprobs, rows: list[Any]) -> None:
-    for offset, value, token, top in rows:
-        logprobs.text_offset += offset
-        logprobs.token_logprobs += value
-        logprobs.tokens += token
-        if top:
-            logprobs.top_logprobs = [*(logprobs.top_logprobs or ()), *top]

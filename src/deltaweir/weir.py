@@ -16,8 +16,8 @@ and times, writes what is returned, and closes the source as soon as ``state`` l
 
 What 2 and 3 do to one choice is `deltaweir.control`; log probabilities and token ids that
 leave with their characters are `deltaweir.entries`. A guard reads texts: with one, whatever
-else may hold generated text is taken out, as `deltaweir.schema.texts.take_out_unread` lists
-it (sounds, unknown fields of a delta). Unknown fields of a choice and a chunk stay.
+else may hold generated text is taken out: sounds, reasoning that is no text, unknown fields
+of a delta (`deltaweir.schema.unread`). Other unknown fields of a choice and a chunk stay.
 
 The moves between states are the table ``Ending``: each ending names the state it leads to.
 All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later return nothing.
@@ -45,7 +45,7 @@ class Weir(Generic[ChunkT]):
     """Pass one stream through metering, budget and guard to an honest end.
 
     Args:
-        kind: The stream's chunk type; None takes the first chunk's.
+        kind: The stream's chunk type; None takes that of the first chunk with choices.
         meter: Counts; None counts nothing.
         budget: Limits; None has no limit.
         guard: Filters; None lets all text through at once.
@@ -112,6 +112,8 @@ class Weir(Generic[ChunkT]):
         if not chunk.choices:
             return self._without_choices(chunk)
         self._last = chunk
+        if self._kind is None:
+            self._kind = type(chunk)
         if self._control is not None:
             shown = self._controlled(chunk, self._control, now)
             return self._with_usage(shown) if self._usage_everywhere else shown
@@ -214,8 +216,8 @@ class Weir(Generic[ChunkT]):
         if shown == text and ending is None:
             return (chunk,)
         _rewritten(chunk)
-        speaks = shown or chunk.usage is not None or says_something(choice)
-        out = [chunk] if speaks else []
+        role = None if isinstance(choice, TextChoice) else choice.delta.role
+        out = [chunk] if shown or role or chunk.usage is not None else []
         return out if ending is None else [*out, *self._end(ending)]
 
     def _finished(
@@ -272,12 +274,13 @@ class Weir(Generic[ChunkT]):
 
     @property
     def _choice(self) -> type[Choice | TextChoice]:
-        return TextChoice if issubclass(self._kind or type(self._last), TextChunk) else Choice
+        return TextChoice if issubclass(self._kind or Chunk, TextChunk) else Choice
 
     def _with(self, *choices: Any) -> ChunkT:
         """Return a chunk of this stream that brings these choices."""
+        kind: Any = self._kind or Chunk
+        chunk: ChunkT = kind(choices=list(choices))
         last = self._last
-        chunk = (self._kind or type(last))(choices=list(choices))
         if last is not None:
             chunk.id, chunk.created, chunk.model = last.id, last.created, last.model
         return chunk

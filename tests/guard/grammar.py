@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ _AFTER = ("", "", "", "", r"\b", r"\B", "(?!a)", "(?=a)", "(?![ab])", "(?=[^b])"
 _ATOMS = ("a", "b", "a", "b", "[ab]", "c", " ", "[^a]", ".")
 _REPEATS = ("?", "??", "{1,2}", "{2}", "{0,2}", "{1,3}?")
 _TAILS = ("a*", "[ab]+", "(?:ab)*", "[^ ]*", "(?:b|ba)*")
+_WAYS: tuple[Literal["redact", "block"], ...] = ("redact", "redact", "block")
 _ACTIONS: tuple[Action, ...] = ("redact", "redact", "redact", "redact", "truncate", "block", "flag")
 
 
@@ -30,9 +32,20 @@ def small_rules(choose: Choose, *, most: int = 3, folds: bool = False) -> tuple[
     return tuple(_rule(choose, f"r{number}", folds=folds) for number in range(count))
 
 
-def hiding_rules(choose: Choose) -> tuple[Rule, ...]:
-    """Return a few rules that redact."""
-    return tuple(Rule(id=one.id, regex=one.regex, literals=one.literals) for one in small_rules(choose))
+def limited_rules(choose: Choose, *, folds: bool = False) -> tuple[Rule, ...]:
+    """Return a few rules whose matches may hold so much and no more, and a few that need not.
+
+    None lets go: which beginnings are dropped then depends on how states are shared.
+    """
+    bounded: list[Rule] = []
+    for number in range(1 + choose(2)):
+        before, after = _one(choose, _BEFORE), _one(choose, _AFTER)
+        regex = f"{before}{_one(choose, 'abc')}{_one(choose, _TAILS)}{_one(choose, 'abc')}{after}"
+        way = _WAYS[choose(len(_WAYS))]
+        most = 1 + choose(6)
+        limited = Rule(id=f"l{number}", regex=regex, max_hold=most, on_overflow=way, fold=folds)
+        bounded.append(limited)
+    return (*bounded, *small_rules(choose, most=2, folds=folds))
 
 
 def _rule(choose: Choose, name: str, *, folds: bool) -> Rule:
@@ -45,7 +58,7 @@ def _rule(choose: Choose, name: str, *, folds: bool) -> Rule:
         id=name,
         regex=regex,
         literals=literals,
-        action=_one(choose, _ACTIONS),
+        action=_ACTIONS[choose(len(_ACTIONS))],
         label=None if choose(2) else f"label of {name}",
         fold=folds and choose(3) > 0,
     )
@@ -80,12 +93,12 @@ def _one(choose: Choose, options: Sequence[str]) -> str:
 
 
 @st.composite
-def rules(draw: st.DrawFn, *, folds: bool = False) -> tuple[Rule, ...]:
-    """Draw a few small rules."""
-    return small_rules(lambda below: draw(st.integers(0, below - 1)), folds=folds)
+def limited(draw: st.DrawFn) -> tuple[Rule, ...]:
+    """Draw a few small rules of which some have a limit."""
+    return limited_rules(lambda below: draw(st.integers(0, below - 1)))
 
 
 @st.composite
-def hiding(draw: st.DrawFn) -> tuple[Rule, ...]:
-    """Draw a few small rules that redact."""
-    return hiding_rules(lambda below: draw(st.integers(0, below - 1)))
+def rules(draw: st.DrawFn, *, folds: bool = False) -> tuple[Rule, ...]:
+    """Draw a few small rules."""
+    return small_rules(lambda below: draw(st.integers(0, below - 1)), folds=folds)

@@ -22,7 +22,7 @@ from deltaweir.guard.validators import VALIDATORS
 _CLASS = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
 _ESCAPE = r"\\x..|\\u.{4}|\\U.{8}|\\."
 _TOKEN = re.compile(
-    rf"(\(\?<?[=!](?:{_CLASS}|{_ESCAPE}|.)\)|\\[bB])|(?:{_CLASS}|{_ESCAPE}|.)", re.DOTALL
+    rf"(\(\?<?[=!](?:{_CLASS}|{_ESCAPE}|.)\)|\\[bB])|(?:{_CLASS}|{_ESCAPE}|[}}?*+]\??|.)", re.DOTALL
 )
 _CLASS_ESCAPE = re.compile(r"\\[dDwWsSbB]")
 _PROBES = [*map(chr, range(128)), "é", "\u200b", "\u4e00", "\U0001f600"]
@@ -30,7 +30,10 @@ _PROBES = [*map(chr, range(128)), "é", "\u200b", "\u4e00", "\U0001f600"]
 
 
 class Branch(NamedTuple):
-    """One alternative of a pattern, in the syntax of `re`; an empty edge always holds."""
+    """One alternative of a pattern, in the syntax of `re`; an empty edge always holds.
+
+    Repeats are greedy, which is the same language: `regex` takes `a??a` for one that `ab` begins.
+    """
 
     before: str
     body: str
@@ -84,7 +87,8 @@ def branches_of(rule: Rule) -> tuple[Branch, ...]:
         if token[0] == "|" and not depth:
             parts.append([])
             continue
-        parts[-1].append(token[0])
+        lazy = len(token[0]) == 2 and token[0][0] in "}?*+"
+        parts[-1].append(token[0][0] if lazy else token[0])
         edges |= {token[1]}
     return tuple(_branch(part, edges, flags | re.DOTALL) for part in parts)
 

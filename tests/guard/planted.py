@@ -44,17 +44,19 @@ SECRETS = (
     "Rumpelstilzchen",
 )
 
-_SPARE = (
+SPARE = (
     *("4111-1111-1111-1112", "300.1.2.3", "1.2.3", "00:1a:2b:3c:4d:5e", "GB82 WEST 0000"),
     *("sk-", "@", "https://", "-----BEGIN", "pass", "Rumpel", "John D", "GB82", "gh"),
 )
+"""Nearly secrets, and what secrets begin with."""
+
 _BETWEEN = tuple(" \n,.-@:/a9_") + (", ", "1 ", "\u00e9", "\u200b", "\U0001f600", "")
 
 
 @st.composite
 def _parts(draw: st.DrawFn) -> str:
     """Draw a secret, or what is nearly one: its beginning, its end, or both."""
-    whole = draw(st.sampled_from(SECRETS + _SPARE))
+    whole = draw(st.sampled_from(SECRETS + SPARE))
     begin = draw(st.sampled_from((0, 0, 0, 1, 4)))
     end = draw(st.sampled_from((0, 0, 0, 1, 5)))
     return whole[begin : len(whole) - end]

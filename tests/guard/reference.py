@@ -92,11 +92,13 @@ def _in_characters(
     symbols: Symbols, rule: Rule, order: int, action: str, size: int
 ) -> Iterator[Match]:
     for start, end, pending in matches(symbols, rule):
-        known = symbols.known_at(end)
-        if pending:
-            more = end < len(symbols.text)
-            known = symbols.known_at(end + 1) if more else size + 1
-        yield Match(symbols.sources[start], symbols.known_at(end), order, known, action)
+        known = until = symbols.known_at(end)
+        if pending and end == len(symbols.text):
+            known, until = size + 1, size
+        elif pending:
+            # what is skipped between a match and the neighbour it waits for is part of it
+            known, until = symbols.known_at(end + 1), max(until, symbols.sources[end])
+        yield Match(symbols.sources[start], until, order, known, action)
 
 
 def render(text: str, rules: Sequence[Rule], *, cut: bool = False) -> Reference:
@@ -123,9 +125,8 @@ def render(text: str, rules: Sequence[Rule], *, cut: bool = False) -> Reference:
     if stopped is not None:
         output, hidden = _stopped(text, hiding, extra, rules, now)
     verdicts = [*_verdicts(runs_of(found), rules)]
-    for one in watched:
-        if one.action == "flag":
-            verdicts += _verdicts(runs_of(_known([one], [], now)), rules)
+    flagging = [one for one in watched if one.action == "flag"]
+    verdicts += _verdicts(runs_of(_known(flagging, [], now)), rules)
     return Reference(output, tuple(sorted(verdicts)), stopped, hidden)
 
 
@@ -146,7 +147,8 @@ def _stopped(
     before, found = _known(hiding, extra, now - 1), _known(hiding, extra, now)
     had_left = _decided(hiding, before, now - 1, now - 1)
     fired = next(run for run in runs_of(found) if run.action in _ENDING)
-    upto = min(fired.start, _decided(hiding, found, min(now, len(text)), now))
+    came = min(now, len(text))  # the end lets nothing go that was held until then
+    upto = min(fired.start, _decided(hiding, found, came, came))
     if upto > had_left:
         return _shown(text, runs_of(found), rules, upto)
     return _shown(text, runs_of(before), rules, had_left)

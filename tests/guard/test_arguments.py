@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltaweir.guard.arguments import MOST_REMEMBERED, ArgumentsFilter
+from deltaweir.guard.arguments import MOST_RANGES, ArgumentsFilter
 from deltaweir.guard.filter import TextFilter
+from deltaweir.guard.json_text import Decoder
 from deltaweir.guard.plan import Plan, plan_for
 from deltaweir.guard.rules import Action, Rule
 from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
@@ -226,23 +227,34 @@ def test_what_an_honest_end_leaves() -> None:
     assert filtered([r'"a\u00'], cut=True)[0] == '"a'
 
 
+def test_what_is_surrendered() -> None:
+    """Arguments that cannot be checked any more give what is held, as JSON; a stop gives none."""
+    arguments = ArgumentsFilter(plan("a\nb", action="block"), field="tool_calls[0]")
+    assert arguments.surrender() == ""
+    assert arguments.feed(r'"x a\u000a\ud83') == '"x '
+    assert arguments.surrender() == r"a\n\ud83"
+    assert arguments.feed("d a\\nb a\\") == r"a\n\ud83d "
+    assert arguments.surrender() == ""
+
+
 def test_a_block_lets_nothing_more_leave() -> None:
     """Once a rule has called for the end nothing leaves, and all that comes is withheld."""
     arguments = ArgumentsFilter(plan(action="block"), field="tool_calls[0]")
     arguments.track()
     assert arguments.feed('{"a": "b \\u0073ec') == '{"a": "b '
-    assert (arguments.position, arguments.decided) == (12, 9)
+    assert (arguments.position, arguments.decided) == (17, 9)
     assert arguments.feed('ret c", "d": "e') == ""
     assert arguments.stopped == "block"
     assert arguments.feed('", "secret": 1\\u') == ""
-    assert arguments.position == arguments.decided == 42
+    assert arguments.position == arguments.decided == 48
     assert arguments.finish(cut=True) == ""
-    assert arguments.position == arguments.decided == 42
-    assert arguments.withheld == 42 - 9
+    assert arguments.position == arguments.decided == 48
+    assert arguments.withheld == 48 - 9 - len("u0073") - len("u")
     assert arguments.verdicts == [Verdict("words", "block", 0, "tool_calls[0]", 9, 6)]
     assert not arguments.touches(0, 9)
-    assert arguments.touches(9, 27)
-    assert arguments.touches(27, 42)
+    assert arguments.touches(9, 10)
+    assert arguments.touches(9, 32)
+    assert arguments.touches(32, 48)
 
 
 def test_a_block_at_the_end_of_a_string() -> None:
@@ -285,14 +297,30 @@ def test_verdicts_are_bounded() -> None:
 
 
 def test_positions() -> None:
-    """A character counts from its first piece on, and is decided when it is whole."""
-    arguments = ArgumentsFilter(plan(), field="tool_calls[0]")
+    """Characters count as they came; those of an escape are decided together, when it is whole."""
+    arguments = ArgumentsFilter(plan("secret"), field="tool_calls[0]")
     places = []
-    for piece in ('"', "a", "\\", "u006", "1", "s", r"\ud8", "3d", "\\u", "de00", r"\q", '"', ","):
+    for piece in (
+        '"',
+        "a",
+        "\\",
+        "u006",
+        "1s",
+        r"\ud8",
+        "3d",
+        "\\u",
+        "de00",
+        r"\q",
+        r"\ude00",
+        '",',
+    ):
         arguments.feed(piece)
         places.append((arguments.position, arguments.decided))
-    expected = [(1, 1), (2, 2), (3, 2), (3, 2), (3, 3), (4, 3), (5, 3), (5, 3), (5, 3), (5, 5)]
-    assert places == [*expected, (7, 7), (8, 8), (9, 9)]
+    assert places == [
+        *((1, 1), (2, 2), (3, 2), (7, 2), (9, 8)),
+        *((13, 8), (15, 8), (17, 8), (21, 21)),
+        *((23, 23), (29, 29), (31, 31)),
+    ]
 
 
 def entries(pieces: Sequence[str], rules: Plan | None = None, *, cut: bool = False) -> list[bool]:
@@ -325,42 +353,88 @@ def test_a_torn_character_belongs_to_all_its_pieces() -> None:
     assert entries(['"', r"\ud8", r"3d\ude", "00", " b"], plan("\U0001f600")) == [
         *(False, True, True, True, False),
     ]
-    assert entries(['"', r"\ud83d\u00", "73ecret"]) == [False, True, True]
+    assert entries(['"', r"\ud83d", r"\u00", "73ecret"]) == [False, False, True, True]
     assert entries(['"a', r"\u00", "62", "c"]) == [False] * 4
+
+
+def test_tokens_of_one_piece_have_their_places() -> None:
+    """What travels with a part of a piece is found by counting characters as they came."""
+    arguments = ArgumentsFilter(plan("secret"), field="tool_calls[0]")
+    arguments.track()
+    tokens = ['["', r"\u0041\u0041", r"\n", "secret", r"\u00e9", "x"]
+    arguments.feed("".join(tokens))
+    ends = [*itertools.accumulate(map(len, tokens))]
+    assert arguments.decided == arguments.position == ends[-1]
+    touched = [
+        arguments.touches(end - len(token), end) for token, end in zip(tokens, ends, strict=True)
+    ]
+    assert touched == [False, False, False, True, False, False]
 
 
 def test_what_a_cut_drops_is_touched() -> None:
     """Pieces whose characters were dropped at a cut touch them, whole or not."""
     assert entries(['"a', "sec"], cut=True) == [False, True]
     assert entries(['"a', r"\u00"], cut=True) == [False, True]
-    assert entries(['"a', r"\u00", '6"'], cut=True) == [False] * 3
+    assert entries(['"a', r"\u00", '62"'], cut=True) == [False] * 3
 
 
 def test_touches_is_asked_while_text_arrives() -> None:
     """Tracking may begin in the middle, and answers are forgotten once they are behind."""
     arguments = ArgumentsFilter(plan(), field="tool_calls[0]")
+    assert not arguments.touches(0, 1)
     arguments.feed('["x')
+    arguments.track()
     arguments.track()
     arguments.feed('secret y", "')
     assert arguments.touches(3, 9)
     assert not arguments.touches(9, 15)
-    arguments.feed("z")
-    assert not arguments.touches(15, 16)
-    assert len(arguments._hidden) == 0
+    assert not arguments._hidden
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    """Where nobody asks, the oldest places are forgotten, and then touched to be safe."""
-    for piece in (r'"\u', '"secret"'):
-        arguments = ArgumentsFilter(plan(), field="tool_calls[0]")
-        arguments.track()
-        for _ in range(3 * MOST_REMEMBERED):
-            arguments.feed(piece)
-        assert max(len(arguments._hidden), len(arguments._torn)) == MOST_REMEMBERED
-        assert arguments.touches(0, 1)
-        position = arguments.position
-        arguments.feed(", 1")
-        assert not arguments.touches(position + 1, position + 3)
+    """Where nobody asks, the oldest ranges become one, and escapes are forgotten."""
+    arguments = ArgumentsFilter(plan(), field="tool_calls[0]")
+    arguments.track()
+    for _ in range(2 * MOST_RANGES):
+        arguments.feed(r'"secre\u0074", ')
+    assert arguments._hidden is not None
+    assert len(arguments._hidden) == MOST_RANGES
+    assert not arguments._decoder.places._jumps
+    assert arguments.touches(0, 1) is False
+    assert arguments.touches(1, 2)
+    assert arguments.touches(12, 13)  # taken for hidden, to be safe
+    assert not arguments.touches(arguments.position - 2, arguments.position)
+
+
+def test_escapes_are_forgotten_after_a_stop() -> None:
+    """A stream that goes on after a stop takes no more memory."""
+    arguments = ArgumentsFilter(plan(action="block"), field="tool_calls[0]")
+    arguments.feed('"secret')
+    for _ in range(3):
+        arguments.feed(r"\u0041" * 100)
+        assert not arguments._decoder.places._jumps
+
+
+@given(VALUES, st.randoms(use_true_random=False), CUTS)
+def test_pieces_go_with_their_characters(
+    value: Any, chance: random.Random, cuts: list[int]
+) -> None:
+    """A piece touches what was hidden if it has a part of it, and only then."""
+    raw = spell(value, chance)
+    decoder = Decoder()
+    owners = []  # the decoded character each character of the raw text belongs to
+    for character in raw:
+        owners.append(decoder.decoded)
+        decoder.take(character, 0)
+    hidden = {
+        at
+        for one in filtered([raw])[1].verdicts
+        for at in range(one.offset, one.offset + one.length)
+    }
+    pieces = cuts_of(raw, cuts)
+    left = iter(owners)
+    expected = [bool(hidden & {*itertools.islice(left, len(piece))}) for piece in pieces]
+    assert entries(pieces) == expected
 
 
 class Counting(TextFilter):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltaweir.guard.classes import (
@@ -36,8 +37,7 @@ def _members(ranges: Ranges) -> set[int]:
 
 def _is_normal(ranges: Ranges) -> bool:
     ordered = all(first <= last for first, last in ranges)
-    pairs = zip(ranges, ranges[1:], strict=False)
-    return ordered and all(before[1] + 1 < after[0] for before, after in pairs)
+    return ordered and all(before[1] + 1 < after[0] for before, after in pairwise(ranges))
 
 
 @given(st.lists(_SETS))
@@ -141,9 +141,8 @@ def test_cased_adds_what_unicode_folds_to_the_same() -> None:
     assert cased(kept) == kept
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 0x1F000), st.integers(0, 0x3000)), min_size=1, max_size=4)
-)
+@given(st.lists(st.tuples(st.integers(0, 0x1F000), st.integers(0, 0x3000)), min_size=1, max_size=4))
+@settings(deadline=None)
 def test_cased_of_ranges_is_that_of_their_characters(starts: list[tuple[int, int]]) -> None:
     """Ranges long or short have the variants that their characters have one by one."""
     ranges = normal((start, start + length) for start, length in starts)

@@ -94,14 +94,37 @@ def test_parts_end_behind_a_quote() -> None:
 
 
 def test_torn() -> None:
-    """A decoder knows that its piece ended within a character."""
+    """A decoder knows that its piece ended within a character, and what came of it."""
     decoder = Decoder()
     assert not decoder.torn
-    for piece in ("a\\", "u", "d83", "d", "\\", "ude0"):
+    came = ""
+    for piece in ("\\", "u", "d83", "d", "\\", "ude0"):
         decoder.take(piece, 0)
+        came += piece
         assert decoder.torn
+        assert decoder.held == came
     decoder.take("0", 0)
     assert not decoder.torn
+    assert decoder.held == ""
+
+
+def test_places() -> None:
+    """A decoded character is found where it began, an escape and a pair being one."""
+    decoder = Decoder()
+    for piece in (r"a\u00", r"e9b\n", r"\ud83d\ud83d", "\\ude00", r"\q\ud83dx", "\ud83d\ude00y"):
+        decoder.take(piece, 0)
+    starts = [0, 1, 7, 8, 10, 16, 28, 29, 30, 36, 37, 39]
+    assert [*map(decoder.places.of, range(len(starts)))] == starts
+    assert (decoder.decoded, decoder.raw) == (len(starts), 40)
+
+
+def test_places_count_quotes() -> None:
+    """A quote is one character, and so is half a pair before it."""
+    decoder = Decoder()
+    assert decoder.take(r'"\ud83d"a', 0).end == 1
+    assert decoder.take(r'"\ud83d"a', 1).end == 8
+    assert (decoder.decoded, decoder.raw) == (3, 8)
+    assert [*map(decoder.places.of, range(4))] == [0, 1, 7, 8]
 
 
 @given(BROKEN, st.lists(st.integers(0, 40)))

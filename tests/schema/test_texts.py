@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from deltaweir.schema.texts import carrier, has_content, says_something, take_out, texts
+from deltaweir.schema.texts import (
+    carrier,
+    has_content,
+    only_text,
+    says_something,
+    take_out,
+    texts,
+)
 from deltaweir.types import Choice, Delta, TextChoice
 
 FULL = {
@@ -120,6 +127,41 @@ def test_all_but_the_end_is_taken_out() -> None:
     completion = TextChoice(index=1, text="x", finish_reason="stop")
     assert take_out(completion) == TextChoice(index=1, text="x")
     assert completion == TextChoice(index=1, finish_reason="stop")
+
+
+def test_the_text_said_once_more_is_taken_out_as_well() -> None:
+    """Token ids and a whole message go with the text; what belongs to the end stays."""
+    unknown = {"token_ids": [1], "message": {"content": "x"}, "stop_reason": 3}
+    for kind, text in ((Choice, {"delta": {"content": "x"}}), (TextChoice, {"text": "x"})):
+        choice = kind.model_validate({**text, **unknown, "finish_reason": "stop"})
+        own = take_out(choice)
+        assert choice.model_extra == {"stop_reason": 3}
+        assert own.model_extra == {"token_ids": [1], "message": {"content": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ({"delta": {"content": "a"}}, "a"),
+        ({"delta": {"content": "a", "role": "assistant"}}, "a"),
+        ({"delta": {"content": "a", "reasoning": "b"}}, None),
+        ({"delta": {"content": "a", "reasoning_content": "b"}}, None),
+        ({"delta": {"content": "a", "refusal": "b"}}, None),
+        ({"delta": {"content": "a", "tool_calls": []}}, None),
+        ({"delta": {"content": "a", "function_call": {}}}, None),
+        ({"delta": {"content": "a", "audio": {}}}, None),
+        ({"delta": {"content": "a", "mood": "good"}}, None),
+        ({"delta": {"content": "a"}, "logprobs": {}}, None),
+        ({"delta": {"content": "a"}, "token_ids": []}, None),
+        ({"delta": {"content": "a"}, "finish_reason": "stop"}, None),
+        ({"delta": {}}, None),
+    ],
+)
+def test_the_common_choice_is_told_from_all_others(choice: Any, text: str | None) -> None:
+    """Only a choice that brings one plain text, with a role at most, is of that kind."""
+    assert only_text(Choice.model_validate(choice)) == text
+    assert only_text(TextChoice(text="a")) == "a"
+    assert only_text(TextChoice(text="a", finish_reason="stop")) is None
 
 
 def test_reasoning_has_two_names() -> None:

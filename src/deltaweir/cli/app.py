@@ -10,6 +10,7 @@ from deltaweir import __version__
 from deltaweir.cli.chat import chat
 from deltaweir.cli.complete import complete
 from deltaweir.cli.count import count
+from deltaweir.cli.guard import app as guard
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.model import app as model
 from deltaweir.cli.serve import serve
@@ -47,6 +48,8 @@ def deltaweir(
       deltaweir complete "def fibonacci(n):"
       deltaweir serve
       deltaweir count README.md --model gpt-4o
+      deltaweir chat --guard standard
+      deltaweir guard check rules.toml
 
     The first call downloads a small model (491 MB) and keeps it; after that no network is
     needed, and no prompt leaves this machine. `--model smollm2` takes a smaller model (98 MB),
@@ -55,7 +58,7 @@ def deltaweir(
     where.
 
     The answer goes to stdout, everything else to stderr. Exit codes: 0 complete, 1 error,
-    2 wrong usage, 3 cut by a budget, 130 interrupted by Ctrl-C.
+    2 wrong usage, 3 cut by a guard or a budget, 130 interrupted by Ctrl-C.
     """
     help_when_alone(context)
 
@@ -65,4 +68,5 @@ app.command(cls=Command)(complete)
 app.command(cls=Command)(serve)
 app.command(cls=Command)(count)
 app.command(cls=Command)(usage)
+app.add_typer(guard, name="guard")
 app.add_typer(model, name="model")

@@ -30,6 +30,7 @@ def chat(
     seed: options.Seed = None,
     stop: options.Stop = None,
     budget: options.Budget = None,
+    guard: options.Guard = None,
     as_json: options.Json = False,
     no_stats: options.NoStats = False,
 ) -> None:
@@ -51,6 +52,7 @@ def chat(
         seed=seed,
         stop=stop,
         budget=budget,
+        guard=guard,
     )
     # heavy: only a command that asks pays for it
     from deltaweir.cli.ask import Asking, way_to

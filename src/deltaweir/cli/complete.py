@@ -37,6 +37,7 @@ def complete(
     seed: options.Seed = None,
     stop: options.Stop = None,
     budget: options.Budget = None,
+    guard: options.Guard = None,
     suffix: Annotated[
         str | None,
         typer.Option("--suffix", metavar="TEXT", help="What comes after; the model fills the gap."),
@@ -62,6 +63,7 @@ def complete(
         seed=seed,
         stop=stop,
         budget=budget,
+        guard=guard,
     )
     if suffix is not None:
         fields["suffix"] = suffix

@@ -30,6 +30,37 @@ def _a_budget(text: str | None) -> str | None:
     return text
 
 
+def _guards(names: list[str] | None) -> list[str] | None:
+    if names:
+        from deltaweir.errors import InvalidRule
+
+        try:
+            _guard_of(names)
+        except InvalidRule as error:
+            raise typer.BadParameter(error.message) from error
+    return names
+
+
+def _guard_of(names: list[str]) -> list[Any]:
+    """Return guards by preset or file, each compiled.
+
+    Raises:
+        InvalidRule: There is no such preset or file, or one of its rules cannot be used.
+    """
+    from deltaweir.adapters.guards import Guard
+
+    guards = [Guard(name) for name in names]
+    for guard in guards:
+        guard.policy.prepare()
+    return guards
+
+
+def _preset_names() -> list[str]:
+    from deltaweir.adapters.rule_files import PRESETS
+
+    return [*PRESETS]
+
+
 def _model_names() -> list[str]:
     from deltaweir.models.catalogue import catalogue
 
@@ -116,6 +147,18 @@ Budget = Annotated[
         "or both with a comma between. It is cut at that token, and the exit code is 3.",
     ),
 ]
+Guard = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--guard",
+        metavar="NAME|FILE",
+        callback=_guards,
+        help="Hide what rules find before it is shown: standard, secrets, pii, or a .toml file "
+        "of yours; may be given several times. `deltaweir guard --help` explains rules. Where "
+        "one cuts the answer, the exit code is 3.",
+        autocompletion=_preset_names,
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Write each chunk as a line of JSON, instead of text.")
 ]
@@ -161,6 +204,7 @@ def sampling(
     seed: int | None,
     stop: list[str] | None,
     budget: str | None,
+    guard: list[str] | None,
 ) -> dict[str, Any]:
     """Return the options that were given, as fields of a request."""
     fields = {
@@ -170,5 +214,6 @@ def sampling(
         "seed": seed,
         "stop": stop or None,
         "budget": budget,
+        "guard": _guard_of(guard) if guard else None,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from deltaweir.cli.verdicts import told
+
 if TYPE_CHECKING:
     from deltaweir.client.streams import Stream
     from deltaweir.meter.account import Account
@@ -56,9 +58,10 @@ def statistics(stream: Stream[Any, Any]) -> str:
     parts.append(f"whole {timing.total or 0:.2f} s")
     if timing.tokens_per_second is not None:
         parts.append(f"{timing.tokens_per_second:.0f} tok/s")
+    parts += told(stream.verdicts, cut=stream.stopped_by == "guard")
     if stream.stopped_by == "budget":
         parts.append("cut by the budget")
-    elif not stream.complete:
+    elif not stream.complete and stream.stopped_by != "guard":
         parts.append("not complete")
     return separated(*parts)
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from deltaweir.client.clocks import Clocks
 from deltaweir.client.destination import Settings, check_settings, provider_for
-from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
+from deltaweir.client.embedded import Call, Prepared, best_of, call_of, embedded_models, prepare
 from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import Metering, engine_metering, text_metering, weir_for
 from deltaweir.client.provider import Provider
@@ -23,7 +23,6 @@ from deltaweir.client.requests import (
     model_list_call,
     only_model,
     remote_call,
-    streamed,
 )
 from deltaweir.client.streams import AsyncStream
 from deltaweir.client.whole import RecordT, WholeExchange
@@ -94,7 +93,11 @@ class AsyncDispatch:
         if provider is None:
             return self._embedded(await self._prepared(fields, kind), kind, reply_kind)
         call = await self._call(fields, provider, kind)
+        return await self._remote(call, provider, kind, reply_kind)
 
+    async def _remote(
+        self, call: RemoteCall, provider: Provider, kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> AsyncStream[ChunkT, ReplyT]:
         def measured() -> Metering:
             return text_metering(call.request, call.limit, base_url=provider.base_url)
 
@@ -104,7 +107,7 @@ class AsyncDispatch:
         return AsyncStream(
             AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
             reply_kind,
-            weir=weir_for(kind, metered, call.request.stream_options),
+            weir=weir_for(kind, metered, call.request.stream_options, call.guard.stream()),
             metering=metered,
             timeouts=call.timeouts,
             request_id=call.sent.request_id,
@@ -117,10 +120,9 @@ class AsyncDispatch:
         provider = self.provider(fields.get("model"))
         if provider is not None:
             call = await self._call(fields, provider, kind)
-            if not call.limit:
+            if not (call.limit or call.guard.reads_answers):
                 return await self.fetch(call, reply_kind)
-            fields = streamed(fields)
-            async with await self.stream(fields, kind, reply_kind) as stream:
+            async with await self._remote(call, provider, kind, reply_kind) as stream:
                 async for _ in stream:
                     pass
                 return stream.reply()
@@ -131,7 +133,10 @@ class AsyncDispatch:
             return best_of(stream.reply(), prepared)
 
     async def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
-        call = call_of(fields, chat=issubclass(kind, Chunk), settings=self.settings)
+        def checked() -> Call:
+            return call_of(fields, chat=issubclass(kind, Chunk), settings=self.settings)
+
+        call = await _in_thread(checked) if self._takes_time(fields) else checked()
         return await _in_thread(lambda: prepare(call, progress=self.progress))
 
     def _embedded(
@@ -148,7 +153,7 @@ class AsyncDispatch:
         return AsyncStream(
             source,
             reply_kind,
-            weir=weir_for(kind, metered, prepared.options),
+            weir=weir_for(kind, metered, prepared.options, prepared.guard.stream()),
             metering=metered,
             timeouts=prepared.timeouts,
             request_id=prepared.request_id,
@@ -159,7 +164,18 @@ class AsyncDispatch:
     ) -> RemoteCall:
         if fields.get("model") is None:
             fields = {**fields, "model": await self._model_of(provider)}
-        return remote_call(fields, provider, chat=issubclass(kind, Chunk), settings=self.settings)
+
+
+        def made() -> RemoteCall:
+            return remote_call(
+                fields, provider, chat=issubclass(kind, Chunk), settings=self.settings
+            )
+
+        return await _in_thread(made) if self._takes_time(fields) else made()
+
+    def _takes_time(self, fields: dict[str, Any]) -> bool:
+        """Tell whether a guard's rules may have to be read, or a prompt to be gone through."""
+        return fields.get("guard") is not None or bool(self.settings.guard)
 
     async def _model_of(self, provider: Provider) -> str:
         """Return the model to ask where the caller names none."""

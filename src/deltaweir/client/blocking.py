@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
+from deltaweir.adapters.guards import AnyGuard
 from deltaweir.client.clocks import timeouts_of
 from deltaweir.client.destination import Settings, changed
 from deltaweir.client.dispatch import Dispatch
+from deltaweir.client.guarding import ready_policy, with_policy
 from deltaweir.client.options import ChatOptions, ClientOptions, TextOptions
 from deltaweir.client.provider import RETRIES
 from deltaweir.client.requests import ModelList
@@ -72,13 +74,14 @@ class Completions:
             stream: Whether to return the reply while it arrives.
             model: An embedded model's name or GGUF path; the embedded default unless told.
             **options: As OpenAI's reference has them, the clocks ``timeout``,
-                ``timeouts``, and ``budget``.
+                ``timeouts``, ``budget``, and ``guard``.
 
         Returns:
             A stream of chunks with ``stream=True``, else the whole reply.
 
         Raises:
             InvalidRequest: A field is wrong, or the model cannot do what it asks.
+            GuardBlocked: The guard refuses the prompt; nothing was sent.
             ModelNotFound: No model has this name.
             ModelUnavailable: The model's weights or engine cannot be had.
             ContextLengthExceeded: The prompt is too long; where its length alone does not tell,
@@ -142,13 +145,14 @@ class ChatCompletions:
             stream: Whether to return the reply while it arrives.
             model: An embedded model's name or GGUF path; the embedded default unless told.
             **options: As OpenAI's reference has them, the clocks ``timeout``,
-                ``timeouts``, and ``budget``.
+                ``timeouts``, ``budget``, and ``guard``.
 
         Returns:
             A stream of chunks with ``stream=True``, else the whole reply.
 
         Raises:
             InvalidRequest: A field is wrong, or the model cannot do what it asks.
+            GuardBlocked: The guard refuses the prompt; nothing was sent.
             ModelNotFound: No model has this name.
             ModelUnavailable: The model's weights or engine cannot be had.
             ContextLengthExceeded: The prompt is too long; where its length alone does not tell,
@@ -200,6 +204,9 @@ class Client:
         timeouts: Seconds by clock: connect, headers, first_content, stall, total.
         budget: What each answer may use at most: ``{"tokens": n, "usd": x}``, or a text such
             as ``"500tok"`` or ``"0.02usd"``; it acts here and is never sent.
+        guard: What may not leave: a preset (``"standard"``, ``"secrets"``, ``"pii"``), the path
+            of a TOML file, rules, a `deltaweir.Guard`, or several, which add up. It acts here
+            on prompts and answers, and is never sent.
         proxy: An HTTP proxy; None asks the environment, an empty text uses none.
         ca_file: Certificates to trust instead of the system's, a PEM file.
         progress: Told about the download of a model; shown on a terminal unless given.
@@ -224,6 +231,7 @@ class Client:
         timeout: float | None = None,
         timeouts: Mapping[str, float | None] | None = None,
         budget: AnyBudget = None,
+        guard: AnyGuard = None,
         proxy: str | None = None,
         ca_file: str | None = None,
         progress: Progress | None = None,
@@ -238,6 +246,7 @@ class Client:
             retries=max_retries,
             timeouts=timeouts_of(timeouts, timeout),
             limit=limit_of(budget),
+            guard=ready_policy(guard),
         )
         self._begin(Dispatch(settings, Pool(proxy=proxy, ca_file=ca_file), progress))
 
@@ -256,14 +265,14 @@ class Client:
         Args:
             **changes: ``base_url``, ``api_key``, ``organization``, ``project``,
                 ``default_headers``, ``default_query``, ``max_retries``, ``timeout``,
-                ``timeouts``, ``budget``.
+                ``timeouts``, ``budget``, ``guard``.
 
         Raises:
             InvalidRequest: A value is malformed.
         """
         other = copy.copy(self)
         mine = self._dispatch
-        dispatch = Dispatch(changed(mine.settings, changes), mine.pool, mine.progress)
+        dispatch = Dispatch(changed(mine.settings, with_policy(changes)), mine.pool, mine.progress)
         other._begin(dispatch)  # noqa: SLF001  # of the same class
         return other
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.provider import RETRIES, Provider, provider_of
 from deltaweir.errors import InvalidRequest
+from deltaweir.guard.policy import NOTHING, Policy
 from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
 
 OPENAI = "https://api.openai.com/v1"
@@ -35,6 +36,7 @@ class Settings(NamedTuple):
     retries: int = RETRIES
     timeouts: Timeouts = Timeouts()
     limit: Limit = NO_LIMIT
+    guard: Policy = NOTHING
 
     def __repr__(self) -> str:
         return f"Settings(base_url={self.base_url!r})"
@@ -91,7 +93,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Return settings with what a client's ``with_options`` was given.
+    """Return settings with what a client's ``with_options`` was given, its ``guard`` as a policy.
 
     Raises:
         InvalidRequest: An option is unknown, or a timeout is no number.

@@ -19,7 +19,6 @@ from deltaweir.client.requests import (
     model_list_call,
     only_model,
     remote_call,
-    streamed,
 )
 from deltaweir.client.streams import Stream
 from deltaweir.client.whole import RecordT, WholeExchange
@@ -88,13 +87,17 @@ class Dispatch:
         provider = self.provider(fields.get("model"))
         if provider is None:
             return self._embedded(self._prepared(fields, kind), kind, reply_kind)
-        call = self._call(fields, provider, kind)
+        return self._remote(self._call(fields, provider, kind), provider, kind, reply_kind)
+
+    def _remote(
+        self, call: RemoteCall, provider: Provider, kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> Stream[ChunkT, ReplyT]:
         metered = text_metering(call.request, call.limit, base_url=provider.base_url)
         exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
         return Stream(
             RemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
             reply_kind,
-            weir=weir_for(kind, metered, call.request.stream_options),
+            weir=weir_for(kind, metered, call.request.stream_options, call.guard.stream()),
             metering=metered,
             timeouts=call.timeouts,
             request_id=call.sent.request_id,
@@ -105,10 +108,9 @@ class Dispatch:
         provider = self.provider(fields.get("model"))
         if provider is not None:
             call = self._call(fields, provider, kind)
-            if not call.limit:
+            if not (call.limit or call.guard.reads_answers):
                 return self.fetch(call, reply_kind)
-            fields = streamed(fields)
-            with self.stream(fields, kind, reply_kind) as stream:
+            with self._remote(call, provider, kind, reply_kind) as stream:
                 for _ in stream:
                     pass
                 return stream.reply()
@@ -136,7 +138,7 @@ class Dispatch:
         return Stream(
             source,
             reply_kind,
-            weir=weir_for(kind, metered, prepared.options),
+            weir=weir_for(kind, metered, prepared.options, prepared.guard.stream()),
             metering=metered,
             timeouts=prepared.timeouts,
             request_id=prepared.request_id,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.destination import Settings
+from deltaweir.client.guarding import UNGUARDED, Guarded, guard_in, guarded
 from deltaweir.client.requests import Model, ModelList, limit_in, new_request_id, request_of
 from deltaweir.meter.budget import NO_LIMIT, Limit
 from deltaweir.models.catalogue import catalogue, default_entry
@@ -43,6 +44,7 @@ class Call(NamedTuple):
     request: AnyRequest
     timeouts: Timeouts
     limit: Limit = NO_LIMIT
+    guard: Guarded = UNGUARDED
 
 
 class Prepared(NamedTuple):
@@ -57,10 +59,11 @@ class Prepared(NamedTuple):
     timeouts: Timeouts
     limit: Limit
     options: StreamOptions | None
+    guard: Guarded = UNGUARDED
 
 
 def call_of(fields: Mapping[str, Any], *, chat: bool, settings: Settings) -> Call:
-    """Return a checked request.
+    """Return a checked request, its prompt as a guard lets it through.
 
     Args:
         fields: What the caller gave, options of ours among them.
@@ -69,6 +72,7 @@ def call_of(fields: Mapping[str, Any], *, chat: bool, settings: Settings) -> Cal
 
     Raises:
         InvalidRequest: A field has the wrong type, or a value that is not allowed.
+        GuardBlocked: A guard refuses the prompt.
     """
     request = request_of(fields, chat=chat)
     if isinstance(request, ChatRequest):
@@ -76,7 +80,9 @@ def call_of(fields: Mapping[str, Any], *, chat: bool, settings: Settings) -> Cal
     else:
         check_text(request)
     clocks = timeouts_of(fields.get("timeouts"), fields.get("timeout"), base=settings.timeouts)
-    return Call(request, clocks, limit_in(fields, settings))
+    limit = limit_in(fields, settings)
+    checked, guard = guarded(request, guard_in(fields, settings))
+    return Call(checked, clocks, limit, guard)
 
 
 def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
@@ -103,6 +109,7 @@ def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
         timeouts=call.timeouts._replace(headers=None),  # an engine has none
         limit=call.limit,
         options=request.stream_options,
+        guard=call.guard,
     )
 
 

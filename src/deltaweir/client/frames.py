@@ -48,7 +48,7 @@ class StreamFrames:
         return encode(error_body(error, partial_usage=spent))
 
     def account(self) -> dict[str, Any]:
-        """Return what we add under ``deltaweir``: usage, cost, their source, and who cut."""
+        """Return what we add under ``deltaweir``: usage, cost, their source, who cut, what."""
         stream = self._stream
         account = stream.account()
         added: dict[str, Any] = {
@@ -60,6 +60,11 @@ class StreamFrames:
             added["stopped_by"] = stream.stopped_by
         if account.withheld:
             added["withheld_tokens"] = account.withheld
+        verdicts, withheld = stream.verdicts, stream.withheld_chars
+        if verdicts:
+            added["guard"] = [verdict.as_dict() for verdict in verdicts]
+        if withheld:
+            added["withheld_chars"] = withheld
         return added
 
     def _is_last(self, chunk: AnyChunk) -> bool:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from deltaweir.adapters.encodings import encoding_of
 from deltaweir.adapters.prices import price_of
 from deltaweir.adapters.vocabularies import tokenizer_of
+from deltaweir.client.guarding import GuardedWeir
 from deltaweir.errors import InvalidRequest
+from deltaweir.guard.guard import StreamGuard
 from deltaweir.meter.account import Account, AnyMeter, EngineMeter
 from deltaweir.meter.budget import Budget, EngineBudget, Limit, check_prompt
 from deltaweir.meter.meter import Meter
@@ -148,6 +150,22 @@ class Metering(NamedTuple):
     meter: SharedMeter
     budget: BudgetSlot | None
 
+    def account(self, *, both: bool, cut: bool) -> Account:
+        """Return the account at this moment.
+
+        Args:
+            both: Whether to count although the provider's figure is there.
+            cut: Whether the budget has cut, so that the account tells what it withheld.
+        """
+        account = self.meter.account(both=both or cut)
+        if self.budget is None or not cut:
+            return account
+        # a provider's figure may hold more than text, of which nothing was withheld
+        generated = account.counted
+        if generated is None:
+            generated = 0 if account.usage is None else account.usage.completion_tokens
+        return account._replace(withheld=max(0, generated - self.budget.sent))
+
 
 def text_metering(request: AnyRequest, limit: Limit, *, base_url: str | None) -> Metering:
     """Return meter and budget of a stream whose text we count, from its request.
@@ -210,18 +228,24 @@ def engine_metering(
     return Metering(SharedMeter(EngineMeter(usage, price=price)), budget)
 
 
-def weir_for(kind: type[ChunkT], metered: Metering, options: StreamOptions | None) -> Weir[ChunkT]:
+def weir_for(
+    kind: type[ChunkT],
+    metered: Metering,
+    options: StreamOptions | None,
+    guard: StreamGuard | None = None,
+) -> Weir[ChunkT]:
     """Return the weir of a stream.
 
     Args:
         kind: The stream's chunk type.
         metered: What it counts and limits by.
         options: The usage that the reader asked for.
+        guard: The guard of its text; None has none.
     """
-    return Weir(
-        kind,
-        meter=metered.meter,
-        budget=metered.budget,
-        usage_asked=options is not None and bool(options.include_usage),
-        usage_everywhere=options is not None and bool(options.continuous_usage_stats),
-    )
+    slots: dict[str, Any] = {
+        "meter": metered.meter,
+        "budget": metered.budget,
+        "usage_asked": options is not None and bool(options.include_usage),
+        "usage_everywhere": options is not None and bool(options.continuous_usage_stats),
+    }
+    return Weir(kind, **slots) if guard is None else GuardedWeir(kind, guard, **slots)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from deltaweir.adapters.guards import AnyGuard
 from deltaweir.meter.budget import AnyBudget
 
 
@@ -24,6 +25,9 @@ class SamplingOptions(TypedDict, total=False):
     user: str | None
     budget: AnyBudget
     """What the answer may use at most: ``{"tokens": n, "usd": x}``, or ``"500tok"``."""
+    guard: AnyGuard
+    """What may not leave: a preset such as ``"standard"``, a TOML file's path, rules, a
+    `deltaweir.Guard`, or several; it adds to the client's and is never sent."""
     extra_body: Mapping[str, Any] | None
     """Fields that this list does not have; they are merged into the request."""
     extra_headers: Mapping[str, str] | None
@@ -80,5 +84,6 @@ class ClientOptions(TypedDict, total=False):
     default_query: Mapping[str, str] | None
     max_retries: int
     budget: AnyBudget
+    guard: AnyGuard
     timeout: float | None
     timeouts: Mapping[str, float | None] | None

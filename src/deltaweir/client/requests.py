@@ -11,6 +11,7 @@ import msgspec
 from deltaweir import __version__
 from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.destination import Settings
+from deltaweir.client.guarding import UNGUARDED, Guarded, guard_in, guarded, reads_answers
 from deltaweir.client.provider import Outgoing, Provider, outgoing
 from deltaweir.errors import InvalidRequest
 from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
@@ -20,7 +21,7 @@ from deltaweir.schema.request import AnyRequest, ChatRequest, chat_request, text
 WHOLE_HEADERS_S = 600.0
 """How long a whole reply may take to begin, where nobody says otherwise: it begins at its end."""
 
-_OURS = ("budget", "extra_body", "extra_headers", "extra_query", "timeout", "timeouts")
+_OURS = ("budget", "extra_body", "extra_headers", "extra_query", "guard", "timeout", "timeouts")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -50,6 +51,7 @@ class RemoteCall(NamedTuple):
     timeouts: Timeouts
     request: AnyRequest
     limit: Limit = NO_LIMIT
+    guard: Guarded = UNGUARDED
 
 
 def remote_call(
@@ -61,6 +63,9 @@ def remote_call(
 ) -> RemoteCall:
     """Return a call's request; fields that are not known are sent too.
 
+    Only a stream can be cut. So a whole reply with a budget, or with a guard that reads it, is
+    asked for as a stream, which ``request.stream`` then says.
+
     Args:
         fields: What the caller gave, options of ours among them.
         provider: Where it goes.
@@ -69,8 +74,15 @@ def remote_call(
 
     Raises:
         InvalidRequest: A field has the wrong type, or cannot be sent.
+        GuardBlocked: A guard refuses the prompt.
     """
-    request = request_of(fields, chat=chat)
+    limit, policy = limit_in(fields, settings), guard_in(fields, settings)
+    if not fields.get("stream"):
+        if limit:
+            fields = streamed(fields, "budget")
+        elif reads_answers(policy):
+            fields = streamed(fields, "guard")
+    request, guard = guarded(request_of(fields, chat=chat), policy)
     try:
         body = _ENCODER.encode(request.model_dump())
     except (TypeError, UnicodeEncodeError) as error:
@@ -89,7 +101,7 @@ def remote_call(
         query=_mapping(fields, "extra_query"),
         version=__version__,
     )
-    return RemoteCall(sent, clocks, request, limit_in(fields, settings))
+    return RemoteCall(sent, clocks, request, limit, guard)
 
 
 def model_list_call(provider: Provider, settings: Settings) -> RemoteCall:
@@ -117,18 +129,22 @@ def only_model(models: ModelList) -> str:
     )
 
 
-def streamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+def streamed(fields: Mapping[str, Any], cutter: str) -> dict[str, Any]:
     """Return the request for a stream that makes a whole reply, since only a stream can be cut.
 
     A whole reply has its provider's usage, so the stream is asked for that.
+
+    Args:
+        fields: The call's fields.
+        cutter: What may cut it: ``budget`` or ``guard``.
 
     Raises:
         InvalidRequest: ``best_of`` chooses among whole answers, which no stream has.
     """
     if (fields.get("best_of") or 1) != 1:
         raise InvalidRequest(
-            "got best_of with a budget; a budget needs a stream, and providers do not stream "
-            "the best of several",
+            f"got best_of with a {cutter}; a {cutter} needs a stream, and providers do not "
+            "stream the best of several",
             param="best_of",
         )
     options = fields.get("stream_options") or {"include_usage": True}

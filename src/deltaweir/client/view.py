@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
+from deltaweir.client.guarding import GuardedWeir
 from deltaweir.client.metering import Metering, engine_metering
 from deltaweir.client.timing import Moments, Timing
 from deltaweir.endings import Ending, State
 from deltaweir.errors import DeltaweirError, StallTimeout, StreamTruncated
+from deltaweir.guard.verdicts import Verdict
 from deltaweir.meter.account import Account
 from deltaweir.meter.budget import NO_LIMIT
 from deltaweir.partial import Partial
@@ -67,7 +69,8 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._request_id = request_id
         self._closing = source
         self._weir = weir
-        self._meter, self._budget = metering or engine_metering(lambda: source.usage, NO_LIMIT)
+        self._metering = metering or engine_metering(lambda: source.usage, NO_LIMIT)
+        self._meter, self._budget = self._metering
         self._clock = clock
         self._builder: ReplyBuilder[ReplyT] = ReplyBuilder(reply_kind)
         self._kept: collections.deque[ChunkT] = collections.deque()
@@ -124,15 +127,17 @@ class StreamView(Generic[ChunkT, ReplyT]):
             both: Whether to count although the provider's figure is there, so that the
                 difference can be told.
         """
-        cut = self._budget is not None and self._weir.ending is Ending.BUDGET
-        account = self._meter.account(both=both or cut)
-        if self._budget is None or not cut:
-            return account
-        # a provider's figure may hold more than text, of which nothing was withheld
-        generated = account.counted
-        if generated is None:
-            generated = 0 if account.usage is None else account.usage.completion_tokens
-        return account._replace(withheld=max(0, generated - self._budget.sent))
+        return self._metering.account(both=both, cut=self._weir.ending is Ending.BUDGET)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What the guard has found so far, in the prompt and the answer; never the text itself."""
+        return self._weir.verdicts if isinstance(self._weir, GuardedWeir) else []
+
+    @property
+    def withheld_chars(self) -> int:
+        """How many characters were generated and counted, but kept back by the guard."""
+        return self._weir.withheld_chars if isinstance(self._weir, GuardedWeir) else 0
 
     @property
     def prompt_progress(self) -> tuple[int, int]:

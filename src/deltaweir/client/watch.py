@@ -1,7 +1,7 @@
 """Somebody else's stream, counted and limited while it is read.
 
 What a program iterates over stays what it was: the same objects, in the same order. Only
-where a budget cuts, the last ones are made anew, of the same kind. There are no clocks: the
+where a budget cuts or a guard holds text back, objects are made anew, of the same kind. There are no clocks: the
 wait of an iterator that is not ours cannot be ended.
 """
 
@@ -31,6 +31,7 @@ def watch(
     prompt: str | Sequence[Mapping[str, Any]] | None = None,
     tools: Sequence[Mapping[str, Any]] | None = None,
     budget: AnyBudget = None,
+    guard: AnyGuard = None,
 ) -> WatchedStream[T]: ...
 
 
@@ -42,6 +43,7 @@ def watch(
     prompt: str | Sequence[Mapping[str, Any]] | None = None,
     tools: Sequence[Mapping[str, Any]] | None = None,
     budget: AnyBudget = None,
+    guard: AnyGuard = None,
 ) -> AsyncWatchedStream[T]: ...
 
 
@@ -52,6 +54,7 @@ def watch(
     prompt: str | Sequence[Mapping[str, Any]] | None = None,
     tools: Sequence[Mapping[str, Any]] | None = None,
     budget: AnyBudget = None,
+    guard: AnyGuard = None,
 ) -> Any:
     """Return somebody else's stream, counted and limited while it is read.
 
@@ -67,10 +70,12 @@ def watch(
             the cost are None until the provider reports its usage.
         tools: The tool definitions that were sent.
         budget: What the answer may use at most: ``{"tokens": n, "usd": x}``, ``"500tok"``.
+        guard: What may not be shown: a preset such as ``"standard"``, a TOML file's path, rules,
+            a `deltaweir.Guard`, or several. The prompt is not checked, since it was sent already.
 
     Raises:
-        InvalidRequest: It is no stream but a whole reply or something else; or the budget or
-            the prompt is none. A coroutine is closed then, so that nothing is spent.
+        InvalidRequest: It is no stream but a whole reply or something else; or the budget, the
+            guard or the prompt is none. A coroutine is closed then, so that nothing is spent.
         BudgetExceeded: The prompt alone costs more than the budget; likewise.
     """
     if not is_stream(stream):
@@ -78,13 +83,14 @@ def watch(
     source: AsyncWatchedSource | WatchedSource
     source = AsyncWatchedSource(stream) if _awaits(stream) else WatchedSource(stream)
     try:
+        policy = ready_policy(guard)
         metered = metering(ModelBasis(_asked(prompt, tools)), model, limit_of(budget))
     except BaseException:
         source.close()
         raise
     if isinstance(source, AsyncWatchedSource):
-        return AsyncWatchedStream[Any](source, metered=metered)
-    return WatchedStream[Any](source, metered=metered)
+        return AsyncWatchedStream[Any](source, metered=metered, guard=_of_answers(policy))
+    return WatchedStream[Any](source, metered=metered, guard=_of_answers(policy))
 
 
 def _awaits(stream: Any) -> bool:

@@ -93,13 +93,29 @@ class Completions:
             raise ServiceUnavailable("the server is stopping; ask again")
         body = await read_body(receive, int(gateway.config.server.max_body_mib * 2**20))
         fields = fields_of(body)
-        fields.pop("budget", None)  # our clients' option; here it stands in `deltaweir`
+        for ours in ("budget", "guard"):
+            # options of our clients, of which a guard could be a path; here both stand in
+            # `deltaweir`, where a guard is a name
+            fields.pop(ours, None)
         terms = terms_of(fields.pop("deltaweir", None), scope["headers"])
-        call = call_of(fields, chat=self._chat, settings=Settings())
-        model = gateway.model_for(call.request.model)
+        named = fields.get("model")
+        # of another type it is refused with the request
+        model = gateway.model_for(named if isinstance(named, str) else None)
+        call = await self._call(fields, (*model.guards, *terms.guards))
         call.request.model = model.embedded
         limit = call.limit.tighter(terms.limit).tighter(model.limit)
         return Asked(call._replace(limit=limit), model, terms, user=user, name=model.name)
+
+    async def _call(self, fields: dict[str, Any], guards: tuple[str, ...]) -> Call:
+        """Return the checked request; its prompt too, where guards look at it."""
+        if not guards:
+            return call_of(fields, chat=self._chat, settings=Settings())
+        # rules may have to be compiled, and a long prompt takes its time
+        return await asyncio.to_thread(self._guarded, fields, guards)
+
+    def _guarded(self, fields: dict[str, Any], guards: tuple[str, ...]) -> Call:
+        policy = self._gateway.guards.named(guards, param="deltaweir.guard")
+        return call_of(fields, chat=self._chat, settings=Settings(guard=policy))
 
     def _ready(self, asked: Asked) -> tuple[Prepared, Ledger | None]:
         """Return all that the stream needs; blocks."""
@@ -134,7 +150,7 @@ class Completions:
         return AsyncStream(
             source,
             reply_kind,
-            weir=weir_for(kind, metered, ready.options),
+            weir=weir_for(kind, metered, ready.options, ready.guard.stream()),
             metering=metered,
             timeouts=ready.timeouts,
             request_id=request_id,

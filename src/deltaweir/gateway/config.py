@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from deltaweir.errors import InvalidRequest
+from deltaweir.errors import InvalidRequest, InvalidRule
+from deltaweir.gateway.guards import GuardConfig, Guards, guards_in
 from deltaweir.meter.budget import Limit, limit_of
 from deltaweir.meter.prices import Price, own_price
 from deltaweir.models.catalogue import default_entry
@@ -68,10 +69,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             as ``"500tok"``; a request may only ask for less.
         price: US dollars per million tokens: ``{input = 0.15, output = 0.6}``, and what
             `deltaweir.meter.prices.own_price` takes beside; nothing for the embedded model.
+        guard: The name of one of the tables ``[guards.NAME]``, or of a preset, or several in a
+            list; all of them look at each stream, and a request may only add more.
     """
 
     name: str
     embedded: str
+    guard: str | tuple[str, ...] | None = None
     budget: dict[str, Any] | str | None = None
     price: dict[str, Any] | None = None
 
@@ -85,6 +89,12 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def limit(self) -> Limit:
         """The budget, as a limit."""
         return limit_of(self.budget)
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """The names of its guards."""
+        named = self.guard or ()
+        return (named,) if isinstance(named, str) else named
 
     @property
     def own_price(self) -> Price | None:
@@ -109,11 +119,35 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of the configuration; without models, the embedded default is served."""
+    """All of the configuration; without models, the embedded default is served.
+
+    Attributes:
+        server: The table ``[server]``.
+        models: The tables ``[[models]]``; the first is what a request without a model gets.
+        guards: The tables ``[guards.NAME]``, by name.
+        ledger: The table ``[ledger]``.
+    """
 
     server: ServerConfig = ServerConfig()
     models: tuple[ModelConfig, ...] = ()
+    guards: dict[str, GuardConfig] = {}
     ledger: LedgerConfig = LedgerConfig()
+
+    def __post_init__(self) -> None:
+        """Compile all guards, and refuse names that no guard has.
+
+        Before a server starts is the only time at which somebody reads what is wrong with a
+        rule, and can mend it.
+        """
+        guards = Guards(self.guards)
+        guards.prepare()
+        for model in self.models:
+            try:
+                guards.named(model.guards)
+            except InvalidRequest as error:
+                raise InvalidRequest(
+                    f"model {model.name!r}: {error.message}", param="models"
+                ) from error
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<at>.*)`)?")
@@ -137,6 +171,8 @@ def load_config(path: str | Path) -> Config:
     Raises:
         InvalidRequest: The file is not there, is no TOML, or has a key that is unknown or
             of another type; the message names the key, and the nearest known one.
+        InvalidRule: A guard's rules cannot be used; the message names the guard, its file, the
+            rule, and the place in its pattern.
     """
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -145,9 +181,19 @@ def load_config(path: str | Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path} is not TOML: {error}", param="config") from error
     try:
+        if "guards" in table:
+            table["guards"] = guards_in(table["guards"], Path(path).parent)
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{path}: {_explained(str(error))}", param="config") from error
+    except InvalidRule as error:
+        raise InvalidRule(
+            f"{path}: {error.message}",
+            rule=error.rule,
+            position=error.position,
+            reason=error.reason,
+            param="config",
+        ) from error
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error.message}", param="config") from error
     if config.models:

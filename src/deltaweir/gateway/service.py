@@ -15,6 +15,7 @@ from deltaweir.accounts import Line
 from deltaweir.errors import AuthenticationFailed, InvalidRequest, ModelNotFound
 from deltaweir.gateway.answer import Answer
 from deltaweir.gateway.config import Config, ModelConfig
+from deltaweir.gateway.guards import Guards
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.stores.failures import LedgerUnavailable
 
@@ -39,6 +40,7 @@ class Gateway:
 
     Attributes:
         answers: The replies on their way.
+        guards: The guards that models and requests name.
         draining: Whether new requests are refused since the server stops.
     """
 
@@ -46,6 +48,7 @@ class Gateway:
         self.config = config
         self._authorize = authorize
         self.answers: set[Answer] = set()
+        self.guards = Guards(config.guards)
         self.draining = False
         self._models = {model.name: model for model in config.models}
         self._ledger: Ledger | None = None

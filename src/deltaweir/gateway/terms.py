@@ -1,7 +1,7 @@
 """What a request asks of this server beside OpenAI's fields: its ``deltaweir`` object. Pure.
 
 It stands in the body, or as the same JSON in the header ``X-Deltaweir``. Terms only ever get
-tighter: where both have a budget, the smaller one holds.
+tighter: where both have a budget, the smaller one holds, and where both name a guard, both look.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
 HEADER = b"x-deltaweir"
 
 _TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
+_MOST_GUARD_CHARS = 256
 _KNOWN = ("budget", "guard", "on_disconnect", "record", "resume", "tag")
 _MOST_HEADER_BYTES = 8192
 
@@ -28,10 +29,13 @@ class Terms(NamedTuple):
     limit: Limit = NO_LIMIT
     tag: str | None = None
     """What its cost is filed under."""
+    guards: tuple[str, ...] = ()
+    """The names of the guards that shall look at it too; whether there are such is not known."""
 
     def with_(self, other: Terms) -> Terms:
         """Return terms that keep both."""
-        return Terms(self.limit.tighter(other.limit), self.tag or other.tag)
+        guards = (*self.guards, *other.guards)
+        return Terms(self.limit.tighter(other.limit), self.tag or other.tag, guards)
 
 
 def terms_of(body: Any, headers: list[tuple[bytes, bytes]]) -> Terms:
@@ -78,14 +82,17 @@ def _read(value: Any, where: str) -> Terms:
             param=where,
         )
     _refuse_missing(value, where)
-    return Terms(limit_of(value.get("budget")), _tag(value.get("tag"), where))
+    return Terms(
+        limit_of(value.get("budget")),
+        _tag(value.get("tag"), where),
+        _guards(value.get("guard"), where),
+    )
 
 
 def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
     """Refuse what would be relied upon and is not done; without ``resume`` all goes on as well."""
-    for name in ("guard", "record"):
-        if value.get(name) is not None:
-            raise InvalidRequest(f"this server has no {name} to offer", param=f"{where}.{name}")
+    if value.get("record") is not None:
+        raise InvalidRequest("this server has no record to offer", param=f"{where}.record")
     resume = value.get("resume")
     if resume is not None and not isinstance(resume, bool):
         raise InvalidRequest(
@@ -108,3 +115,19 @@ def _tag(value: Any, where: str) -> str | None:
             param=f"{where}.tag",
         )
     return value
+
+
+def _guards(value: Any, where: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, str):
+        raise InvalidRequest(
+            f"got a guard of type {type(value).__name__}, expected the name of one",
+            param=f"{where}.guard",
+        )
+    if len(value) > _MOST_GUARD_CHARS:
+        raise InvalidRequest(
+            f"got a guard's name of {len(value)} characters, expected at most {_MOST_GUARD_CHARS}",
+            param=f"{where}.guard",
+        )
+    return (value,)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
 
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.json_text import STAND_IN, Decoder, encode, encode_outside
@@ -28,52 +27,8 @@ from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
 _PLAIN = ("", "")
 _QUOTES = (STAND_IN, STAND_IN)
 _REPLACEMENT_CHARACTER = "\ufffd"
-MOST_REMEMBERED = 256
-"""How many texts with something hidden, and torn characters, `touches` knows exactly."""
-
-
-class Filter(Protocol):
-    """What is asked of the filter of one text."""
-
-    @property
-    def stopped(self) -> Action | None:
-        """The action that ends the stream; None while there is none."""
-
-    @property
-    def verdicts(self) -> Sequence[Verdict]:
-        """What was found so far."""
-
-    @property
-    def position(self) -> int:
-        """Characters fed."""
-
-    @property
-    def decided(self) -> int:
-        """Characters of them that have left, were replaced or were dropped."""
-
-    @property
-    def withheld(self) -> int:
-        """Characters of those decided that were not shown as they were."""
-
-    def feed(self, text: str) -> str:
-        """Take a piece and return what may leave."""
-
-    def finish(self, *, cut: bool) -> str:
-        """End the text and return the rest that may leave."""
-
-    def track(self) -> None:
-        """Remember from now on what was hidden."""
-
-    def touches(self, start: int, end: int) -> bool:
-        """Tell whether any of these characters was hidden."""
-
-
-class _Hidden(NamedTuple):
-    """A text of which something was hidden, and where it stands in the arguments."""
-
-    start: int
-    end: int
-    text: Filter
+MOST_RANGES = 1000
+"""How many hidden ranges are remembered; of more the oldest count as one with all between."""
 
 
 class ArgumentsFilter:
@@ -85,9 +40,9 @@ class ArgumentsFilter:
         choice: The choice's index, for verdicts; None in a prompt.
         make: Makes the filter of one text, called as `TextFilter` is.
 
-    Positions and offsets count decoded characters: an escape is one, and so are two escapes of
-    surrogates in a row, and a quote. A character counts as fed from its first piece on, and is
-    decided only when it is whole.
+    Two ways to count. ``position``, ``decided`` and `touches` are of the characters as they
+    came, so that what travels with a piece can tell its place. Verdicts and ``withheld`` are
+    of decoded characters: an escape is one, so are two that are halves of one, and a quote.
 
     One filter belongs to one tool call and is not shared between threads.
 
@@ -101,7 +56,7 @@ class ArgumentsFilter:
         *,
         field: str,
         choice: int | None = 0,
-        make: Callable[..., Filter] = TextFilter,
+        make: Callable[..., TextFilter] = TextFilter,
     ) -> None:
         self.stopped: Action | None = None
         self._plan = plan
@@ -110,34 +65,33 @@ class ArgumentsFilter:
         self._make = make
         self._decoder = Decoder()
         self._in_string = False
-        self._text: Filter | None = None
+        self._text: TextFilter | None = None
+        self._finished = False
+        # decoded characters
         self._start = 0  # of the text
         self._fed = 0
-        self._finished = False
+        self._decided = 0
         self._withheld = 0  # in texts that are finished, as are these verdicts
         self._verdicts: list[Verdict] = []
-        self._tracks = False
-        self._hidden: deque[_Hidden] = deque()
-        self._torn: deque[int] = deque()
-        self._forgotten = 0
-        self._lost: int | None = None  # from here on all is dropped, seen by no text's filter
+        # characters as they came
+        self._hidden: deque[tuple[int, int]] | None = None
+        self._lost: int | None = None  # from here on no text's filter has seen anything
 
     @property
     def position(self) -> int:
-        """Characters fed, with one that is not whole yet."""
-        return self._fed + self._decoder.torn
+        """Characters that came."""
+        return self._decoder.raw
 
     @property
     def decided(self) -> int:
         """Characters from the beginning that have left, or will never."""
         if self._finished or self.stopped is not None:
-            return self.position
-        text = self._text
-        return self._fed if text is None else self._start + text.decided
+            return self._decoder.raw
+        return self._decoder.places.of(self._decided)
 
     @property
     def withheld(self) -> int:
-        """How many of those were not shown as they were; after `finish`, of all."""
+        """How many were not shown as they were, decoded; after `finish`, of all."""
         return self._withheld + (0 if self._text is None else self._text.withheld)
 
     @property
@@ -158,8 +112,6 @@ class ArgumentsFilter:
                 out.append(self._filter(part.text))
             if part.quote:
                 out.append(self._cross())
-        if self._tracks:
-            self._mark()
         return "".join(out)
 
     def finish(self, *, cut: bool) -> str:
@@ -173,56 +125,50 @@ class ArgumentsFilter:
         if not cut:
             rest = self._decoder.rest()
             out = self._filter(rest) if rest else ""
-        elif self._decoder.torn:
-            self._withheld += 1
-            self._lost = self._fed if self._lost is None else self._lost
         if self._text is not None:
             out += self._close(self._text, cut=cut)
+        if self._decoder.torn:
+            self._withheld += 1
+            self._lose()
         self._finished = True
         return out
 
+    def surrender(self) -> str:
+        """Return what is held, unchecked; for arguments that nobody can check any more."""
+        if self.stopped is not None:
+            return ""
+        held = "" if self._text is None else self._spell(self._text.surrender())
+        return held + self._decoder.held
+
     def track(self) -> None:
         """Remember from now on what is not shown, so that `touches` can be asked."""
-        self._tracks = True
-        if self._text is not None:
-            self._text.track()
+        if self._hidden is None:
+            self._hidden = deque()
+            if self._text is not None:
+                self._text.track()
 
     def touches(self, start: int, end: int) -> bool:
         """Tell whether characters that are decided touch one that was not shown.
 
-        A character whose spelling is torn belongs to all the pieces that have a part of it.
-        Where too much was hidden since the last question, the answer is yes.
+        A part of an escape touches what the escape stands for.
 
         Args:
-            start: What ``position`` was before a piece; no less than in any question before.
-            end: What it was behind the piece or a later one.
+            start: The first, as it came; no earlier than in any question before.
+            end: The one behind the last.
         """
-        if start < self._forgotten:
-            return True
-        while self._torn and self._torn[0] < start:
-            self._torn.popleft()
-        # behind half a pair of surrogates the next character may have begun as well
-        end += end in self._torn
-        # a piece that brought no further character is the inside or the end of an escape
-        start -= start == end or start in self._torn
         if self._lost is not None and end > self._lost:
             return True
-        while self._hidden and self._hidden[0].end <= start:
-            self._hidden.popleft()
-        known = [*self._hidden]
-        if self._text is not None:
-            known.append(_Hidden(self._start, self._fed, self._text))
-        return any(
-            text.touches(max(start, first) - first, min(end, last) - first)
-            for first, last, text in known
-            if first < end and start < last
-        )
+        hidden = self._hidden or deque()
+        while hidden and hidden[0][1] <= start:
+            hidden.popleft()
+        return bool(hidden) and hidden[0][0] < end
 
     def _filter(self, decoded: str) -> str:
         """Take characters of the text that is open, or open one; after a stop count them."""
         self._fed += len(decoded)
         if self.stopped is not None:
             self._withheld += len(decoded)
+            self._decoder.places.of(self._fed)  # nobody asks for those before
             return ""
         text = self._text
         if text is None:
@@ -230,6 +176,7 @@ class ArgumentsFilter:
         if not self._in_string:
             decoded = decoded.replace(STAND_IN, _REPLACEMENT_CHARACTER)
         shown = self._spell(text.feed(decoded))
+        self._settle(text)
         if text.stopped is not None:
             self._close(text, cut=True)
         return shown
@@ -243,19 +190,10 @@ class ArgumentsFilter:
             return shown + self._filter('"')
         self._in_string = not self._in_string
         self._fed += 1
+        self._decided = self._fed
         return shown + '"'
 
-    def _mark(self) -> None:
-        """Remember whether the last piece ended within a character."""
-        place, torn = self.position, self._torn
-        if torn and torn[-1] == place:
-            torn.pop()  # what has ended since is not torn any more
-        if self._decoder.torn:
-            torn.append(place)
-            if len(torn) > MOST_REMEMBERED:
-                self._forgotten = max(self._forgotten, torn.popleft() + 1)
-
-    def _open(self, start: int) -> Filter:
+    def _open(self, start: int) -> TextFilter:
         self._start = start
         text = self._make(
             self._plan,
@@ -264,23 +202,45 @@ class ArgumentsFilter:
             offset=start,
             wrap=_PLAIN if self._in_string else _QUOTES,
         )
-        if self._tracks:
+        if self._hidden is not None:
             text.track()
         return text
 
-    def _close(self, text: Filter, *, cut: bool) -> str:
+    def _close(self, text: TextFilter, *, cut: bool) -> str:
         """Finish the text that is open and keep what was found in it."""
         shown = self._spell(text.finish(cut=cut))
+        self._settle(text)
         self._text = None
         self._withheld += text.withheld
         self._verdicts += text.verdicts[: MOST_VERDICTS - len(self._verdicts)]
-        if self._tracks and text.withheld:
-            self._hidden.append(_Hidden(self._start, self._fed, text))
-            if len(self._hidden) > MOST_REMEMBERED:
-                self._forgotten = max(self._forgotten, self._hidden.popleft().end)
         if text.stopped is not None:
-            self.stopped, self._lost = text.stopped, self._fed
+            self.stopped = text.stopped
+            self._lose()
         return shown
+
+    def _settle(self, text: TextFilter) -> None:
+        """Take over what the text has decided since, and forget where that stands."""
+        places, start = self._decoder.places, self._start
+        before, self._decided = self._decided, start + text.decided
+        if self._hidden is not None and text.withheld:
+            for at in range(before, self._decided):
+                if text.touches(at - start, at - start + 1):
+                    self._hide(self._hidden, places.of(at), places.of(at + 1))
+        places.of(self._decided)
+
+    def _hide(self, hidden: deque[tuple[int, int]], start: int, end: int) -> None:
+        if hidden and hidden[-1][1] == start:
+            hidden[-1] = hidden[-1][0], end
+            return
+        hidden.append((start, end))
+        if len(hidden) > MOST_RANGES:
+            oldest = hidden.popleft()
+            hidden[0] = oldest[0], hidden[0][1]
+
+    def _lose(self) -> None:
+        """Count all that came behind what is decided as hidden."""
+        if self._lost is None:
+            self._lost = self._decoder.places.of(self._decided)
 
     def _spell(self, shown: str) -> str:
         return encode(shown) if self._in_string else encode_outside(shown)

@@ -18,6 +18,7 @@ One automaton serves any number of streams and threads: what two threads make at
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
 from deltaweir.guard.alphabet import Alphabet, Atom
 from deltaweir.guard.nfa import Condition, Nfa
 from deltaweir.guard.rules import Rule
@@ -83,22 +84,22 @@ class Automaton:
 
     def crossing(self, state: State, text: str) -> Crossing:
         """Return what a piece of text does in a state."""
-        first, threads = state, list(range(state.count))  # a thread of this piece is below zero
+        first, threads = state, list(range(state.count))  # one of this piece is below zero
         crossing = None
         for at, character in enumerate(text):
-            move = state.by_character.get(character) or self.move(state, character)
-            if move.early or move.late:
+            known = state.by_character.get(character)
+            state, keep, begins, early, late = known or self.move(state, character)
+            if early or late:
                 crossing = EVENTFUL
                 break
-            if move.keep is not None:
-                threads = [threads[one] for one in move.keep]
-            if move.begins:
+            if keep is not None:
+                threads = [threads[one] for one in keep]
+            if begins:
                 threads.append(-at - 1)
-            state = move.state
         if crossing is None:
-            keep = tuple(one for one in threads if one >= 0)
-            begins = tuple(-one - 1 for one in threads if one < 0)
-            crossing = Crossing(state, keep or None, begins)
+            older = tuple(one for one in threads if one >= 0)
+            younger = tuple(-one - 1 for one in threads if one < 0)
+            crossing = Crossing(state, older or None, younger)
         if len(text) <= LONGEST_TEXT:
             self._texts += 1
             if self._texts > MOST_TEXTS:

@@ -36,7 +36,8 @@ class TextFilter(Threads):
     """
 
     __slots__ = (
-        "_choice", "_covered", "_field", "_flags", "_found", "_offset", "_over", "_wrap",
+        "_beside", "_choice", "_covered", "_field", "_flags", "_found", "_looks_back", "_offset",
+        "_over", "_wrap",
         "decided", "stopped", "withheld",
     )  # fmt: skip
 
@@ -62,6 +63,8 @@ class TextFilter(Threads):
         self.withheld = 0
         self.stopped: Action | None = None
         self._over = 0
+        self._beside = self._flags is not None or plan.automaton is None
+        self._looks_back = plan.history > 0
 
     @property
     def verdicts(self) -> Sequence[Verdict]:
@@ -75,30 +78,47 @@ class TextFilter(Threads):
 
     def feed(self, text: str) -> str:
         """Take the next piece of the text, and return what may leave now."""
-        if self._flags is None:
-            return self._filtered(text)
-        before, out = self.position, self._filtered(text)
-        # flags end where the text does, wherever a piece does
-        self._flags.feed(text if self.stopped is None else text[: max(0, self._over - before)])
-        return out
-
-    def _filtered(self, text: str) -> str:
-        if self.stopped is not None:
-            self._drop(len(text))
-            return ""
-        if self._plan.automaton is None:
-            self.position = self.decided = self.position + len(text)
-            return text
+        if self._beside:
+            return self._feed_beside(text)
         state = self._state
-        crossing = state.by_text.get(text) or self._automaton.crossing(state, text)
-        if crossing.state is None or self._may_pass(self.position + len(text)):
+        after, keep, begins = state.by_text.get(text) or self._automaton.crossing(state, text)
+        before = self.position
+        end = before + len(text)
+        if after is None or (self._limit is not None and self._may_pass(end)):
             return self._walk(text)
-        self._state = crossing.state
-        hold = self._crossed(crossing, len(text))
-        if self._runs or self._plan.history:
+        self._state = after
+        self.position = end
+        if keep is None and not begins:
+            self._starts = []
+            hold = end
+        else:
+            starts = self._starts
+            alive = [] if keep is None else [starts[one] for one in keep]
+            alive += [before + at for at in begins]
+            self._starts = alive
+            hold = alive[0]
+        if self._runs or self._looks_back:
             self._kept += text
             return self._release(hold)
         return self._leave(text, hold)
+
+    def _feed_beside(self, text: str) -> str:
+        """Take a piece of a text that is over, or that flags look at beside other rules."""
+        if self.stopped is not None:
+            self._drop(len(text))
+            return ""
+        before, out = self.position, text
+        if self._plan.automaton is None:
+            self.position = self.decided = before + len(text)
+        else:
+            self._beside = False
+            out = self.feed(text)
+            self._beside = True
+        if self._flags is not None:
+            # they end where the text does, which may be inside the piece
+            over = self._over - before if self._over else None
+            self._flags.feed(text[:over])
+        return out
 
     def finish(self, *, cut: bool) -> str:
         """End the text, once, and return the last that may leave.
@@ -175,6 +195,7 @@ class TextFilter(Threads):
         self._runs.append(last)
         self.stopped = last.action
         self._over = self.position
+        self._beside = True
         self._close(len(self._runs))
         self._starts = []
         return True

@@ -40,14 +40,6 @@ def fold(character: str) -> str:
     Returns:
         The empty text for what a reader does not see, else one or more characters.
     """
-    folded = _step(character)
-    while (further := "".join(map(_step, folded))) != folded:
-        folded = further
-    return folded
-
-
-def _step(character: str) -> str:
-    """Return one pass of the folding; what it makes of some characters needs another."""
     small = character.casefold()
     # Before NFKD too: it makes a sigma of the lunate one, which is a c to every reader.
     known = None if small.isascii() else _table().get(small)

@@ -1,4 +1,4 @@
-"""Rules as one nondeterministic automaton (Thompson's construction). Pure.
+r"""Rules as one nondeterministic automaton (Thompson's construction). Pure.
 
 A state has steps, each over a class of characters, and empty moves. States of different rules
 are apart, but for literals, which share one trie. A match may ask for a neighbour before it
@@ -205,7 +205,9 @@ class Nfa:
                 self._split(self.kinds[kind], target, word, other)
         return self._beside(word, other, edge)
 
-    def _ended(self, first: int, last: int, edge: Edge | None) -> list[tuple[int, Condition | None]]:
+    def _ended(
+        self, first: int, last: int, edge: Edge | None
+    ) -> list[tuple[int, Condition | None]]:
         """Return where a branch has matched, by what must follow it."""
         if edge is None:
             return [(last, None)]

@@ -19,7 +19,8 @@ from deltaweir.guard.pattern_nodes import PatternError
 _SETS = {"d": DIGITS, "w": WORD, "s": BLANK}
 _CONTROLS = {"n": 0x0A, "t": 0x09, "r": 0x0D, "f": 0x0C, "v": 0x0B, "0": 0x00}
 _HEXADECIMAL = {"x": 2, "u": 4, "U": 8}
-_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+_DIGITS = frozenset("0123456789")
+_HEX_DIGITS = _DIGITS | frozenset("abcdefABCDEF")
 
 _BOUNDARY = "a word boundary is no character, and cannot stand in a class or a look-around"
 ANCHOR = "anchors are not supported: (?<!.) is the text's beginning and (?!.) its end"
@@ -63,12 +64,12 @@ def read_escape(pattern: str, start: int, *, fold: bool) -> tuple[int | Ranges, 
         return (wide if sign.islower() else complement(wide)), after
     if sign in _HEXADECIMAL:
         return _hexadecimal(pattern, start, _HEXADECIMAL[sign])
-    if sign == "0" and pattern[after : after + 1].isdigit():
+    if sign == "0" and pattern[after : after + 1] in _DIGITS:
         raise PatternError(start, "octal escapes are not supported: write \\xHH")
     if sign in _CONTROLS:
         return _CONTROLS[sign], after
     if sign.isascii() and sign.isalnum():
-        unknown = _BACK_REFERENCE if sign.isdigit() else "an unknown escape"
+        unknown = _BACK_REFERENCE if sign in _DIGITS else "an unknown escape"
         raise PatternError(start, _REFUSED.get(sign, unknown))
     return ord(sign), after
 

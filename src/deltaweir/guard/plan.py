@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from deltaweir.errors import InvalidRule
 from deltaweir.guard.automaton import Automaton
+from deltaweir.guard.backward import Backward
 from deltaweir.guard.bounds import limit, longest_match
 from deltaweir.guard.folding import fold
-from deltaweir.guard.backward import Backward
 from deltaweir.guard.rules import Action, Rule, check
 from deltaweir.guard.validators import VALIDATORS
+
+_UNNAMED = "[REDACTED]"
 
 
 class Plan:
@@ -26,7 +29,6 @@ class Plan:
         automaton: Finds their matches; None where there are none.
         flags: The plan of the rules that only flag, which see the text beside the others.
         actions: What each rule does.
-        labels: What stands in a rule's replacement.
         limits: How many characters a thread of a rule may hold, where it has a limit.
         least_limit: The least of these.
         history: How far back a validator may have to look, in characters.
@@ -51,15 +53,18 @@ class Plan:
         ]
         self.automaton = Automaton(self.rules) if rules else None
         self.actions: list[Action] = [rule.action or "redact" for rule in rules]
-        self.labels = [rule.label or rule.id for rule in rules]
         self.limits = limits
         self.least_limit = min((one for one in limits if one is not None), default=None)
         self.history = max((_looks_back(rule) for rule in self.rules), default=0)
         self._validators = [_validator(rule) for rule in self.rules]
+        self._replacements: list[str] = []
+        if self.automaton is not None:
+            labels = [rule.label or rule.id for rule in rules]
+            self._replacements = [self._replacement(self.automaton, label) for label in labels]
 
     def replacement(self, rule: int) -> str:
         """Return what stands for a run that is named after a rule."""
-        return f"[REDACTED:{self.labels[rule]}]"
+        return self._replacements[rule]
 
     def valid(self, rule: int, text: str, start: int, end: int, *, whole: bool) -> int | None:
         """Return where the longest valid match of a rule that ends at a place starts.
@@ -76,6 +81,35 @@ class Plan:
         """
         validator = self._validators[rule]
         return start if validator is None else validator(text, start, end, whole)
+
+    def _replacement(self, automaton: Automaton, label: str) -> str:
+        """Return what names a run, or does not where a rule would find it in the very name.
+
+        Raises:
+            InvalidRule: A rule would find whatever stands in the place of what is redacted.
+        """
+        named = f"[REDACTED:{label}]"
+        if _found(automaton, named) is None:
+            return named
+        rule = _found(automaton, _UNNAMED)
+        if rule is None or "redact" not in self.actions:
+            return _UNNAMED
+        reason = (
+            f"it would match {_UNNAMED}, which stands in the place of what is redacted; let all "
+            "rules beside it block, or look for something else"
+        )
+        name = self.rules[rule].id
+        raise InvalidRule(f"rule {name!r}: {reason}", rule=name, reason=reason)
+
+
+def _found(automaton: Automaton, text: str) -> int | None:
+    """Return a rule that matches in a text."""
+    state = automaton.root
+    for character in text:
+        state, _, _, early, late = automaton.move(state, character)
+        for _, rule in (*early, *late):
+            return rule
+    return state.ends[0][1] if state.ends else None
 
 
 def _flags(rules: Sequence[Rule]) -> Plan:
@@ -100,7 +134,7 @@ def _validator(rule: Rule) -> Callable[[str, int, int, bool], int | None] | None
     def holds(part: str) -> bool:
         return validator("".join(map(fold, part)) if rule.fold else part)
 
-    def longest(text: str, start: int, end: int, whole: bool) -> int | None:  # noqa: FBT001  # private
+    def longest(text: str, start: int, end: int, whole: bool) -> int | None:
         if start >= 0 and holds(text[start:end]):
             return start
         starts = backward.starts(text, max(start, 0), end, whole=whole)

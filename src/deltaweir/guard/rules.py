@@ -39,7 +39,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_ .-]{1,40}")
 _SHOWN_CHARACTERS = 40
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Rule(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One rule; what is None, its guard decides.
 
     Two equal rules find the same, so a rule can be a key. `check` tells whether it can be used.
@@ -84,8 +86,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __repr__(self) -> str:
         return f"Rule(id={_shown(self.id)})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
-        yield "id", self.id
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id)]
 
 
 def rules_of(table: Mapping[str, Any], *, source: str) -> tuple[Rule, ...]:

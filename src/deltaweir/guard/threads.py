@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from deltaweir.guard.automaton import Automaton
 from deltaweir.guard.plan import Plan
 from deltaweir.guard.runs import Run, add
-from deltaweir.guard.states import Crossing, State
+from deltaweir.guard.states import State
 
 
 class Threads:
@@ -51,23 +51,7 @@ class Threads:
 
     def _may_pass(self, position: int) -> bool:
         """Tell whether a thread can go over its limit before a place."""
-        return self._limit is not None and (
-            bool(self._swallowing) or position - self._hold > self._limit
-        )
-
-    def _crossed(self, crossing: Crossing, length: int) -> int:
-        """Go through a piece in which nothing matches; return up to where text is free."""
-        _, keep, begins = crossing
-        before = self.position
-        self.position = before + length
-        alive: list[int] = []
-        if keep is not None:
-            starts = self._starts
-            alive = [starts[one] for one in keep]
-        for at in begins:
-            alive.append(before + at)  # noqa: PERF401  # mostly none or one
-        self._starts = alive
-        return alive[0] if alive else self.position
+        return bool(self._swallowing) or position - self._hold > (self._limit or 0)
 
     def _step(self, character: str) -> list[Run]:
         """Take one character, which is kept already; return what matches with it."""
@@ -94,9 +78,7 @@ class Threads:
         for end, events in ((self.position, early), (self.position + 1, late)):
             for thread, rule in events:
                 start = starts[thread] if thread < len(starts) else self.position
-                valid = plan.valid(
-                    rule, self._kept, start - base, end - base, whole=not base
-                )
+                valid = plan.valid(rule, self._kept, start - base, end - base, whole=not base)
                 if valid is not None:
                     found.append(Run(valid + base, end, rule, plan.actions[rule]))
         return found

@@ -13,20 +13,41 @@ from collections.abc import Callable, Mapping
 _CARD_DIGITS = range(12, 20)
 """ISO/IEC 7812-1 allows a card number up to 19 digits; Maestro's shortest have 12."""
 
+_REGISTERED = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI FK FO GL NL SD",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU MN XK",
+    21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "BI DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU YE",
+    31: "MT SC",
+    32: "LC",
+    33: "RU",
+}
+"""Countries by the length of their account numbers: the registry that SWIFT keeps for ISO 13616."""
+
+_UNREGISTERED = {
+    25: "AO CV GW MZ",
+    26: "DZ IR",
+    27: "CF CG CM GA GQ KM MG TD",
+    28: "BF BJ CI MA ML NE SN TG",
+}
+"""Those that the registry does not have, but that banks of these countries use."""
+
 _IBAN_LENGTHS = {
-    entry[:2]: int(entry[2:])
-    for entry in (
-        # the registry of SWIFT, which keeps ISO 13616's
-        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 "
-        "DJ27 DK18 DO28 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 "
-        "HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 "
-        "MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 "
-        "RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 "
-        "VA22 VG24 XK20 YE30 "
-        # not in the registry, but in use by the banks of these countries
-        "AO25 BF28 BJ28 CF27 CG27 CI28 CM27 CV25 DZ26 GA27 GQ27 GW25 IR26 KM27 MA28 MG27 ML28 "
-        "MZ25 NE28 SN28 TD27 TG28"
-    ).split()
+    country: length
+    for table in (_REGISTERED, _UNREGISTERED)
+    for length, countries in table.items()
+    for country in countries.split()
 }
 
 

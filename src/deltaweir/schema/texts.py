@@ -7,7 +7,7 @@ A field is named as in the protocol: ``content``, ``reasoning_content``, ``refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from deltaweir.schema.chunk import Choice, Delta, FunctionDelta, TextChoice, ToolCallDelta
@@ -15,11 +15,8 @@ from deltaweir.schema.record import Record
 
 _PLAIN = ("reasoning_content", "content", "refusal")
 
-SCORED = ("content", "refusal", "reasoning_content")
-"""The lists of log probabilities; the last is DeepSeek's, unknown to the records."""
-
-_ELSEWHERE = ("content", "delta", "message", "text", "token_ids")
-"""Unknown fields of a choice in which some servers say the text once more, or all of it."""
+ELSEWHERE = ("content", "delta", "message", "text", "token_ids")
+"""Unknown fields of a choice in which some servers say its text once more, whole or as ids."""
 
 
 class Text(NamedTuple):
@@ -133,60 +130,11 @@ def only_text(choice: Choice | TextChoice) -> str | None:
     return None
 
 
-def take_out_unread(choice: Choice | TextChoice) -> bool:
-    """Take out of a choice what may hold generated text but is none of its `texts`.
-
-    These are sounds; reasoning that is no text, or another than ``reasoning_content``; unknown
-    fields of a delta, of tool calls and of log probabilities; and a whole message beside the
-    delta. Token ids stay.
-
-    Returns:
-        Whether anything was there.
-    """
-    removed = _without(choice.__dict__, lambda name, _: name in _ELSEWHERE)
-    if choice.logprobs is not None:
-        removed += _without(choice.logprobs.__dict__, lambda *field: not _scored(*field))
-    if isinstance(choice, TextChoice):
-        return removed > 0
-    delta = choice.delta
-    if delta.audio is not None:
-        delta.audio = None
-        removed += 1
-    if delta.reasoning and not (
-        isinstance(delta.reasoning, str) and delta.reasoning_content in {None, "", delta.reasoning}
-    ):
-        delta.reasoning = None
-        removed += 1
-    removed += _without(delta.__dict__)
-    functions = [delta.function_call, *(call.function for call in delta.tool_calls or ())]
-    for record in (*functions, *(delta.tool_calls or ())):
-        removed += 0 if record is None else _without(record.__dict__)
-    return removed > 0
-
-
-def _without(unknown: dict[str, Any], unread: Callable[[str, Any], bool] = lambda *_: True) -> int:
-    """Take fields out of the unknown ones of a record; token ids are no text."""
-    names = [
-        name
-        for name, value in unknown.items()
-        if unread(name, value) and not (name == "token_ids" and isinstance(value, list))
-    ]
-    for name in names:
-        del unknown[name]
-    return len(names)
-
-
-def _scored(name: str, value: Any) -> bool:
-    """Tell whether an unknown list of log probabilities can be read as the known ones are."""
-    return (
-        name in SCORED
-        and isinstance(value, list)
-        and all(isinstance(one, dict) and isinstance(one.get("token"), str) for one in value)
-    )
-
-
 def take_out(choice: Choice | TextChoice) -> Choice | TextChoice:
-    """Take all but its end out of a choice, into one that goes ahead of it."""
+    """Take all but its end out of a choice, into one that goes ahead of it.
+
+    Unknown fields go with the end, unless they are known to say the text once more.
+    """
     own: Choice | TextChoice
     if isinstance(choice, TextChoice):
         own = TextChoice(index=choice.index, text=choice.text)
@@ -195,7 +143,7 @@ def take_out(choice: Choice | TextChoice) -> Choice | TextChoice:
         own = Choice(index=choice.index, delta=choice.delta)
         choice.delta = Delta()
     own.logprobs, choice.logprobs = choice.logprobs, None
-    for name in [name for name in _ELSEWHERE if name in choice.__dict__]:
+    for name in [name for name in ELSEWHERE if name in choice.__dict__]:
         own.__dict__[name] = choice.__dict__.pop(name)
     return own
 

@@ -1,0 +1,128 @@
+"""What a client's guard does to a call: its prompt is checked here, its answer in the weir."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from deltaweir.adapters.guards import policy_from
+from deltaweir.client.destination import Settings
+from deltaweir.guard.guard import StreamGuard
+from deltaweir.guard.policy import NOTHING, OUTPUT, Policy
+from deltaweir.guard.prompts import check_request
+from deltaweir.guard.verdicts import Verdict
+from deltaweir.schema.chunk import Chunk, TextChunk
+from deltaweir.schema.request import AnyRequest
+from deltaweir.weir import Weir
+
+ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+RequestT = TypeVar("RequestT", bound=AnyRequest)
+T = TypeVar("T")
+
+
+class Guarded(NamedTuple):
+    """A call's guard, after its prompt was checked."""
+
+    policy: Policy
+    verdicts: Sequence[Verdict]
+    """What was found in the prompt."""
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether any rule looks at what a model generates, and not at prompts alone."""
+        return reads_answers(self.policy)
+
+    def stream(self) -> StreamGuard | None:
+        """Return the guard of the call's answer; None when there are no rules."""
+        return StreamGuard(self.policy, self.verdicts) if self.policy else None
+
+
+UNGUARDED = Guarded(NOTHING, ())
+"""The guard of a call that has none."""
+
+
+class GuardedWeir(Weir[ChunkT]):
+    """A weir that tells what its guard has found.
+
+    A guard of prompts alone has found all that it will: it is only asked, and holds nothing.
+
+    Args:
+        kind: As for a weir.
+        guard: The guard.
+        **options: As for a weir.
+    """
+
+    def __init__(self, kind: type[ChunkT] | None, guard: StreamGuard, **options: Any) -> None:
+        reads = reads_answers(guard._policy)  # noqa: SLF001  # it has no other word for it
+        super().__init__(kind, guard=guard if reads else None, **options)
+        self._told_by = guard
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What was found so far, in the prompt and in the answer; from any thread."""
+        return _read(lambda: self._told_by.verdicts)
+
+    @property
+    def withheld_chars(self) -> int:
+        """How many generated characters were not shown so far; from any thread."""
+        return _read(lambda: self._told_by.withheld)
+
+
+def reads_answers(policy: Policy) -> bool:
+    """Tell whether any rule looks at what a model generates, and not at prompts alone."""
+    return any(policy.plan(scope) is not None for scope in OUTPUT)
+
+
+def guard_in(fields: Mapping[str, Any], settings: Settings) -> Policy:
+    """Return the guard of a call: its own and its client's, which add up.
+
+    Rules that were not used before are compiled here, which may take a moment.
+
+    Raises:
+        InvalidRule: The ``guard`` is none, or one of its rules cannot be used.
+    """
+    return ready_policy(fields.get("guard")).joined(settings.guard)
+
+
+def ready_policy(guard: Any) -> Policy:
+    """Return the policy that a ``guard`` means, compiled, so that no stream finds it unusable.
+
+    Raises:
+        InvalidRule: It means none, or one of its rules cannot be used.
+    """
+    policy = policy_from(guard)
+    policy.prepare()
+    return policy
+
+
+def with_policy(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a client's changed options with the policy that a ``guard`` among them means.
+
+    Raises:
+        InvalidRule: The ``guard`` is none, or one of its rules cannot be used.
+    """
+    plain = dict(changes)
+    if "guard" in plain:
+        plain["guard"] = ready_policy(plain["guard"])
+    return plain
+
+
+def guarded(request: RequestT, policy: Policy) -> tuple[RequestT, Guarded]:
+    """Return a request that may be sent, what must not be told replaced; and its guard.
+
+    Raises:
+        GuardBlocked: A rule refuses the prompt.
+    """
+    if not policy:
+        return request, UNGUARDED
+    checked = check_request(request, policy)
+    return checked.request, Guarded(policy, checked.verdicts)
+
+
+def _read(figure: Callable[[], T]) -> T:
+    """Return what a guard tells while another thread feeds it."""
+    while True:
+        try:
+            return figure()
+        except RuntimeError:  # a text began while all were gone through
+            continue

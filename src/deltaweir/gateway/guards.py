@@ -1,0 +1,218 @@
+"""The guards that a configuration names, compiled, and what a request may add to them.
+
+Guards add up: where a model has one and a request asks for another, both look at the stream,
+and the stricter decides. A request can only name what is configured here, or a preset, so no
+client's text is ever taken for the path of a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from deltaweir.adapters.guards import policy_from
+from deltaweir.adapters.rule_files import PRESETS, preset, rules_from
+from deltaweir.errors import InvalidRequest, InvalidRule
+from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
+from deltaweir.guard.rules import Action, Scope
+
+MOST_JOINED = 64
+"""How many combinations of guards are kept compiled, since requests choose among them."""
+
+_SHOWN_CHARACTERS = 80
+
+
+class GuardConfig(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    dict=True,
+):
+    """One of the tables ``[guards.NAME]``.
+
+    Attributes:
+        preset: A preset's name; this or ``rules``.
+        rules: The path of a TOML file with rules, from where the configuration is.
+        action: What rules do that do not say so: ``redact``, ``flag``, ``truncate``, ``block``.
+        scope: What rules look at that do not say so, one or a list of ``prompt``, ``content``,
+            ``reasoning``, ``refusal``, ``tool_args``; all but the prompt unless told.
+        fold: Whether rules see through look-alike letters, case, accents and invisible
+            characters, unless they say so themselves.
+        on_error: What a failure of the guard itself does: ``closed`` ends the stream, ``open``
+            lets the text through.
+    """
+
+    preset: str | None = None
+    rules: str | None = None
+    action: Action = "redact"
+    scope: Scope | tuple[Scope, ...] | None = None
+    fold: bool = False
+    on_error: OnError = "closed"
+
+    def __post_init__(self) -> None:
+        """Refuse a table from which nobody could tell what to look for."""
+        if (self.preset is None) == (self.rules is None):
+            raise InvalidRequest("expected exactly one of preset and rules", param="guards")
+        if self.rules in PRESETS:
+            raise InvalidRequest(
+                f"rules is the path of a file; did you mean preset = {self.rules!r}?",
+                param="guards",
+            )
+        if self.scope == ():
+            raise InvalidRequest(
+                "scope is empty; leave it out for all that a model generates", param="guards"
+            )
+
+    @functools.cached_property
+    def policy(self) -> Policy:
+        """The rules, read and compiled when they are first looked at.
+
+        Raises:
+            InvalidRule: There are no such rules, or one cannot be used.
+        """
+        rules = rules_from(self.rules) if self.rules is not None else preset(self.preset or "")
+        policy = policy_of(
+            rules,
+            action=self.action,
+            scope=(self.scope,) if isinstance(self.scope, str) else self.scope,
+            fold=self.fold,
+            on_error=self.on_error,
+        )
+        try:
+            policy.prepare()
+        except InvalidRule as error:
+            raise _within(self.rules or f"preset {self.preset}", error) from error
+        return policy
+
+
+class Guards:
+    """Know a configuration's guards by name; any thread may ask.
+
+    Args:
+        tables: The tables ``[guards.NAME]``, by name.
+    """
+
+    def __init__(self, tables: Mapping[str, GuardConfig]) -> None:
+        self._tables = tables
+        self._kept = functools.lru_cache(MOST_JOINED)(self._joined)
+
+    @property
+    def names(self) -> list[str]:
+        """The names that can be asked for: those of the tables, then the presets'."""
+        return list(dict.fromkeys([*self._tables, *PRESETS]))
+
+    def prepare(self) -> None:
+        """Compile what the tables name, so that a rule which cannot be used is known.
+
+        Raises:
+            InvalidRule: A table's rules cannot be used; the message names table and rule.
+        """
+        for name in self._tables:
+            self.named([name])
+
+    def named(self, names: Iterable[str], *, param: str = "guard") -> Policy:
+        """Return all guards of these names together, compiled; the first time that blocks.
+
+        Args:
+            names: What they are called; a name that is there twice counts once.
+            param: The field that names them.
+
+        Raises:
+            InvalidRequest: No guard has one of the names; the message lists those there are.
+            InvalidRule: A guard's rules cannot be used.
+        """
+        known, chosen = self.names, set(names)
+        for name in chosen.difference(known):
+            raise InvalidRequest(
+                f"no guard is called {name[:_SHOWN_CHARACTERS]!r}; there are: {', '.join(known)}",
+                param=param,
+            )
+        # in one order, so that nobody can have the same guards compiled twice
+        return self._kept(tuple(name for name in known if name in chosen))
+
+    def _joined(self, names: tuple[str, ...]) -> Policy:
+        policy = NOTHING
+        for name in names:
+            policy = policy.joined(self._one(name))
+        policy.prepare()
+        return policy
+
+    def _one(self, name: str) -> Policy:
+        if name not in self._tables:
+            return policy_from(name)
+        try:
+            return self._tables[name].policy
+        except InvalidRule as error:
+            raise _within(f"guard {name!r}", error) from error
+
+
+def guards_in(tables: Any, directory: Path) -> dict[str, GuardConfig]:
+    """Return the guards of a configuration's ``guards``.
+
+    Args:
+        tables: A table of tables, by name.
+        directory: Where the configuration is, from which paths of rules are taken.
+
+    Raises:
+        InvalidRequest: It is none, or one has a key that is unknown or of another type; the
+            message names the guard, and the nearest known key.
+    """
+    if not isinstance(tables, Mapping):
+        raise InvalidRequest(
+            f"got guards of type {type(tables).__name__}, expected tables [guards.NAME]",
+            param="guards",
+        )
+    return {name: _guard(name, table, directory) for name, table in tables.items()}
+
+
+def _guard(name: str, table: Any, directory: Path) -> GuardConfig:
+    where = f"guard {name!r}"
+    if not isinstance(table, Mapping):
+        raise InvalidRequest(
+            f"{where}: got a {type(table).__name__}, expected a table", param="guards"
+        )
+    known = GuardConfig.__struct_fields__
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise InvalidRequest(f"{where}: unknown key {key!r}; {hint}", param="guards")
+    try:
+        guard = msgspec.convert(table, GuardConfig)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{where}: {_mistyped(str(error))}", param="guards") from error
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{where}: {error.message}", param="guards") from error
+    if guard.rules is None:
+        return guard
+    return msgspec.structs.replace(guard, rules=str(directory / guard.rules))
+
+
+_CHOICES = {"action": get_args(Action), "scope": get_args(Scope), "on_error": get_args(OnError)}
+
+
+def _mistyped(message: str) -> str:
+    """Return what msgspec says, with a key for a path and the choices for a wrong choice."""
+    said, _, path = message.partition(" - at `$.")
+    key = path.rstrip("`").partition("[")[0]
+    if said.startswith("Invalid enum value"):
+        said = f"expected one of {', '.join(_CHOICES[key])}"
+    return f"{key}: {said}"
+
+
+def _within(where: str, error: InvalidRule) -> InvalidRule:
+    """Return a rule's error with where the rule is."""
+    return InvalidRule(
+        f"{where}: {error.message}",
+        rule=error.rule,
+        position=error.position,
+        reason=error.reason,
+        param="guards",
+    )
