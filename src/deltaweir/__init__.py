@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deltaweir import error, errors, testing, types
+    from deltaweir.adapters.guards import Guard
     from deltaweir.client.asynchronous import AsyncClient
     from deltaweir.client.asynchronous import AsyncClient as AsyncOpenAI
     from deltaweir.client.blocking import Client
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         GuardBlocked,
         InternalServerError,
         InvalidRequest,
+        InvalidRule,
         ModelCorrupt,
         ModelNotFound,
         ModelUnavailable,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
         StreamTruncated,
     )
     from deltaweir.gateway.embed import asgi, sse_response
+    from deltaweir.guard.rules import Rule
+    from deltaweir.guard.verdicts import Verdict
 
 __version__ = "0.1.0"
 
@@ -75,8 +79,11 @@ _HOMES = {
     "ChatCompletion": ("client.classic", "ChatCompletion"),
     "Client": ("client.blocking", "Client"),
     "Completion": ("client.classic", "Completion"),
+    "Guard": ("adapters.guards", "Guard"),
     "OpenAI": ("client.blocking", "Client"),
+    "Rule": ("guard.rules", "Rule"),
     "Stream": ("client.streams", "Stream"),
+    "Verdict": ("guard.verdicts", "Verdict"),
     "WatchedStream": ("client.watched", "WatchedStream"),
     "asgi": ("gateway.embed", "asgi"),
     "count_prompt": ("client.counting", "count_prompt"),
@@ -106,9 +113,11 @@ __all__ = [
     "ContextLengthExceeded",
     "DeltaweirError",
     "EngineMissing",
+    "Guard",
     "GuardBlocked",
     "InternalServerError",
     "InvalidRequest",
+    "InvalidRule",
     "ModelCorrupt",
     "ModelNotFound",
     "ModelUnavailable",
@@ -118,11 +127,13 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "RateLimited",
+    "Rule",
     "ServiceUnavailable",
     "StallTimeout",
     "Stream",
     "StreamFailed",
     "StreamTruncated",
+    "Verdict",
     "WatchedStream",
     "__version__",
     "api_base",

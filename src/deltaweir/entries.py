@@ -26,6 +26,9 @@ from deltaweir.schema.chunk import Choice, TextChoice
 from deltaweir.schema.scored import TOKEN_IDS, Scored, Token, lists
 from deltaweir.schema.texts import heads, texts
 
+_ILLEGIBLE = "\ufffd"
+"""What servers and decoders put in place of a part of a character."""
+
 _WINDOW = 4096
 """Characters in which a unit's next token is looked for, so that odd lists cost little."""
 
@@ -83,19 +86,33 @@ class _Unit:
 
     def entries(self, *, compared: bool) -> Iterator[_Entry]:
         spans = tuple(self._spans.values())
-        said = "".join(self._texts)
-        at = 0
-        for token in self.tokens:
-            found = _found(token, said, at) if compared else at
-            if found is not None:
-                at = found
+        for token, unsaid in self._compared() if compared else ((one, "") for one in self.tokens):
+            if not unsaid:
                 yield _Entry(token.value, spans)
 
+    def ahead(self) -> str:
+        """Return what its last tokens say that no text has said yet, or ever will."""
+        last: list[str] = []
+        for token, unsaid in self._compared():
+            last = [*last, unsaid] if unsaid or not token.legible else []
+        return "".join(last)
 
-def _found(token: Token, text: str, at: int) -> int | None:
-    """Return where in a text the legible part of a token ends, None if it is not there."""
-    legible = token.token if token.raw is None else token.raw.decode(errors="replace")
-    for piece in filter(None, legible.split("\ufffd")):
+    def _compared(self) -> Iterator[tuple[Token, str]]:
+        """Yield the tokens, and what of each does not stand in the texts, in order."""
+        text, at = "".join(self._texts), 0
+        for token in self.tokens:
+            legible, rest = token.legible, text[at : at + _WINDOW]
+            end = _end_of(legible, text, at)
+            if end is not None:
+                at, legible = end, ""
+            elif rest and legible.startswith(rest):  # it has begun; the others are behind it
+                at, legible = len(text), legible[len(rest) :]
+            yield token, legible
+
+
+def _end_of(legible: str, text: str, at: int) -> int | None:
+    """Return where in a text the legible pieces of a token end, None if they are not there."""
+    for piece in filter(None, legible.split(_ILLEGIBLE)):
         start = text.find(piece, at, at + _WINDOW)
         if start < 0:
             return None
@@ -131,8 +148,15 @@ class Entries:
             if place is None:
                 self._units.setdefault(name, _Unit()).tokens += tokens
                 continue
-            if name in self._units:  # its last tokens may be a part of the next character
-                self._units[name].cover(place._replace(text=place.text[:1]))
+            unit = self._units.get(name)
+            if unit is not None:
+                said = "".join(token.legible for token in tokens)
+                ahead = unit.ahead()
+                if ahead and f"{ahead}{said}".startswith(place.text):
+                    unit.tokens += tokens  # it may fit by chance, since tokens are still ahead
+                    continue
+                # its last tokens may be a part of the next character
+                unit.cover(place._replace(text=place.text[:1]))
                 self._close(name)
             self._waiting.setdefault(name, deque()).extend(_placed(tokens, place))
         self._cover(choice, places)

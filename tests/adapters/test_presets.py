@@ -111,6 +111,7 @@ def test_a_match_covers_what_it_should(name: str, before: str, secret: str, afte
 BODY = "MIIEpAIBAAKCAQEA0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL"
 RFC_1421 = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A"
 PGP = "-----BEGIN PGP PRIVATE KEY BLOCK-----"
+PGP_END = "-----END PGP PRIVATE KEY BLOCK-----"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ PGP = "-----BEGIN PGP PRIVATE KEY BLOCK-----"
         f'-----BEGIN EC PRIVATE KEY-----\\n" +\n  "{BODY}\\n" +\n  "-----END EC PRIVATE KEY-----',
         "-----BEGIN PRIVATE KEY-----\nabc\ndef\n-----END PRIVATE KEY-----",
         f"-----BEGIN PRIVATE KEY-----\n{RFC_1421}\n\n{BODY}\nabc\n-----END PRIVATE KEY-----",
-        f"{PGP}\nVersion: GnuPG v2.0.22 (GNU/Linux)\n\n{BODY}\n=abcd\n{PGP.replace('BEGIN', 'END')}",
+        f"{PGP}\nVersion: GnuPG v2.0.22 (GNU/Linux)\n\n{BODY}\n=abcd\n{PGP_END}",
         f"-----BEGIN PRIVATE KEY-----\n{BODY}",
     ],
 )

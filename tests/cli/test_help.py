@@ -17,6 +17,7 @@ from deltaweir.cli.app import app
 
 Run = Callable[..., Any]
 COMMANDS = [[], ["chat"], ["complete"], ["model"], ["model", "pull"], ["model", "list"]]
+COMMANDS += [["guard"], ["guard", "check"], ["guard", "list"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

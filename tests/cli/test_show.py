@@ -12,6 +12,7 @@ import pytest
 
 from deltaweir.cli import show
 from deltaweir.client.timing import Timing
+from deltaweir.guard.verdicts import Verdict
 from deltaweir.meter.account import Account
 from deltaweir.schema.chunk import PartialUsage, Usage
 
@@ -80,6 +81,7 @@ class Stream:
         self.timing = FAST
         self.complete = True
         self.stopped_by: str | None = None
+        self.verdicts: list[Verdict] = []
         self.__dict__.update(data)
 
     def account(self, *, both: bool = False) -> Account:
@@ -122,6 +124,14 @@ class Stream:
                 "? + 24 tokens (estimated, 4 of them not shown) · cost unknown · "
                 f"{TIMES} · 27 tok/s · cut by the budget"
             ),
+        ),
+        (
+            Stream(
+                complete=False,
+                stopped_by="guard",
+                verdicts=[Verdict("iban", "block", 0, "content", 9, 22)],
+            ),
+            f"39 + 24 tokens (engine) · $0 · {TIMES} · 27 tok/s · cut by the guard (iban)",
         ),
     ],
 )

@@ -39,6 +39,12 @@ def test_both_places_are_read_and_the_tighter_budget_holds() -> None:
     assert terms_of({"tag": "body"}, header({"tag": "header"})).tag == "body"
 
 
+def test_guards_of_both_places_add_up() -> None:
+    """A guard of the header does not take the place of the body's."""
+    assert terms_of({"guard": "a"}, header({"guard": "b"})).guards == ("a", "b")
+    assert terms_of({"guard": None}, header({"guard": "b"})).guards == ("b",)
+
+
 def test_what_changes_nothing_is_taken() -> None:
     """Resume is an offer that may be declined, and cancel is what is done anyway."""
     for resume in (True, False, None):
@@ -51,7 +57,9 @@ def test_what_changes_nothing_is_taken() -> None:
         ([], "deltaweir", "list"),
         ("x", "deltaweir", "str"),
         ({"budgets": 1}, "deltaweir", "'budgets'"),
-        ({"guard": "standard"}, "deltaweir.guard", "no guard"),
+        ({"guard": ["standard"]}, "deltaweir.guard", "list"),
+        ({"guard": {"rules": "rules.toml"}}, "deltaweir.guard", "dict"),
+        ({"guard": "a" * 257}, "deltaweir.guard", "257 characters"),
         ({"record": "name"}, "deltaweir.record", "no record"),
         ({"on_disconnect": "finish"}, "deltaweir.on_disconnect", "'cancel'"),
         ({"on_disconnect": 1}, "deltaweir.on_disconnect", "'cancel'"),
@@ -98,7 +106,7 @@ def priced_fixture() -> Iterator[Running]:
 def test_refusals_on_the_wire_cost_nothing(gateway: Running) -> None:
     """Terms that are refused are 400, in either place, and leave no row."""
     before = len(gateway.rows())
-    asked = hello(deltaweir={"guard": "standard"})
+    asked = hello(deltaweir={"guard": "nobody-has-it"})
     for body, headers in ((asked, {}), (hello(), {"X-Deltaweir": '{"record": "x"}'})):
         status, _, raw = request(gateway, CHAT, body, headers=headers)
         assert status == 400

@@ -18,7 +18,10 @@ RULES = (
     Rule(id="ssn", regex=r"(?<![\d-])\d{3}-\d\d-\d{4}(?![\d-])"),
     Rule(id="token", regex=r"\b(?:sk|pk)-[A-Za-z0-9_-]{12,}"),
     Rule(id="key", regex=r"\bAK[A-Z0-9]{10}\b|(?<!x)gh[po]_[A-Za-z0-9]{12}"),
-    Rule(id="pem", regex=r"-----BEGIN [A-Z ]{0,12}KEY-----[\w+/=\s]*(?:-----END [A-Z ]{0,12}KEY-----)?"),
+    Rule(
+        id="pem",
+        regex=r"-----BEGIN [A-Z ]{0,12}KEY-----[\w+/=\s]*(?:-----END [A-Z ]{0,12}KEY-----)?",
+    ),
     Rule(id="link", regex=r"https?://[^\s/:@]{1,12}:[^\s/@]{1,12}@[^\s]*"),
     Rule(id="word", regex=r"(?i)\bpass(?:word|phrase)?: ?[a-z0-9]{4,8}\b", label="said"),
     Rule(id="name", literals=("Rumpelstilzchen", "stilz", "John Doe")),

@@ -406,10 +406,11 @@ def test_what_is_remembered_is_bounded() -> None:
     assert not arguments.touches(arguments.position - 2, arguments.position)
 
 
-def test_escapes_are_forgotten_after_a_stop() -> None:
-    """A stream that goes on after a stop takes no more memory."""
+@pytest.mark.parametrize("before", ['"', '"secret'])
+def test_escapes_are_forgotten(before: str) -> None:
+    """A long text takes no more memory, nor does one that goes on after a stop."""
     arguments = ArgumentsFilter(plan(action="block"), field="tool_calls[0]")
-    arguments.feed('"secret')
+    arguments.feed(before)
     for _ in range(3):
         arguments.feed(r"\u0041" * 100)
         assert not arguments._decoder.places._jumps

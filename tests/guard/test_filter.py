@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.plan import plan_for
 from deltaweir.guard.rules import Rule
-SCALE = int(__import__("os").environ.get("SCALE","1"))
 from tests.guard.grammar import ALPHABET, FOLDED, rules
 from tests.guard.languages import matches, symbols_of
 from tests.guard.outcomes import agree, agree_on_endings, outcome, pieces_of
@@ -27,21 +26,21 @@ def rule(regex: str, name: str = "r", **options: object) -> Rule:
     return Rule(id=name, regex=regex, **options)  # type: ignore[arg-type]  # as a table has it
 
 
-@settings(max_examples=60*SCALE, deadline=None)
+@settings(max_examples=180, deadline=None)
 @given(texts(), SIZES)
 def test_planted_secrets_are_hidden_as_brute_force_hides_them(text: str, sizes: list[int]) -> None:
     """Rules as presets have them; the text whole, by character, cut once at each place, at random."""
     agree(RULES, text, sizes)
 
 
-@settings(max_examples=20*SCALE, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(texts())
 def test_an_ending_chosen_by_others_gives_nothing_away(text: str) -> None:
     """What a rule could still cover is dropped, at each place where a text can end."""
     agree_on_endings(RULES, text, step=3)
 
 
-@settings(max_examples=150*SCALE, deadline=None)
+@settings(max_examples=450, deadline=None)
 @given(rules(), SMALL, SIZES)
 def test_small_rules_do_what_brute_force_does(
     small: tuple[Rule, ...], text: str, sizes: list[int]
@@ -51,7 +50,7 @@ def test_small_rules_do_what_brute_force_does(
     agree_on_endings(small, text)
 
 
-@settings(max_examples=100*SCALE, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(rules(folds=True), st.text(FOLDED, min_size=1, max_size=12), SIZES)
 def test_folding_rules_see_what_a_text_stands_for(
     small: tuple[Rule, ...], text: str, sizes: list[int]
@@ -61,11 +60,9 @@ def test_folding_rules_see_what_a_text_stands_for(
     agree_on_endings(small, text)
 
 
-@settings(max_examples=100*SCALE, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=12), SMALL, SIZES)
-def test_lists_of_literals_hide_each_of_them(
-    words: list[str], text: str, sizes: list[int]
-) -> None:
+def test_lists_of_literals_hide_each_of_them(words: list[str], text: str, sizes: list[int]) -> None:
     """Literals that are parts of each other, or overlap, are all found."""
     listed = (
         Rule(id="first", literals=tuple(words[::2])),
@@ -75,7 +72,7 @@ def test_lists_of_literals_hide_each_of_them(
     agree_on_endings(listed, text)
 
 
-@settings(max_examples=50*SCALE, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SECRETS), noises(), noises(), SIZES)
 def test_no_output_ever_holds_a_planted_secret(
     secret: str, before: str, after: str, sizes: list[int]
@@ -235,7 +232,13 @@ CASES: dict[str, tuple[tuple[Rule, ...], str, str, list[tuple[str, str, int, int
         [("r", "redact", 4, 12)],
         None,
     ),
-    "a dot is any character": ((rule("a.c"),), "a\nc", "[REDACTED:r]", [("r", "redact", 0, 3)], None),
+    "a dot is any character": (
+        (rule("a.c"),),
+        "a\nc",
+        "[REDACTED:r]",
+        [("r", "redact", 0, 3)],
+        None,
+    ),
     "what looks like a replacement feeds no rule": (
         (rule("a"), rule("REDACTED", "y")),
         "a",
@@ -282,7 +285,7 @@ def test_a_match_that_goes_on_for_too_long(
     agree_on_endings(held, text)
 
 
-@settings(max_examples=100*SCALE, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -309,7 +312,7 @@ def test_limits_are_those_of_brute_force(
     agree_on_endings(held, text)
 
 
-@settings(max_examples=60*SCALE, deadline=None)
+@settings(max_examples=180, deadline=None)
 @given(st.text("xab", max_size=20), st.integers(1, 5), SIZES)
 @example("xxxxxxxab", 2, [])
 def test_nothing_waits_beyond_the_limit(text: str, most: int, sizes: list[int]) -> None:
@@ -354,7 +357,7 @@ def test_two_texts_share_a_plan_and_nothing_else() -> None:
     assert output == [render(first, RULES).output, render(second, RULES).output]
 
 
-@settings(max_examples=60*SCALE, deadline=None)
+@settings(max_examples=180, deadline=None)
 @given(rules(), SMALL)
 def test_the_reference_takes_patterns_apart_rightly(small: tuple[Rule, ...], text: str) -> None:
     """Its matches are those of each pattern as a whole, by `re` alone."""
@@ -365,9 +368,9 @@ def test_the_reference_takes_patterns_apart_rightly(small: tuple[Rule, ...], tex
             (start, end)
             for end in range(len(text) + 1)
             for start in range(end)
-            if re.compile(f"(?:{one.regex})(?=.{{{len(text) - end}}}\\Z)", re.ASCII | re.DOTALL).match(
-                text, start
-            )
+            if re.compile(
+                f"(?:{one.regex})(?=.{{{len(text) - end}}}\\Z)", re.ASCII | re.DOTALL
+            ).match(text, start)
         }
         parted = {(span.start, span.end) for span in matches(symbols_of(text, one), one)}
         assert parted == plain

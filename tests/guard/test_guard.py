@@ -87,7 +87,8 @@ def test_a_field_that_no_rule_looks_at_passes() -> None:
     one = guard(scope=("reasoning",))
     assert one.feed(0, "content", "bad", 0.0) == "bad"
     assert one.verdicts == []
-    assert one.decided(0, "content") is None
+    assert one.decided(0, "content") > 3
+    assert not one.touches(0, "content", 0, 3)
 
 
 def test_positions_tell_what_is_decided() -> None:

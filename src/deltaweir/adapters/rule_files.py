@@ -36,6 +36,8 @@ _PARTS = {
 PRESETS = tuple(_PARTS)
 """The names that `preset` knows."""
 
+_SHOWN_CHARACTERS = 80
+
 
 def rules_named(value: str) -> tuple[Rule, ...]:
     """Return the rules of a preset, or of a file.
@@ -94,9 +96,6 @@ def _unknown(name: str, otherwise: str) -> InvalidRule:
     wanted = ", ".join((*PRESETS, otherwise) if otherwise else PRESETS)
     shown = name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}..."
     return _invalid(f"no preset is called {shown!r}; expected one of {wanted}", "unknown preset")
-
-
-_SHOWN_CHARACTERS = 80
 
 
 def _invalid(message: str, reason: str, rule: str | None = None) -> InvalidRule:

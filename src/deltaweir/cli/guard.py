@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,9 @@ _PRESETS = {
     "secrets": "keys, tokens and passwords",
     "pii": "what tells who somebody is: mail, telephone, cards, accounts",
 }
+_GAP = "  "
+_LEAST_COLUMNS = 48
+"""How much room a last column needs beside the others."""
 _SHOWN_CHARACTERS = 30
 """How much of a pattern is shown on each side of what is wrong with it."""
 
@@ -136,7 +140,8 @@ def _explain(error: InvalidRule, source: str, *, as_json: bool) -> None:
         said = {name: getattr(error, name) for name in ("message", "rule", "position", "reason")}
         typer.echo(json.dumps({"ok": False, "rules": [], "error": said}, indent=2))
         return
-    say(f"deltaweir: {error.message}")
+    message = error.message
+    say(f"deltaweir: {message if source in message else f'{source}: {message}'}")
     if error.rule is not None and error.position is not None and sys.stderr.isatty():
         for line in _place(source, error.rule, error.position):
             say(line)
@@ -207,30 +212,40 @@ def _table(found: list[Checked]) -> None:
             holds += f", then {known['on_overflow']}"
         right = one.examples - len(one.wrong)
         examples = f"{right} of {one.examples}" if one.examples else "none"
-        finds = (known["description"] or "").partition(". ")[0].removesuffix(".")
+        finds = re.split(r"\. (?=[A-Z])", known["description"] or "")[0].removesuffix(".")
         rows.append(
             [known["id"], known["action"], ", ".join(_scope(one.rule)), holds, examples, finds]
         )
-    _draw(
-        ["rule", "action", "looks at", "holds", "right", "finds"], rows, numbers={"holds", "right"}
-    )
+    titles = ["rule", "action", "looks at", "holds", "right", "finds"]
+    _draw(titles, rows, numbers={"holds", "right"})
 
 
 def _draw(titles: list[str], rows: list[list[str]], *, numbers: set[str]) -> None:
-    """Write a table that is as wide as the terminal at most; its last column is broken."""
+    """Write a table for a terminal; a last column that finds no room stands below its row."""
+    from rich.cells import cell_len  # knows which letters are two columns wide
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
-    for title in titles:
-        last = title == titles[-1]
-        table.add_column(
-            Text.from_ansi(heading(title)),
-            justify="right" if title in numbers else "left",
-            no_wrap=not last,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    *heads, last = titles
+    widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)][:-1]
+    left = sum(widths) + len(_GAP) * len(widths)
+    console = Console()
+    room = console.width - left
+    below = room < _LEAST_COLUMNS
+    for number, row in enumerate([titles, *rows]):
+        cells = []
+        for name, cell, width in zip(heads, row, widths, strict=False):
+            space = " " * (width - cell_len(cell))
+            cells.append(f"{space}{cell}" if name in numbers else f"{cell}{space}")
+        begun = _GAP.join([heading(cells[0]) if below and number else cells[0], *cells[1:]])
+        if number == 0:
+            typer.echo(heading(begun.rstrip() if below else f"{begun}{_GAP}{last}"))
+            continue
+        wrapped = Text(row[-1]).wrap(console, console.width - len(_GAP) if below else room)
+        lines = [line.plain.rstrip() for line in wrapped]
+        if below:
+            typer.echo(begun.rstrip())
+        else:
+            typer.echo(f"{begun}{_GAP}{lines.pop(0) if lines else ''}".rstrip())
+        for line in lines:
+            typer.echo(f"{_GAP if below else ' ' * left}{line}")

@@ -81,7 +81,7 @@ def _usage(command: Any, context: Any) -> Iterator[str]:
         yield "COMMAND ..."
     for param in command.get_params(context):
         if param.param_type_name == "argument":
-            yield f"[{param.metavar}]"
+            yield param.metavar if param.required else f"[{param.metavar}]"
 
 
 def heading(text: str) -> str:

@@ -31,28 +31,20 @@ def _a_budget(text: str | None) -> str | None:
 
 
 def _guards(names: list[str] | None) -> list[str] | None:
+    """Refuse guards that cannot be used, before anything is asked."""
     if names:
+        from deltaweir.adapters.guards import Guard as Compiled
         from deltaweir.errors import InvalidRule
 
-        try:
-            _guard_of(names)
-        except InvalidRule as error:
-            raise typer.BadParameter(error.message) from error
+        for name in names:
+            try:
+                Compiled(name).policy.prepare()
+            except InvalidRule as error:
+                message = error.message
+                raise typer.BadParameter(
+                    message if name in message else f"{name}: {message}"
+                ) from error
     return names
-
-
-def _guard_of(names: list[str]) -> list[Any]:
-    """Return guards by preset or file, each compiled.
-
-    Raises:
-        InvalidRule: There is no such preset or file, or one of its rules cannot be used.
-    """
-    from deltaweir.adapters.guards import Guard
-
-    guards = [Guard(name) for name in names]
-    for guard in guards:
-        guard.policy.prepare()
-    return guards
 
 
 def _preset_names() -> list[str]:
@@ -207,6 +199,11 @@ def sampling(
     guard: list[str] | None,
 ) -> dict[str, Any]:
     """Return the options that were given, as fields of a request."""
+    guards = None
+    if guard:
+        from deltaweir.adapters.guards import Guard as Compiled
+
+        guards = [Compiled(name) for name in guard]
     fields = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -214,6 +211,6 @@ def sampling(
         "seed": seed,
         "stop": stop or None,
         "budget": budget,
-        "guard": _guard_of(guard) if guard else None,
+        "guard": guards,
     }
     return {name: value for name, value in fields.items() if value is not None}

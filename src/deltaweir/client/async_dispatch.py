@@ -165,7 +165,6 @@ class AsyncDispatch:
         if fields.get("model") is None:
             fields = {**fields, "model": await self._model_of(provider)}
 
-
         def made() -> RemoteCall:
             return remote_call(
                 fields, provider, chat=issubclass(kind, Chunk), settings=self.settings

@@ -272,7 +272,9 @@ class AsyncClient:
         """
         other = copy.copy(self)
         mine = self._dispatch
-        dispatch = AsyncDispatch(changed(mine.settings, with_policy(changes)), mine.pool, mine.progress)
+        dispatch = AsyncDispatch(
+            changed(mine.settings, with_policy(changes)), mine.pool, mine.progress
+        )
         other._begin(dispatch)  # noqa: SLF001  # of the same class
         return other
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from deltaweir.adapters.guards import policy_from
 from deltaweir.client.destination import Settings
+from deltaweir.errors import DeltaweirError
+from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.guard.policy import NOTHING, OUTPUT, Policy
 from deltaweir.guard.prompts import check_request
@@ -53,7 +55,8 @@ class GuardedWeir(Weir[ChunkT]):
     """
 
     def __init__(self, kind: type[ChunkT] | None, guard: StreamGuard, **options: Any) -> None:
-        reads = reads_answers(guard._policy)  # noqa: SLF001  # it has no other word for it
+        self._policy = guard._policy  # noqa: SLF001  # it has no other word for it
+        reads = reads_answers(self._policy)
         super().__init__(kind, guard=guard if reads else None, **options)
         self._told_by = guard
 
@@ -66,6 +69,15 @@ class GuardedWeir(Weir[ChunkT]):
     def withheld_chars(self) -> int:
         """How many generated characters were not shown so far; from any thread."""
         return _read(lambda: self._told_by.withheld)
+
+    def clean(self, error: DeltaweirError) -> None:
+        """Take out of an error's words what its server may have repeated of the answer."""
+        for scope in OUTPUT:
+            plan = self._policy.plan(scope)
+            if plan is not None:
+                one = TextFilter(plan)
+                error.message = one.feed(error.message) + one.finish(cut=False)
+        error.args = (error.message,)
 
 
 def reads_answers(policy: Policy) -> bool:

@@ -229,23 +229,27 @@ def engine_metering(
 
 
 def weir_for(
-    kind: type[ChunkT],
+    kind: type[ChunkT] | None,
     metered: Metering,
     options: StreamOptions | None,
     guard: StreamGuard | None = None,
+    *,
+    keeps_usage: bool = True,
 ) -> Weir[ChunkT]:
     """Return the weir of a stream.
 
     Args:
-        kind: The stream's chunk type.
+        kind: The stream's chunk type; None takes that of its first chunk.
         metered: What it counts and limits by.
         options: The usage that the reader asked for.
         guard: The guard of its text; None has none.
+        keeps_usage: As for a weir.
     """
     slots: dict[str, Any] = {
         "meter": metered.meter,
         "budget": metered.budget,
         "usage_asked": options is not None and bool(options.include_usage),
+        "keeps_usage": keeps_usage,
         "usage_everywhere": options is not None and bool(options.continuous_usage_stats),
     }
     return Weir(kind, **slots) if guard is None else GuardedWeir(kind, guard, **slots)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
+from deltaweir.client.failures import ended_early, ending_of
 from deltaweir.client.guarding import GuardedWeir
 from deltaweir.client.metering import Metering, engine_metering
 from deltaweir.client.timing import Moments, Timing
 from deltaweir.endings import Ending, State
-from deltaweir.errors import DeltaweirError, StallTimeout, StreamTruncated
+from deltaweir.errors import DeltaweirError
 from deltaweir.guard.verdicts import Verdict
 from deltaweir.meter.account import Account
 from deltaweir.meter.budget import NO_LIMIT
@@ -37,9 +38,6 @@ MOST_KEPT = 64
 
 MOST_UNCOUNTED = 256
 """Chunks whose texts are kept for counting as they came; more are joined."""
-
-_ENDINGS = ((StreamTruncated, Ending.TRUNCATED), (StallTimeout, Ending.STALLED))
-"""How a stream ends with an error of its source, where that is not plain failure."""
 
 
 class StreamView(Generic[ChunkT, ReplyT]):
@@ -78,7 +76,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._moments = Moments(clock())
         self._clocks = Clocks(timeouts)
         self._ready: collections.deque[ChunkT] = collections.deque()
-        self._failure: DeltaweirError | None = None
+        self._failure: Exception | None = None
         self._uncondensed = 0
 
     @property
@@ -246,11 +244,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
             self._show(self._weir.finish(Ending.COMPLETE if said_done else Ending.TRUNCATED))
             self._closing.close()
             if self._weir.state is State.FAILED:
-                error = StreamTruncated(
-                    "the stream ended before every choice had a finish_reason; what came is in "
-                    ".partial"
-                )
-                self._failure = self._told(error)
+                self._failure = self._told(ended_early())
 
     def _expired(self, began: float) -> None:
         """Fail with the error of the clock that ran out during a wait."""
@@ -263,12 +257,13 @@ class StreamView(Generic[ChunkT, ReplyT]):
         A stream that its reader has closed cannot fail: its source died of that.
         """
         if self._open:
-            fitting = (ending for kind, ending in _ENDINGS if isinstance(error, kind))
-            self._stop(next(fitting, Ending.FAILED))
+            self._stop(ending_of(error))
             self._failure = self._told(error)
 
     def _told(self, error: DeltaweirError) -> DeltaweirError:
         """Give an error what had come, and the request's id."""
+        if isinstance(self._weir, GuardedWeir):
+            self._weir.clean(error)
         error.request_id = error.request_id or self.request_id
         if self._moments.headers is not None:
             error.partial = Partial(reply=self._whole(), usage=lambda: self.usage)

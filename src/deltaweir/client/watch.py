@@ -1,8 +1,8 @@
 """Somebody else's stream, counted and limited while it is read.
 
 What a program iterates over stays what it was: the same objects, in the same order. Only
-where a budget cuts or a guard holds text back, objects are made anew, of the same kind. There are no clocks: the
-wait of an iterator that is not ours cannot be ended.
+where a budget cuts or a guard holds text back, objects are made anew, of the same kind. There
+are no clocks: the wait of an iterator that is not ours cannot be ended.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
+from deltaweir.adapters.guards import AnyGuard
+from deltaweir.client.guarding import Guarded, ready_policy
 from deltaweir.client.metering import Asked, ModelBasis, metering
 from deltaweir.client.watched import AsyncWatchedStream, WatchedStream
 from deltaweir.errors import InvalidRequest
@@ -83,14 +85,14 @@ def watch(
     source: AsyncWatchedSource | WatchedSource
     source = AsyncWatchedSource(stream) if _awaits(stream) else WatchedSource(stream)
     try:
-        policy = ready_policy(guard)
+        filtering = Guarded(ready_policy(guard), ()).stream()
         metered = metering(ModelBasis(_asked(prompt, tools)), model, limit_of(budget))
     except BaseException:
         source.close()
         raise
     if isinstance(source, AsyncWatchedSource):
-        return AsyncWatchedStream[Any](source, metered=metered, guard=_of_answers(policy))
-    return WatchedStream[Any](source, metered=metered, guard=_of_answers(policy))
+        return AsyncWatchedStream[Any](source, metered=metered, guard=filtering)
+    return WatchedStream[Any](source, metered=metered, guard=filtering)
 
 
 def _awaits(stream: Any) -> bool:

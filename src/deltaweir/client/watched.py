@@ -14,15 +14,15 @@ from typing import Any, Generic, TypeVar
 
 from deltaweir.client.clocks import Timeouts
 from deltaweir.client.foreign import chunk_of, likened
-from deltaweir.client.metering import Metering
+from deltaweir.client.metering import Metering, weir_for
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.client.view import StreamView
 from deltaweir.errors import StreamFailed
+from deltaweir.guard.guard import StreamGuard
 from deltaweir.schema.builder import ReplyBuilder
 from deltaweir.schema.chunk import AnyChunk, Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.watched import AsyncWatchedSource, WatchedSource
-from deltaweir.weir import Weir
 
 T = TypeVar("T")
 
@@ -33,18 +33,24 @@ class _Watched(StreamView[Any, Any]):
     """What both watched streams know beside their view: which object is whose chunk."""
 
     def __init__(
-        self, source: Any, *, metered: Metering, clock: Callable[[], float] = time.monotonic
+        self,
+        source: Any,
+        *,
+        metered: Metering,
+        guard: StreamGuard | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objects: dict[int, Any] = {}
         self._chunk: AnyChunk | None = None
         self._original: Any = None
         self._kind: type[Chunk | TextChunk] | None = None
         self._held: list[AnyChunk] = []
+        self._changes = metered.budget is not None or guard is not None
         super().__init__(
             source,
             Reply,
             # the program asked for usage elsewhere, or gets no chunk without choices anyway
-            weir=Weir(None, meter=metered.meter, budget=metered.budget, keeps_usage=False),
+            weir=weir_for(None, metered, None, guard, keeps_usage=False),
             metering=metered,
             timeouts=_NO_CLOCKS,
             request_id="",
@@ -86,11 +92,18 @@ class _Watched(StreamView[Any, Any]):
     def _object(self, chunk: AnyChunk) -> Any:
         """Return what the program gets for a chunk: the original unless the weir changed it."""
         original = self._original
-        if chunk is self._chunk and (
-            self._budget is None or chunk == chunk_of(original, kind=type(chunk))
+        if chunk is self._chunk and not (
+            self._changes and chunk != chunk_of(original, kind=type(chunk))
         ):
             return original
         return likened(original, chunk)
+
+    def _raised(self, error: Exception) -> None:
+        """End with an error of the other stream, raised behind what may still be shown."""
+        self._interrupted(error)
+        if not self._ready:
+            raise error
+        self._failure = error
 
     def _given(self, chunk: AnyChunk) -> Any:
         return self._objects.pop(id(chunk))
@@ -140,10 +153,13 @@ class WatchedStream(_Watched, Stream[Any, Any], Generic[T]):
         began = self._clock()
         try:
             values = self._source.receive(None)
+        except Exception as error:  # noqa: BLE001  # raised again
+            self._raised(error)
         except BaseException as error:
             self._interrupted(error)
             raise
-        self._took(values, began)
+        else:
+            self._took(values, began)
 
 
 class AsyncWatchedStream(_Watched, AsyncStream[Any, Any], Generic[T]):
@@ -193,13 +209,19 @@ class AsyncWatchedStream(_Watched, AsyncStream[Any, Any], Generic[T]):
         began = self._clock()
         try:
             values = await self._source.receive(None)
-        except (Exception, asyncio.CancelledError) as error:
+        except Exception as error:  # noqa: BLE001  # raised again
+            try:
+                self._raised(error)
+            finally:
+                await self._source.settle()
+        except asyncio.CancelledError as error:
             self._interrupted(error)
             await self._source.settle()
             raise
         except BaseException as error:  # in its midst nothing more can be awaited
             self._interrupted(error)
             raise
-        self._took(values, began)
-        if not self._open:
-            await self._source.settle()
+        else:
+            self._took(values, began)
+            if not self._open:
+                await self._source.settle()

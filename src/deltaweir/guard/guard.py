@@ -5,6 +5,7 @@ It stands in the weir's guard slot. Filters are made when a field first brings t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from deltaweir.endings import Ending
@@ -123,10 +124,10 @@ class StreamGuard:
         one = self._filter(index, field)
         return 0 if one is None else one.position
 
-    def decided(self, index: int, field: str) -> int | None:
-        """Return how many of them have left or will never; None where nothing looks at them."""
+    def decided(self, index: int, field: str) -> int:
+        """Return how many of them have left or will never; any number where nothing looks."""
         one = self._filter(index, field)
-        return None if one is None else one.decided
+        return sys.maxsize if one is None else one.decided
 
     def track(self, index: int, field: str) -> None:
         """Remember from now on which characters of a text are not shown."""

@@ -38,6 +38,11 @@ class Token(NamedTuple):
     raw: bytes | None
     """Its bytes, where the server tells them: tokens may end within a character."""
 
+    @property
+    def legible(self) -> str:
+        """What can be read of it; a part of a character reads as U+FFFD."""
+        return self.token if self.raw is None else self.raw.decode(errors="replace")
+
 
 def brings_entries(choice: Choice | TextChoice) -> bool:
     """Tell whether a choice has log probabilities or token ids."""
