@@ -119,3 +119,61 @@ def test_what_a_guard_cannot_read_changes_a_choice() -> None:
     choice = Choice.model_validate({"delta": {"content": "a", "mood": "good"}})
     assert control.pass_choice(choice, 0.0) == (None, True)
     assert choice == Choice.model_validate({"delta": {"content": "a"}})
+
+
+SCORED = [{"token": "b", "logprob": -1.0}, {"token": "c", "logprob": -2.0}]
+
+
+def scored(text: str, *entries: int) -> Choice:
+    """Return a choice with a text and log probabilities, both of them unless told."""
+    content = [SCORED[at] for at in entries or range(2)]
+    return Choice.model_validate({"delta": {"content": text}, "logprobs": {"content": content}})
+
+
+def test_entries_wait_with_their_characters() -> None:
+    """Entries are taken off while their text is held, and leave by each of the ways out."""
+    control = Control(None, Hiding("bcd"))
+    choice = scored("bc")
+    assert control.pass_choice(choice, 0.0) == (None, True)
+    assert choice == Choice()
+    assert set(control.travelling) == {0}
+    (first,) = control.clear(Choice, 0, "content", 1)
+    assert first == scored("b", 0)
+    assert list(control.clear(Choice, 0, "content", 1)) == []
+    last = Choice(finish_reason="stop")
+    ((second,), changed) = control.finish(last, cut=False)
+    assert second == scored("c", 1)
+    assert (changed, last, control.travelling) == (False, Choice(finish_reason="stop"), {})
+
+
+def test_entries_that_pass_are_not_touched() -> None:
+    """A choice whose text and entries all leave at once is as it was."""
+    choice = scored("bc")
+    before = choice.logprobs
+    assert Control(None, Hiding("x")).pass_choice(choice, 0.0) == (None, False)
+    assert choice.logprobs is before
+
+
+def test_a_hidden_text_takes_its_entries_away() -> None:
+    """Of a redacted text only the entries beside the match are left."""
+    choice = scored("bc")
+    assert Control(None, Hiding("c")).pass_choice(choice, 0.0) == (None, True)
+    assert choice == scored("b*", 0)
+
+
+def test_the_last_choice_brings_entries_that_no_text_takes() -> None:
+    """What waited for no text leaves with the finish reason."""
+    control = Control(None, Hiding("x"))
+    control.pass_choice(Choice.model_validate({"token_ids": [1]}), 0.0)
+    last = Choice(finish_reason="stop")
+    assert control.finish(last, cut=False) == ([], True)
+    assert last["token_ids"] == [1]
+
+
+def test_a_budget_keeps_the_entries_before_its_cut() -> None:
+    """Entries wholly before the cut stay; a chunk without a cut is left alone."""
+    choice = scored("bc")
+    assert Control(Allowance(2), None).pass_choice(choice, 0.0) == (None, False)
+    assert choice == scored("bc")
+    assert Control(Allowance(1), None).pass_choice(choice, 0.0) == (Ending.BUDGET, True)
+    assert choice == scored("b", 0)

@@ -286,6 +286,26 @@ def test_a_guard_that_fires_lets_entries_before_the_word_leave() -> None:
     assert out[0].choices[0].delta.content == "a"
 
 
+def test_tokens_too_far_ahead_are_given_up() -> None:
+    """What waits for its text is bounded: the latest are kept."""
+    weir = Weir(Chunk, guard=Hiding("zz"))
+    weir.feed(chat({}, {"content": [scored("x", at) for at in range(1, 301)]}), 0.0)
+    out = weir.feed(chat({"content": "x" * 300}, finish_reason="stop"), 0.0)
+    assert numbers_in(out) == list(range(45, 301))
+
+
+def test_pieces_of_one_field_in_one_chunk_follow_each_other() -> None:
+    """Where a chunk has two pieces of one call's arguments, each has its own characters."""
+    calls = [{"index": 0, "function": {"arguments": text}} for text in ("xa", "b")]
+    weir = Weir(Chunk, guard=Hiding("ab"))
+    logprobs = {"content": [scored("xa", 1)], "refusal": [scored("b", 2)]}
+    out = [
+        *weir.feed(chat({"tool_calls": calls}, logprobs), 0.0),
+        *weir.feed(chat({"tool_calls": calls[1:]}, {"content": [scored("b", 3)]}), 0.0),
+    ]
+    assert (numbers_in(out), numbers_in(out, "refusal")) == ([3], [])
+
+
 # --- ids ------------------------------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ def main(names: Sequence[str]) -> int:
     """Print the table of the named filters; return the exit code."""
     versions = {name: importlib.metadata.version(name) for name in ("litellm", "nemoguardrails")}
     _print_row("attack", *(TITLES[name].format(**versions) for name in names))
-    _print_row(*["---"] * (len(names) + 1))
+    print("|---" * (len(names) + 1) + "|")
     tallies: dict[str, list[Tally]] = {name: [] for name in names}
     around = []
     for attack in ATTACKS:

@@ -32,6 +32,9 @@ _ILLEGIBLE = "\ufffd"
 _WINDOW = 4096
 """Characters in which a unit's next token is looked for, so that odd lists cost little."""
 
+_MOST_AHEAD = 256
+"""Tokens that may wait for their text; a server is ahead by the length of a stop word."""
+
 
 class Fate(Protocol):
     """Knows what became of each character of a text; a `deltaweir.slots.GuardSlot` does."""
@@ -67,47 +70,56 @@ class _Entry(NamedTuple):
 
 
 class _Unit:
-    """Entries whose own characters are not known, and all those that may be theirs."""
+    """Entries whose own characters are not known, and all those that may be theirs.
+
+    Each token is looked for in the texts, behind the one before it. One that comes before
+    its text waits for it; one that the text passes over is said nowhere, and is dropped.
+    """
 
     def __init__(self) -> None:
-        self.tokens: list[Token] = []
-        self._texts: list[str] = []
+        self._said: list[Any] = []
+        self._ahead: deque[Token] = deque()
+        self._rest = ""
         self._spans: dict[str, _Span] = {}
+
+    def add(self, tokens: list[Token]) -> None:
+        self._ahead.extend(tokens)
 
     def cover(self, place: _Place) -> None:
         field, start, text = place
         first = self._spans.get(field)
         self._spans[field] = _Span(field, first.start if first else start, start + len(text))
-        self._texts.append(text)
+        self.say(text)
 
-    def say(self, name: str) -> None:
-        """Let the entries also say the name of a function, which has no place in a text."""
-        self._texts.append(name)
+    def say(self, text: str) -> None:
+        """Let the entries also say this, which may have no place: the name of a function."""
+        self._rest += text
 
-    def entries(self, *, compared: bool) -> Iterator[_Entry]:
-        spans = tuple(self._spans.values())
-        for token, unsaid in self._compared() if compared else ((one, "") for one in self.tokens):
-            if not unsaid:
-                yield _Entry(token.value, spans)
+    def compare(self) -> None:
+        """Look for the tokens in what was said."""
+        ahead, said, at = self._ahead, self._rest, 0
+        while ahead:
+            legible = ahead[0].legible
+            end = _end_of(legible, said, at)
+            if end is None and len(said) - at < len(legible) and legible.startswith(said[at:]):
+                break  # it may have begun
+            token = ahead.popleft()
+            if end is not None:
+                at = end
+                self._said.append(token.value)
+        while len(ahead) > _MOST_AHEAD:
+            ahead.popleft()
+        self._rest = said[at:][-_WINDOW:]
 
     def ahead(self) -> str:
         """Return what its last tokens say that no text has said yet, or ever will."""
-        last: list[str] = []
-        for token, unsaid in self._compared():
-            last = [*last, unsaid] if unsaid or not token.legible else []
-        return "".join(last)
+        return "".join(token.legible for token in self._ahead)[len(self._rest) :]
 
-    def _compared(self) -> Iterator[tuple[Token, str]]:
-        """Yield the tokens, and what of each does not stand in the texts, in order."""
-        text, at = "".join(self._texts), 0
-        for token in self.tokens:
-            legible, rest = token.legible, text[at : at + _WINDOW]
-            end = _end_of(legible, text, at)
-            if end is not None:
-                at, legible = end, ""
-            elif rest and legible.startswith(rest):  # it has begun; the others are behind it
-                at, legible = len(text), legible[len(rest) :]
-            yield token, legible
+    def entries(self) -> Iterator[_Entry]:
+        """Yield the entries that the texts say, with the characters of all."""
+        spans = tuple(self._spans.values())
+        parts = [token.value for token in self._ahead if _end_of(token.legible, "", 0) is not None]
+        return (_Entry(value, spans) for value in (*self._said, *parts))
 
 
 def _end_of(legible: str, text: str, at: int) -> int | None:
@@ -146,14 +158,14 @@ class Entries:
         for name, tokens in brought.items():
             place = None if name in TOKEN_IDS else _fitting(choice, name, tokens, places)
             if place is None:
-                self._units.setdefault(name, _Unit()).tokens += tokens
+                self._units.setdefault(name, _Unit()).add(tokens)
                 continue
             unit = self._units.get(name)
             if unit is not None:
                 said = "".join(token.legible for token in tokens)
                 ahead = unit.ahead()
                 if ahead and f"{ahead}{said}".startswith(place.text):
-                    unit.tokens += tokens  # it may fit by chance, since tokens are still ahead
+                    unit.add(tokens)  # it may fit by chance, since tokens are still ahead
                     continue
                 # its last tokens may be a part of the next character
                 unit.cover(place._replace(text=place.text[:1]))
@@ -207,12 +219,14 @@ class Entries:
                 unit.say(name.value)
             for place in places:
                 unit.cover(place)
+            unit.compare()
             if places and list_name in TOKEN_IDS:
                 self._close(list_name)
 
     def _close(self, name: str) -> None:
         unit = self._units.pop(name)
-        self._waiting.setdefault(name, deque()).extend(unit.entries(compared=name not in TOKEN_IDS))
+        unit.compare()
+        self._waiting.setdefault(name, deque()).extend(unit.entries())
 
     def _decided(self, entry: _Entry) -> bool:
         decided = self._fate.decided

@@ -197,11 +197,11 @@ def test_rules_that_cannot_be_used(
 def test_the_place_in_a_pattern(terminal: Any, tmp_path: Path) -> None:
     """On a terminal the user's own pattern is shown, with a mark below the place."""
     long = "x" * 40
-    file = file_of(tmp_path, f"[[rules]]\nid = 'x'\nregex = '{long}ｗab(?<=xy)c{long}'\n")
+    file = file_of(tmp_path, f"[[rules]]\nid = 'x'\nregex = '{long}語ab(?<=xy)c{long}'\n")
     started = terminal("guard", "check", file, columns=200)
     assert started.end() == 2
     _, pattern, mark, _ = started.screen
-    assert pattern == f"  {'x' * 27}ｗab(?<=xy)c{'x' * 21}"
+    assert pattern == f"  {'x' * 27}語ab(?<=xy)c{'x' * 22}"
     assert mark == f"  {' ' * 31}^"
 
 
@@ -222,6 +222,21 @@ def test_a_table_fits(
     begun = [line for line in lines if not line.startswith(" ")]
     assert [line.split()[0] for line in begun] == [rule.id for rule in preset("secrets")]
     assert any(line.startswith("  Keys of") for line in lines) is below
+
+
+def test_a_table_of_a_strangers_rules(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A description moves no cursor, and what a rule lets go is told."""
+    rule = "id = 'x'\nregex = 'a[0-9]*b'\nmax_hold = 9\non_overflow = 'release'"
+    described = 'description = """\\u001B[2JAll of\na1b. And more."""'
+    file = file_of(tmp_path, f"[[rules]]\n{rule}\n{described}\n")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    assert app(["guard", "check", file], standalone_mode=False) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    shown = [cell.strip() for cell in line.split("  ") if cell]
+    assert shown == ["x", "redact", "output", "9, then release", "none", "[2JAll of a1b"]
 
 
 def test_presets() -> None:

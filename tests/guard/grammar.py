@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 
 from deltaweir.guard.rules import Action, Rule
 
-ALPHABET = "abc "
-FOLDED = "abAC \u200b\u0430\u00e1\uff42\u33c4"
+ALPHABET = "obs "
+"""None is in a replacement, which may feed no rule, nor folds to one that is."""
+FOLDED = "obOS \u200b\u043e\u00f3\uff42\u00df"
 """Characters that fold to those of `ALPHABET`, to nothing, and one that folds to two."""
 
 Choose = Callable[[int], int]
 """Returns a number below the given one."""
 
-_BEFORE = ("", "", "", "", r"\b", r"\B", "(?<!a)", "(?<=a)", "(?<![ab])", "(?<=[^b])")
-_AFTER = ("", "", "", "", r"\b", r"\B", "(?!a)", "(?=a)", "(?![ab])", "(?=[^b])")
-_ATOMS = ("a", "b", "a", "b", "[ab]", "c", " ", "[^a]", ".")
+_BEFORE = ("", "", "", "", r"\b", r"\B", "(?<!o)", "(?<=o)", "(?<![ob])", "(?<=[^b])")
+_AFTER = ("", "", "", "", r"\b", r"\B", "(?!o)", "(?=o)", "(?![ob])", "(?=[^b])")
+_ATOMS = ("o", "b", "o", "b", "[ob]", "s", " ", "[^o]", ".")
 _REPEATS = ("?", "??", "{1,2}", "{2}", "{0,2}", "{1,3}?")
-_TAILS = ("a*", "[ab]+", "(?:ab)*", "[^ ]*", "(?:b|ba)*")
+_TAILS = ("o*", "[ob]+", "(?:ob)*", "[^ ]*", "(?:b|bo)*")
+_REPLACEMENTS = ("[REDACTED:r0]", "[REDACTED]")
 _WAYS: tuple[Literal["redact", "block"], ...] = ("redact", "redact", "block")
 _ACTIONS: tuple[Action, ...] = ("redact", "redact", "redact", "redact", "truncate", "block", "flag")
 
@@ -40,7 +42,7 @@ def limited_rules(choose: Choose, *, folds: bool = False) -> tuple[Rule, ...]:
     bounded: list[Rule] = []
     for number in range(1 + choose(2)):
         before, after = _one(choose, _BEFORE), _one(choose, _AFTER)
-        regex = f"{before}{_one(choose, 'abc')}{_one(choose, _TAILS)}{_one(choose, 'abc')}{after}"
+        regex = f"{before}{_one(choose, 'obs')}{_one(choose, _TAILS)}{_one(choose, 'obs')}{after}"
         way = _WAYS[choose(len(_WAYS))]
         most = 1 + choose(6)
         limited = Rule(id=f"l{number}", regex=regex, max_hold=most, on_overflow=way, fold=folds)
@@ -59,7 +61,7 @@ def _rule(choose: Choose, name: str, *, folds: bool) -> Rule:
         regex=regex,
         literals=literals,
         action=_ACTIONS[choose(len(_ACTIONS))],
-        label=None if choose(2) else f"label of {name}",
+        label=None if choose(2) else f"L{name}",
         fold=folds and choose(3) > 0,
     )
 
@@ -70,8 +72,8 @@ def _word(choose: Choose) -> str:
 
 def _branch(choose: Choose) -> str:
     before, after, body = _one(choose, _BEFORE), _one(choose, _AFTER), _node(choose, 3)
-    if re.fullmatch(body, ""):
-        body += _one(choose, "ab")
+    if re.fullmatch(body, "") or any(re.search(body, one) for one in _REPLACEMENTS):
+        body += _one(choose, "ob")
     tail = _one(choose, _TAILS) if not after and choose(4) == 0 else ""
     return before + body + tail + after
 

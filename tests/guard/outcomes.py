@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from tests.guard.reference import Found, Reference, render
+
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.plan import plan_for
 from deltaweir.guard.rules import Rule
-from tests.guard.reference import Found, Reference, render
 
 
 def outcome(rules: Sequence[Rule], pieces: Iterable[str], *, cut: bool = False) -> Reference:

@@ -53,13 +53,13 @@ SPARE = (
 )
 """Nearly secrets, and what secrets begin with."""
 
-_BETWEEN = tuple(" \n,.-@:/a9_") + (", ", "1 ", "\u00e9", "\u200b", "\U0001f600", "")
+_BETWEEN = (*" \n,.-@:/a9_", ", ", "1 ", "\u00e9", "\u200b", "\U0001f600", "")
 
 
 @st.composite
 def _parts(draw: st.DrawFn) -> str:
     """Draw a secret, or what is nearly one: its beginning, its end, or both."""
-    whole = draw(st.sampled_from(SECRETS + SPARE))
+    whole: str = draw(st.sampled_from(SECRETS + SPARE))
     begin = draw(st.sampled_from((0, 0, 0, 1, 4)))
     end = draw(st.sampled_from((0, 0, 0, 1, 5)))
     return whole[begin : len(whole) - end]

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from deltaweir.guard.rules import Rule
+import msgspec
 from tests.guard.languages import Symbols, lives, matches, symbols_of
+
+from deltaweir.guard.rules import Rule
 
 _STRICTEST = ("flag", "redact", "truncate", "block")
 _ENDING = {"truncate", "block"}
@@ -216,11 +218,18 @@ def _shown(
     for run in runs:
         if run.start >= upto:
             break
-        rule = rules[run.first()]
-        pieces += [text[at : run.start], f"[REDACTED:{rule.label or rule.id}]"]
+        pieces += [text[at : run.start], _replacement(rules, run.first())]
         hidden |= {*range(run.start, run.end)}
         at = run.end
     return "".join([*pieces, text[at:upto]]), frozenset(hidden)
+
+
+def _replacement(rules: Sequence[Rule], order: int) -> str:
+    """Return what stands for a run; it bears no name in which a rule would find something."""
+    named = f"[REDACTED:{rules[order].label or rules[order].id}]"
+    hiding = [msgspec.structs.replace(one, validator=None) for one in rules if one.action != "flag"]
+    feeds = any(True for one in hiding for _ in matches(symbols_of(named, one), one))
+    return "[REDACTED]" if feeds else named
 
 
 def _verdicts(runs: list[Run], rules: Sequence[Rule]) -> Iterator[Found]:

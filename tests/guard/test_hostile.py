@@ -13,6 +13,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.guard.outcomes import agree, agree_on_endings, outcome
+from tests.guard.planted import RULES, SECRETS
+from tests.guard.reference import render
 
 from deltaweir.errors import InvalidRule
 from deltaweir.guard import automaton as automaton_module
@@ -21,13 +24,10 @@ from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.plan import Plan, plan_for
 from deltaweir.guard.rules import Rule
 from deltaweir.guard.verdicts import MOST_VERDICTS
-from tests.guard.outcomes import agree, agree_on_endings, outcome
-from tests.guard.planted import RULES, SECRETS
-from tests.guard.reference import render
 
 MILLION = 1_000_000
 LONGEST_MATCH = 120
-"""More characters than any bounded rule of `RULES` needs, with those that validators look back to."""
+"""No rule of `RULES` needs more characters, nor looks back to more."""
 
 
 def plan_of(regex: str, max_hold: int | None = None) -> Plan:
@@ -65,7 +65,7 @@ def held(automaton: Automaton) -> tuple[int, int]:
     ],
 )
 def test_nested_repeats_are_refused_or_need_few_states(regex: str) -> None:
-    """A language that could hold a text for ever needs a limit, and then stays as small as it is."""
+    """A language that could hold a text for ever needs a limit, and then stays small."""
     with pytest.raises(InvalidRule) as refusal:
         plan_of(regex)
     assert refusal.value.rule == "r"
@@ -125,7 +125,7 @@ def test_bounded_repeats_have_as_many_threads_as_their_longest_match(
     ],
 )
 def test_hostile_patterns_are_refused_by_name(regex: str) -> None:
-    """Too large, too deep or not a pattern of ours: a typed error, that does not tell the pattern."""
+    """Too large, too deep or not of our kind: a typed error, that does not tell the pattern."""
     with pytest.raises(InvalidRule) as refusal:
         plan_of(regex)
     assert refusal.value.rule == "r"

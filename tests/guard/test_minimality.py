@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.guard.languages import matches, symbols_of
+from tests.guard.reference import decided
 
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.plan import plan_for
 from deltaweir.guard.rules import Rule
-from tests.guard.languages import matches, symbols_of
-from tests.guard.reference import decided
 
 LETTERS = "ab"
 LONGEST = 6

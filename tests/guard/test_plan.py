@@ -27,11 +27,16 @@ def test_a_name_that_tells_what_was_hidden_is_not_shown() -> None:
     assert shown("my secret", Rule(id="secret", literals=("secret",))) == "my [REDACTED]"
 
 
+def test_a_rule_that_finds_the_word_leaves_a_black_bar() -> None:
+    """What stands for a match is never one itself."""
+    assert shown("so ABC", Rule(id="r", regex="[A-Z]{3}")) == "so ███"
+
+
 def test_a_rule_that_finds_every_replacement_is_refused() -> None:
-    """Nothing could stand for its matches."""
+    """Nothing could stand for its matches; one that blocks needs nothing."""
     with pytest.raises(InvalidRule, match=r"rule 'r': it would match \[REDACTED\]"):
-        plan_for((Rule(id="r", regex="[A-Z]{3}"),))
-    assert shown("so ABC", Rule(id="r", regex="[A-Z]{3}", action="block")) == "so "
+        plan_for((Rule(id="r", regex=".{3}"),))
+    assert shown("so ABC", Rule(id="r", regex=".{3}", action="block")) == ""
 
 
 def test_equal_rules_are_compiled_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 from deltaweir.schema.texts import (
     carrier,
     has_content,
+    heads,
     only_text,
     says_something,
     take_out,
@@ -51,6 +52,13 @@ def test_texts_are_named_by_field() -> None:
     assert list(texts(Choice())) == []
     assert list(texts(TextChoice())) == []
     assert [(text.field, text.value) for text in texts(TextChoice(text="x"))] == [("text", "x")]
+
+
+def test_heads_are_named_by_call() -> None:
+    """The names of functions are found; a call without one has none."""
+    found = [(name.field, name.value) for name in heads(Choice.model_validate(FULL))]
+    assert found == [("function_call.name", "f"), ("tool_calls[5].name", "g")]
+    assert list(heads(TextChoice(text="x"))) == []
 
 
 def test_an_emptied_text_takes_its_field_away() -> None:

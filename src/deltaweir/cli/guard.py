@@ -212,7 +212,8 @@ def _table(found: list[Checked]) -> None:
             holds += f", then {known['on_overflow']}"
         right = one.examples - len(one.wrong)
         examples = f"{right} of {one.examples}" if one.examples else "none"
-        finds = re.split(r"\. (?=[A-Z])", known["description"] or "")[0].removesuffix(".")
+        described = "".join(filter(str.isprintable, known["description"] or ""))
+        finds = re.split(r"\. (?=[A-Z])", described)[0].removesuffix(".")
         rows.append(
             [known["id"], known["action"], ", ".join(_scope(one.rule)), holds, examples, finds]
         )

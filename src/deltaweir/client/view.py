@@ -76,7 +76,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._moments = Moments(clock())
         self._clocks = Clocks(timeouts)
         self._ready: collections.deque[ChunkT] = collections.deque()
-        self._failure: Exception | None = None
+        self._failure: DeltaweirError | None = None
         self._uncondensed = 0
 
     @property

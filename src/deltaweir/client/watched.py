@@ -98,13 +98,6 @@ class _Watched(StreamView[Any, Any]):
             return original
         return likened(original, chunk)
 
-    def _raised(self, error: Exception) -> None:
-        """End with an error of the other stream, raised behind what may still be shown."""
-        self._interrupted(error)
-        if not self._ready:
-            raise error
-        self._failure = error
-
     def _given(self, chunk: AnyChunk) -> Any:
         return self._objects.pop(id(chunk))
 
@@ -153,13 +146,10 @@ class WatchedStream(_Watched, Stream[Any, Any], Generic[T]):
         began = self._clock()
         try:
             values = self._source.receive(None)
-        except Exception as error:  # noqa: BLE001  # raised again
-            self._raised(error)
         except BaseException as error:
             self._interrupted(error)
             raise
-        else:
-            self._took(values, began)
+        self._took(values, began)
 
 
 class AsyncWatchedStream(_Watched, AsyncStream[Any, Any], Generic[T]):
@@ -209,19 +199,13 @@ class AsyncWatchedStream(_Watched, AsyncStream[Any, Any], Generic[T]):
         began = self._clock()
         try:
             values = await self._source.receive(None)
-        except Exception as error:  # noqa: BLE001  # raised again
-            try:
-                self._raised(error)
-            finally:
-                await self._source.settle()
-        except asyncio.CancelledError as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._interrupted(error)
             await self._source.settle()
             raise
         except BaseException as error:  # in its midst nothing more can be awaited
             self._interrupted(error)
             raise
-        else:
-            self._took(values, began)
-            if not self._open:
-                await self._source.settle()
+        self._took(values, began)
+        if not self._open:
+            await self._source.settle()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from deltaweir.errors import InvalidRule
-from deltaweir.guard.alphabet import Alphabet, Atom
+from deltaweir.guard.alphabet import Alphabet
 from deltaweir.guard.nfa import Nfa
 from deltaweir.guard.pattern import longest, parse
 from deltaweir.guard.rules import Rule
@@ -104,7 +104,7 @@ def _longest_wait(rule: Rule) -> int | None:
 
 def _ways(nfa: Nfa) -> _Ways | None:
     """Look at all that one thread can do; None where that is too much."""
-    atoms = Alphabet(nfa.kinds, folds=False).atoms()
+    every = [atom.plain for atom in Alphabet(nfa.kinds, folds=False).atoms()]
     longer: dict[States, set[States]] = {}
     begins: dict[States, int] = {}
     first = frozenset(one for start in nfa.starts for one in nfa.closure(start.state))
@@ -112,8 +112,9 @@ def _ways(nfa: Nfa) -> _Ways | None:
     longer[first] = set()
     while waiting:
         states = waiting.pop()
-        for atom in atoms:
-            after, held = _after(nfa, states, atom)
+        asked = _asked(nfa, states)
+        for classes in {one & asked for one in every}:  # mostly few: the others change nothing
+            after, held = _after(nfa, states, classes)
             if not after:
                 continue
             if after not in longer:
@@ -129,10 +130,21 @@ def _ways(nfa: Nfa) -> _Ways | None:
     return _Ways(longer, begins)
 
 
-def _after(nfa: Nfa, states: States, atom: Atom) -> tuple[States, int | None]:
+def _asked(nfa: Nfa, states: States) -> int:
+    """Return the classes that a thread in these states asks of a character."""
+    asked = 0
+    for one in states:
+        for kind, _ in nfa.steps[one]:
+            asked |= 1 << kind
+        for final in nfa.finals.get(one, ()):
+            asked |= 0 if final.after is None else 1 << final.after.kind
+    return asked
+
+
+def _after(nfa: Nfa, states: States, classes: int) -> tuple[States, int | None]:
     """Return where a thread is behind a character, and what it holds if something matched."""
     early = any(
-        final.after is not None and atom.plain >> final.after.kind & 1
+        final.after is not None and classes >> final.after.kind & 1
         for one in states
         for final in nfa.finals.get(one, ())
     )
@@ -140,7 +152,7 @@ def _after(nfa: Nfa, states: States, atom: Atom) -> tuple[States, int | None]:
         end
         for one in states
         for kind, target in nfa.steps[one]
-        if atom.plain >> kind & 1
+        if classes >> kind & 1
         for end in nfa.closure(target)
     }
     late = any(final.after is None for one in reached for final in nfa.finals.get(one, ()))

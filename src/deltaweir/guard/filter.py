@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from deltaweir.guard.plan import Plan
 from deltaweir.guard.rules import Action
-from deltaweir.guard.runs import Run
+from deltaweir.guard.runs import Covered, Run
 from deltaweir.guard.threads import Threads
 from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
 
@@ -37,8 +37,7 @@ class TextFilter(Threads):
 
     __slots__ = (
         "_beside", "_choice", "_covered", "_field", "_flags", "_found", "_looks_back", "_offset",
-        "_over", "_wrap",
-        "decided", "stopped", "withheld",
+        "_over", "_wrap", "decided", "stopped", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -58,7 +57,7 @@ class TextFilter(Threads):
             else TextFilter(plan.flags, field=field, choice=choice, offset=offset)
         )
         self._found: list[Verdict] = []
-        self._covered: list[tuple[int, int]] | None = None
+        self._covered: Covered | None = None
         self.decided = 0
         self.withheld = 0
         self.stopped: Action | None = None
@@ -70,8 +69,7 @@ class TextFilter(Threads):
     def verdicts(self) -> Sequence[Verdict]:
         """What was found so far; a find may still grow until the text has gone past it."""
         found = [*self._found]
-        for run in self._runs:
-            found += self._told(run)
+        found += [one for run in self._runs for one in self._told(run)]
         if self._flags is not None:
             found += self._flags.verdicts
         return found[:MOST_VERDICTS]
@@ -142,7 +140,7 @@ class TextFilter(Threads):
     def track(self) -> None:
         """Remember from now on what is covered, so that `touches` can be asked."""
         if self._covered is None:
-            self._covered = []
+            self._covered = Covered()
 
     def touches(self, start: int, end: int) -> bool:
         """Tell whether characters that are decided touch one that was not shown.
@@ -151,10 +149,7 @@ class TextFilter(Threads):
             start: The first, no earlier than in any question before.
             end: The one behind the last.
         """
-        covered = self._covered or []
-        while covered and covered[0][1] <= start:
-            covered.pop(0)
-        return bool(covered) and covered[0][0] < end
+        return self._covered is not None and self._covered.touches(start, end)
 
     def surrender(self) -> str:
         """Return what is held, unchecked; for a text that nobody can check any more."""
@@ -162,6 +157,14 @@ class TextFilter(Threads):
 
     def _walk(self, text: str) -> str:
         """Go through a piece by character, since something happens in it."""
+        held, decided = self._kept[self.decided - self._base :], self.decided
+        try:
+            return self._walked(text)
+        except Exception:  # what nobody has seen yet can still be surrendered
+            self._kept, self._base, self.decided = held, decided, decided
+            raise
+
+    def _walked(self, text: str) -> str:
         self._kept += text
         out: list[str] = []
         for at, character in enumerate(text, start=1):
@@ -259,7 +262,7 @@ class TextFilter(Threads):
             self.withheld += upto - self.decided
             self.decided = upto
             if self._covered is not None:
-                self._covered.append((start, upto))
+                self._covered.add(start, upto)
 
     def _drop(self, more: int) -> None:
         """Let nothing leave of what is kept, nor of so many further characters."""

@@ -15,7 +15,8 @@ from deltaweir.guard.folding import fold
 from deltaweir.guard.rules import Action, Rule, check
 from deltaweir.guard.validators import VALIDATORS
 
-_UNNAMED = "[REDACTED]"
+_UNNAMED = ("[REDACTED]", "\u2588\u2588\u2588")
+"""What stands for a match where a rule would find its name: no name, or a black bar."""
 
 
 class Plan:
@@ -88,17 +89,17 @@ class Plan:
         Raises:
             InvalidRule: A rule would find whatever stands in the place of what is redacted.
         """
-        named = f"[REDACTED:{label}]"
-        if _found(automaton, named) is None:
-            return named
-        rule = _found(automaton, _UNNAMED)
-        if rule is None or "redact" not in self.actions:
-            return _UNNAMED
+        for shown in (f"[REDACTED:{label}]", *_UNNAMED):
+            rule = _found(automaton, shown)
+            if rule is None:
+                return shown
+        if "redact" not in self.actions:
+            return ""  # nothing is ever replaced
         reason = (
-            f"it would match {_UNNAMED}, which stands in the place of what is redacted; let all "
-            "rules beside it block, or look for something else"
+            f"it would match {' and '.join(_UNNAMED)}, which could stand in the place of what is "
+            "redacted; let all rules beside it block, or look for something else"
         )
-        name = self.rules[rule].id
+        name = self.rules[rule or 0].id
         raise InvalidRule(f"rule {name!r}: {reason}", rule=name, reason=reason)
 
 

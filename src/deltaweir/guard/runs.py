@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from deltaweir.guard.rules import Action
@@ -68,3 +69,21 @@ def add(runs: list[Run], run: Run) -> None:
     while runs and runs[-1].end >= run.start:
         run.take(runs.pop())
     runs.append(run)
+
+
+class Covered:
+    """The characters of a text that were not shown, as far as anybody will still ask."""
+
+    def __init__(self) -> None:
+        self._ranges: deque[tuple[int, int]] = deque()
+
+    def add(self, start: int, end: int) -> None:
+        """Add characters, none of them before those that were added last."""
+        self._ranges.append((start, end))
+
+    def touches(self, start: int, end: int) -> bool:
+        """Tell whether some characters touch one of these; ``start`` never goes back."""
+        ranges = self._ranges
+        while ranges and ranges[0][1] <= start:
+            ranges.popleft()
+        return bool(ranges) and ranges[0][0] < end
