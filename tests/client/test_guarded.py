@@ -24,6 +24,7 @@ from deltaweir.errors import (
     StreamFailed,
     StreamTruncated,
 )
+from deltaweir.models.weights import Weights
 from deltaweir.testing import (
     Drop,
     Pause,
@@ -636,6 +637,50 @@ def test_verdicts_may_be_read_from_another_thread() -> None:
     assert stream.withheld_chars == 500 * len(PLANTED)
 
 
+# --- the embedded model
+
+VOWEL = Rule(id="vowel", regex="[aeiouAEIOU]")
+
+
+def embedded(way: Blocking, **fields: Any) -> Any:
+    """Ask the small model, which never ends by itself."""
+    fields = {"model": "smollm2", "logit_bias": {"2": -100, "0": -100}, "max_tokens": 8, **fields}
+    if "prompt" in fields:
+        return way.run(way.client().completions.create, **fields)
+    return way.run(way.client().chat.completions.create, **{"messages": HELLO, **fields})
+
+
+def has_vowels(text: str) -> bool:
+    """Tell whether a text has vowels; what stands in their place has none either."""
+    return bool(set("aeiouAEIOU") & set(text))
+
+
+def test_the_embedded_model_is_guarded(way: Blocking, smollm2: Weights) -> None:
+    """Streamed and whole, chat and text; a block ends the computation."""
+    stream = embedded(way, stream=True, guard=VOWEL)
+    way.read(stream)
+    assert stream.text
+    assert not has_vowels(stream.text)
+    assert stream.withheld_chars == sum(one.length for one in stream.verdicts) > 0
+    assert (stream.complete, stream.usage.completion_tokens) == (True, 8)
+    reply = embedded(way, prompt="Once upon a time", guard=VOWEL)
+    assert reply.choices[0].text
+    assert not has_vowels(reply.choices[0].text)
+    cut = embedded(way, guard=Guard([VOWEL], "block"), max_tokens=500)
+    assert cut.choices[0].finish_reason == "content_filter"
+    assert not has_vowels(cut.choices[0].message.content or "")
+    assert cut.usage.completion_tokens < 500
+
+
+def test_the_best_of_several_embedded_answers_is_guarded(way: Blocking, smollm2: Weights) -> None:
+    """The likeliest is chosen by what may be shown."""
+    reply = embedded(way, prompt="Once", best_of=2, temperature=1, seed=1, guard=VOWEL)
+    (choice,) = reply.choices
+    assert choice.logprobs is None
+    assert choice.text
+    assert not has_vowels(choice.text)
+
+
 # --- other packages' streams
 
 
@@ -731,7 +776,7 @@ def test_the_prompt_of_another_packages_stream_is_not_checked(way: Blocking) -> 
 
 
 def test_an_error_of_another_packages_stream_tells_nothing_that_was_held(way: Blocking) -> None:
-    """It is raised as it is; of a match that had begun, or could go on, nothing is shown."""
+    """It is raised as it is; of a match that had begun nothing is shown."""
     rule = Rule(id="key", regex=r"sk-[a-z0-9]{8,20}")
 
     def breaks(text: str) -> Iterator[Any]:
@@ -744,12 +789,12 @@ def test_an_error_of_another_packages_stream_tells_nothing_that_was_held(way: Bl
             yield one
 
     stream_of: Any = later if isinstance(way, Awaiting) else breaks
-    for text in (PLANTED[:5], PLANTED):
+    for text, shown in ((PLANTED[:5], "It is "), (PLANTED, f"It is {HIDDEN}")):
         stream: Any = deltaweir.watch(stream_of(text), guard=rule)
         got: list[Any] = []
         with pytest.raises(ZeroDivisionError):
             way.read(stream, lambda _, one: got.append(one))  # noqa: B023  # used at once
-        assert shown_by(got) == stream.text == "It is "
+        assert shown_by(got) == stream.text == shown
 
 
 def test_what_is_no_guard_of_a_watched_stream_is_refused() -> None:

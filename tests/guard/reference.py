@@ -116,8 +116,10 @@ def render(text: str, rules: Sequence[Rule], *, cut: bool = False) -> Reference:
     extra: list[Match] = []
     stopped, now = None, 0
     for now in _times(hiding, len(text) + (0 if cut else 1)):
-        extra += [*_overflowing(hiding, extra, now)]
         stopped = _stop(_known(hiding, extra, now))
+        if stopped is None:
+            extra += [*_overflowing(hiding, extra, now)]
+            stopped = _stop(_known(hiding, extra, now))
         if stopped is not None:
             break
     found = _known(hiding, extra, now)

@@ -70,6 +70,12 @@ def test_tokens_are_read_with_their_bytes() -> None:
         assert list(lists(choice)) == [("reasoning_content", [Token(entry, "a", None)])]
 
 
+def test_what_can_be_read_of_a_token() -> None:
+    """Its bytes tell, where there are any; a part of a character is illegible."""
+    assert Token(None, "\\xe2", b"a\xe2").legible == "a\ufffd"
+    assert Token(None, "b", None).legible == "b"
+
+
 def test_lists_of_unequal_length() -> None:
     """A row has what there is for its token."""
     choice = TextChoice.model_validate({"logprobs": {"tokens": ["a", "b"], "text_offset": [7]}})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 from deltaweir.guard.findings import ClassifierFailed, Finding, NoFinding, finding_of
@@ -79,6 +79,7 @@ class CallableJudge:
             await asyncio.wait((running,), timeout=self._timeout_s)
         finally:
             self._let_go(kept)
+            running.cancel()  # or the call's end would look for a loop that may be closed by then
         return self._result(running)
 
     def _begin(self, text: str) -> futures.Future[Outcome]:
@@ -124,7 +125,7 @@ class CallableJudge:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         assert trace is not None
-        file = os.path.basename(trace.tb_frame.f_code.co_filename)  # noqa: PTH119  # may be no path
+        file = Path(trace.tb_frame.f_code.co_filename).name
         return self._failed(f"raised {type(error).__name__} (line {trace.tb_lineno} of {file})")
 
     def _result(self, running: futures.Future[Outcome] | asyncio.Future[Outcome]) -> Finding:

@@ -75,4 +75,4 @@ def category_of(name: object) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_CATEGORY:
         return NAMELESS
     fits = all(character.isalnum() or character in _IN_NAMES for character in name)
-    return name if fits else NAMELESS
+    return str.__str__(name) if fits else NAMELESS  # of an enumeration, its value

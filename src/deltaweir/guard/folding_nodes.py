@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltaweir.guard.classes import Ranges, cased, union
+from deltaweir.guard.classes import Ranges, cased, contains, union
 from deltaweir.guard.folding import fold
 from deltaweir.guard.pattern import Chars, Either, Node, Repeat, Series
 
@@ -13,8 +13,8 @@ _MOST_FOLDED = 2000
 def folded(node: Node) -> Node:
     """Return a node that reads what characters fold to.
 
-    A character that stands for several, such as a ligature, becomes a series; a class also
-    takes what its characters fold to.
+    A character that stands for several, such as a ligature, becomes a series; a class takes
+    what its characters fold to.
     """
     match node:
         case Chars(ranges):
@@ -28,13 +28,16 @@ def folded(node: Node) -> Node:
 
 
 def _folded_class(ranges: Ranges) -> Node:
-    if sum(high - low + 1 for low, high in ranges) > _MOST_FOLDED:
+    size = sum(high - low + 1 for low, high in ranges)
+    if size > _MOST_FOLDED:
         return Chars(cased(ranges))
     single: list[tuple[int, int]] = []
     several: list[Node] = []
     for low, high in ranges:
         for code in range(low, high + 1):
             symbols = fold(chr(code))
+            if size > 1 and not all(_belongs(symbol, ranges) for symbol in symbols):
+                continue
             if len(symbols) == 1:
                 single.append((ord(symbols), ord(symbols)))
             elif symbols:
@@ -44,3 +47,12 @@ def _folded_class(ranges: Ranges) -> Node:
     if not options:
         return Series(())  # a character that folding skips
     return options[0] if len(options) == 1 else Either(tuple(options))
+
+
+def _belongs(symbol: str, ranges: Ranges) -> bool:
+    """Tell whether what a member of a class folds to is meant by the class.
+
+    Letters are. But among the letters of a range stand signs that fold to a blank or to
+    punctuation, which a class takes only where it names them.
+    """
+    return symbol.isalnum() or contains(ranges, ord(symbol))

@@ -125,17 +125,11 @@ class Windows:
         return text
 
     def due(self, now: float) -> Window | None:
-        """Return the window to be judged now; None while there is none, or one is out.
-
-        Args:
-            now: The time, on the clock of `take`.
-        """
+        """Return the window to be judged now, on the clock of `take`; None while one is out."""
         if self._out is not None or not self.waiting:
             return None
         self._fill()
-        deadline = self.deadline
-        assert deadline is not None
-        size = self._size(late=now >= deadline)
+        size = self._size(late=now >= (self.deadline or 0.0))
         if not size:
             return None
         self._out = size
