@@ -272,9 +272,9 @@ def test_a_cut_drops_what_waits() -> None:
     for ending in (Ending.STOPPED, Ending.FAILED):
         weir = Weir(Chunk, guard=Hiding("abc"))
         weir.feed(chat({"content": "ab"}, {"content": [scored("ab", 1)]}), 0.0)
-        weir.feed(chat({}, {"refusal": [scored("b", 2)]}), 0.0)
+        weir.feed(chat({}, {"refusal": [scored("b", 2)]}, token_ids=[3]), 0.0)
         out = weir.abort(ending)
-        assert (numbers_in(out), numbers_in(out, "refusal")) == ([], [])
+        assert (numbers_in(out), numbers_in(out, "refusal"), ids_in(out)) == ([], [], [])
 
 
 def test_a_guard_that_fires_lets_entries_before_the_word_leave() -> None:

@@ -6,12 +6,12 @@ import asyncio
 import contextvars
 import functools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from deltaweir.adapters.callables import MOST_STRAYS, CallableJudge
+from deltaweir.adapters.callables import MOST_STRAYS, CallableJudge, _Loop
 from deltaweir.guard.findings import CLEAN, ClassifierFailed, Finding
 
 RUDE = Finding(flagged=True, category="rude")
@@ -148,7 +148,7 @@ def test_a_thread_that_is_told_to_end_gives_no_verdict(
     [
         (lambda text: 0.9, "float"),
         (lambda text: "", "empty"),
-        (lambda text: awaited(text), "coroutine"),
+        (lambda text: awaited(text + text), "coroutine"),
     ],
 )
 def test_what_is_no_verdict_is_refused(ask: Way, function: Any, got: str) -> None:
@@ -247,7 +247,6 @@ def test_calls_that_never_end_are_bounded() -> None:
     for _ in range(MOST_STRAYS):
         with pytest.raises(ClassifierFailed, match="no verdict within"):
             judge.judge("x")
-    calls: list[Callable[[], Finding] | Callable[[], Awaitable[Finding]]]
     for way in (blocking, awaiting):
         with pytest.raises(ClassifierFailed, match=f"still has {MOST_STRAYS} calls"):
             way(judge, "x")
@@ -271,3 +270,22 @@ def test_a_machine_without_threads_gives_no_verdict(
     monkeypatch.setattr("deltaweir.adapters.callables.threading.Thread.start", full)
     with pytest.raises(ClassifierFailed, match="no thread"):
         ask(judge_of(raising), "x")
+
+
+def test_a_loop_whose_thread_is_gone_is_made_anew() -> None:
+    """As in a process that was forked."""
+    one = _Loop()
+    loops = []
+    for _ in range(2):
+        loops.append(one.running())
+        assert one.running() is loops[-1]
+        loops[-1].call_soon_threadsafe(loops[-1].stop)
+        assert one._thread is not None
+        one._thread.join(5.0)
+        loops[-1].close()
+    assert loops[0] is not loops[1]
+
+
+def test_a_repr_tells_the_name_alone() -> None:
+    """What a function's own repr says, nobody knows."""
+    assert repr(judge_of(raising)) == "CallableJudge('tone')"

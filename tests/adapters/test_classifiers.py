@@ -111,25 +111,26 @@ def raises(text: str) -> bool:
     raise ValueError(text)
 
 
-@pytest.mark.parametrize("awaits", [False, True])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Classifier(raises, name="tone"),
-        lambda: Classifier(lambda text: len(text), name="tone"),  # type: ignore[arg-type, return-value]
-        lambda: Classifier(ADDRESS, name="tone", timeout_s=0.05),
-    ],
-)
+def awaiting(one: Classifier) -> Finding:
+    """Ask as a program that awaits does."""
+    return asyncio.run(one.judge_async("the secret"))
+
+
+def blocking(one: Classifier) -> Finding:
+    """Ask as a program that blocks does."""
+    return one.judge("the secret")
+
+
+@pytest.mark.parametrize("ask", [awaiting, blocking])
+@pytest.mark.parametrize(("judge", "timeout_s"), [(raises, 5.0), (len, 5.0), (ADDRESS, 0.05)])
 def test_a_failure_is_one_error_without_the_text(
-    make: Callable[[], Classifier], awaits: bool
+    ask: Callable[[Classifier], Finding], judge: Any, timeout_s: float
 ) -> None:
     """Neither its message, nor what it came from, has anything of the text."""
+    one = Classifier(judge, name="tone", timeout_s=timeout_s)
     began = time.monotonic()
     with pytest.raises(ClassifierFailed, match="'tone'") as caught:
-        if awaits:
-            asyncio.run(make().judge_async("the secret"))
-        else:
-            make().judge("the secret")
+        ask(one)
     assert time.monotonic() - began < 1.0
     assert isinstance(caught.value, DeltaweirError)
     assert "secret" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,7 +56,7 @@ def ask(request: pytest.FixtureRequest) -> Way:
 def judge_of(base_url: str, timeout_s: float = 5.0, **more: Any) -> EndpointJudge:
     """Return the judge that asks an endpoint."""
     options: dict[str, Any] = {"model": None, "thresholds": None, **more}
-    provider = provider_of(base_url, api_key=KEY)
+    provider = provider_of(base_url, api_key=KEY, retries=options.pop("retries", 2))
     return EndpointJudge(provider, name="omni", timeout_s=timeout_s, **options)
 
 
@@ -107,10 +108,10 @@ def test_a_refusal_that_may_pass_is_tried_again(ask: Way) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (error_answer(500, TEXT + KEY, headers=NOW), r"ServerError|InternalServerError \(500\)"),
+        (error_answer(500, TEXT + KEY), r"InternalServerError \(500\)"),
         (error_answer(401, TEXT + KEY), r"AuthenticationFailed \(401\)"),
         (error_answer(404, TEXT), r"NotFoundError \(404\)"),
-        (error_answer(400, TEXT, code="stall_timeout"), "gave no verdict"),
+        (error_answer(400, TEXT, code="stall_timeout"), "asked: StallTimeout$"),
         (json_answer({"error": {"message": TEXT}}), "StreamFailed"),
         (json_answer([TEXT]), "StreamFailed"),
         (json_answer({"results": [{"flagged": TEXT}]}), "StreamFailed"),
@@ -125,7 +126,7 @@ def test_an_answer_that_is_none_gives_no_verdict(
 ) -> None:
     """The error names its kind, and repeats nothing that the endpoint said."""
     with Peer(answer) as peer, pytest.raises(ClassifierFailed, match=why) as caught:
-        ask(judge_of(peer.base_url, 0.3))
+        ask(judge_of(peer.base_url, retries=0))
     error = caught.value
     assert str(error).startswith("the classifier 'omni' ")
     assert TEXT not in str(error)
@@ -139,7 +140,7 @@ def test_an_answer_that_is_none_gives_no_verdict(
         [Pause()],
         [json_answer(NICE)[0], Pause()],
         [NeverRead()],
-        [Drop()],
+        [Drop()],  # tried again, after a pause that is too long
         [Reset()],
         error_answer(503, headers={"retry-after": "30"}),
     ],
@@ -157,8 +158,8 @@ def test_an_endpoint_that_cannot_be_reached_gives_no_verdict(ask: Way) -> None:
     """Neither where connections hang, nor where they are refused."""
     with Unreachable() as nowhere, pytest.raises(ClassifierFailed, match="no verdict within"):
         ask(judge_of(nowhere.base_url, SHORT_S))
-    with pytest.raises(ClassifierFailed, match="no verdict within|ConnectionFailed"):
-        ask(judge_of(f"http://127.0.0.1:{unused_port()}/v1", SHORT_S))
+    with pytest.raises(ClassifierFailed, match=r"asked: ConnectionFailed$"):
+        ask(judge_of(f"http://127.0.0.1:{unused_port()}/v1", retries=0))
 
 
 def test_a_text_that_is_none_gives_no_verdict(ask: Way, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,3 +179,23 @@ def test_thresholds_and_model_are_used(ask: Way) -> None:
         thresholds["hate"] = 1.0
         assert ask(judge).flagged
         assert b'"model":"omni"' in peer.requests[0].body
+
+
+def test_a_repr_tells_no_key() -> None:
+    """It tells the address."""
+    assert repr(judge_of("http://h/v1?key=secret")) == "EndpointJudge('http://h/v1')"
+
+
+def test_loops_in_several_threads_do_not_share_connections() -> None:
+    """A question on one loop does not end those on another."""
+    pause = Pause()
+    with Peer([pause, *json_answer(BAD)], json_answer(NICE)) as peer:
+        judge = judge_of(peer.base_url)
+        first: list[Finding] = []
+        thread = threading.Thread(target=lambda: first.append(awaiting(judge)))
+        thread.start()
+        assert pause.reached.wait(5.0)
+        assert awaiting(judge) == CLEAN
+        pause.release()
+        thread.join(5.0)
+        assert [found.flagged for found in first] == [True]

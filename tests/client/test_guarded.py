@@ -85,6 +85,14 @@ def call(arguments: str) -> bytes:
     return delta(tool_calls=[{"index": 0, "function": {"arguments": arguments}}])
 
 
+def close(stream: Any) -> None:
+    """Close a stream of either kind while it is read."""
+    closed = stream.close()
+    if closed is not None:  # a coroutine that has nothing to wait for
+        with pytest.raises(StopIteration):
+            closed.send(None)
+
+
 def pieces(text: str, size: int = 3) -> list[str]:
     """Cut a text into pieces."""
     return [text[at : at + size] for at in range(0, len(text), size)]
@@ -151,10 +159,7 @@ def test_what_no_rule_can_cover_leaves_at_once(way: Blocking) -> None:
 
         def look(stream: Any, _: Any) -> None:
             seen.append(stream.text)
-            closed = stream.close()
-            if closed is not None:
-                with pytest.raises(StopIteration):
-                    closed.send(None)
+            close(stream)
 
         way.read(stream, look)
     assert seen == ["Hello there "]
@@ -346,14 +351,7 @@ def test_a_reader_that_leaves_gets_nothing_that_was_held(way: Blocking) -> None:
     events = [chat(said("It is sk-abcd123"))]
     with Peer([*stream_answer(events, end=False), Pause()]) as peer:
         stream = opened(way, peer, guard=KEY)
-
-        def leave(stream: Any, _: Any) -> None:
-            closed = stream.close()
-            if closed is not None:
-                with pytest.raises(StopIteration):
-                    closed.send(None)
-
-        chunks = way.read(stream, leave)
+        chunks = way.read(stream, lambda stream, _: close(stream))
         assert way.gone(peer)
     assert (stream.text, stream.stopped_by) == ("It is ", "reader")
     assert not leaks(dumped(chunks) + stream.reply().model_dump_json())
@@ -571,12 +569,12 @@ def test_the_classic_surface_has_guards() -> None:
 
 def test_the_frames_tell_what_was_found(way: Blocking) -> None:
     """Verdicts and how much was withheld, on the finish chunk, or on usage where it was asked."""
-    for more, place in (({}, -2), ({"stream_options": INCLUDE}, -2)):
+    for more in ({}, {"stream_options": INCLUDE}):
         events = [*(chat(said(one)) for one in pieces(TEXT)), chat(STOP), DONE]
         with Peer(stream_answer(events)) as peer:
             frames = way.frames(opened(way, peer, guard=KEY, **more))
         read = [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]
-        told = read[place + 1]["deltaweir"]
+        told = read[-1]["deltaweir"]
         assert told["guard"] == [
             {
                 "rule": "key",
@@ -588,7 +586,7 @@ def test_the_frames_tell_what_was_found(way: Blocking) -> None:
             }
         ]
         assert told["withheld_chars"] == len(PLANTED)
-        assert [list(one) for one in read if "deltaweir" in one] == [list(read[-1])]
+        assert [one for one in read if "deltaweir" in one] == read[-1:]
         assert not leaks(b"".join(frames).decode())
 
 
@@ -684,18 +682,21 @@ def test_the_best_of_several_embedded_answers_is_guarded(way: Blocking, smollm2:
 # --- other packages' streams
 
 
-def watched(way: Blocking, objects: list[Any], **options: Any) -> tuple[Any, list[Any]]:
-    """Watch a stream of objects to its end; return it, and what a program got."""
-    if not isinstance(way, Awaiting):
-        stream = deltaweir.watch(iter(objects), **options)
-        return stream, way.read(stream)
+def watching(way: Blocking, objects: list[Any], **options: Any) -> Any:
+    """Return a watched stream of objects."""
 
     async def gives() -> Any:
         for one in objects:
             yield one
 
-    watching = deltaweir.watch(gives(), **options)
-    return watching, way.read(watching)
+    stream: Any = gives() if isinstance(way, Awaiting) else iter(objects)
+    return deltaweir.watch(stream, **options)
+
+
+def watched(way: Blocking, objects: list[Any], **options: Any) -> tuple[Any, list[Any]]:
+    """Watch a stream of objects to its end; return it, and what a program got."""
+    stream = watching(way, objects, **options)
+    return stream, way.read(stream)
 
 
 def seen_in(value: Any) -> str:
@@ -765,6 +766,16 @@ def test_another_packages_stream_is_blocked(way: Blocking) -> None:
     assert (shown_by(got), stream.text) == ("It is ", "It is ")
     assert got[-1]["choices"][0]["finish_reason"] == "content_filter"
     assert (stream.stopped_by, stream.complete) == ("guard", False)
+
+
+def test_another_packages_stream_is_guarded_as_frames(way: Blocking) -> None:
+    """They say what the objects say, and what was found."""
+    data = [*map(plain_chat, pieces(TEXT)), plain_chat(end="stop")]
+    frames = way.frames(watching(way, data, guard=KEY))
+    read = [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]
+    assert shown_by(read) == SHOWN
+    assert read[-1]["deltaweir"]["guard"] == [FOUND.as_dict()]
+    assert not leaks(b"".join(frames).decode())
 
 
 def test_the_prompt_of_another_packages_stream_is_not_checked(way: Blocking) -> None:

@@ -73,6 +73,31 @@ def test_lists_of_literals_hide_each_of_them(words: list[str], text: str, sizes:
     agree_on_endings(listed, text)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(
+        (
+            Rule(id="ip", regex="[0-9.]{7,15}", validator="ip"),
+            Rule(id="ip", regex=r"(?<!1)(?:\d{1,3}\.){3}\d{1,3}(?!1)", validator="ip"),
+            Rule(id="card", regex=r"\d{12,19}", validator="luhn"),
+            Rule(id="card", regex=r"\d(?: ?\d){11,18}\b", validator="luhn", fold=True),
+        )
+    ),
+    st.lists(
+        st.sampled_from((*"0123.. ", "10.0.0.", "256", "4111111111", "111111", "\uff14", "\u200b")),
+        max_size=10,
+    ),
+    SIZES,
+)
+def test_a_validator_takes_its_pick_of_overlapping_matches(
+    checked: Rule, parts: list[str], sizes: list[int]
+) -> None:
+    """A match that is refused hides none that begins later and is valid."""
+    text = "".join(parts)[:30]
+    agree((checked,), text, sizes)
+    agree_on_endings((checked,), text)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SECRETS), noises(), noises(), SIZES)
 def test_no_output_ever_holds_a_planted_secret(

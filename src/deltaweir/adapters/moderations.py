@@ -92,7 +92,7 @@ class EndpointJudge:
     def _failed(self, error: Exception) -> ClassifierFailed:
         if isinstance(error, NoFinding):
             why = f"{error}"
-        elif isinstance(error, StallTimeout):
+        elif isinstance(error, StallTimeout) and error.param == "total":
             why = f"gave no verdict within {self._timeouts.total:g} s"
         else:
             why = f"could not be asked: {type(error).__name__}"

@@ -57,10 +57,12 @@ class ChatCompletion:
             model: A model's name; ``engine=`` and ``deployment_id=`` mean the same.
             stream: Whether to return a generator of chunks.
             **params: ``messages`` and all else OpenAI's reference has;
-                ``request_timeout`` in seconds.
+                ``request_timeout`` in seconds; ``budget`` and ``guard``, which act here and
+                are never sent.
 
         Raises:
             InvalidRequest: A field is wrong, or a provider was asked for.
+            GuardBlocked: The guard refuses the prompt; nothing was sent.
             ModelUnavailable: The embedded model cannot be had.
         """
         way, fields = classic_call(model, params)

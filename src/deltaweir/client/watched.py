@@ -49,7 +49,7 @@ class _Watched(StreamView[Any, Any]):
         super().__init__(
             source,
             Reply,
-            # the program asked for usage elsewhere, or gets no chunk without choices anyway
+            # a chunk without choices is here since the program has asked for it elsewhere
             weir=weir_for(None, metered, None, guard, keeps_usage=False),
             metering=metered,
             timeouts=_NO_CLOCKS,
