@@ -87,6 +87,10 @@ class Hiding:
                     out.append((field, self._shown(mine, len(mine.text))))
         return out
 
+    def waits(self, index: int) -> bool:
+        """Wait for no classifier."""
+        return False
+
     def position(self, index: int, field: str) -> int:
         """Return how much was fed."""
         return len(self.texts[index, field].text) if (index, field) in self.texts else 0

@@ -138,6 +138,10 @@ class Holding:
             return ""
         return held[:gone]
 
+    def waits(self, index: int) -> bool:
+        """Wait for no classifier."""
+        return False
+
     def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
         """Return the held text, or nothing when it was cut short."""
         assert index not in self.finished, "a choice is finished once"

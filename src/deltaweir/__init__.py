@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deltaweir import error, errors, testing, types
+    from deltaweir.adapters.classifiers import Classifier
     from deltaweir.adapters.guards import Guard
     from deltaweir.client.asynchronous import AsyncClient
     from deltaweir.client.asynchronous import AsyncClient as AsyncOpenAI
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         AuthenticationFailed,
         BadRequestError,
         BudgetExceeded,
+        ClassifierFailed,
         ConnectionFailed,
         ContextLengthExceeded,
         DeltaweirError,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         StreamTruncated,
     )
     from deltaweir.gateway.embed import asgi, sse_response
+    from deltaweir.guard.findings import Finding
     from deltaweir.guard.rules import Rule
     from deltaweir.guard.verdicts import Verdict
 
@@ -77,8 +80,10 @@ _HOMES = {
     "AsyncStream": ("client.streams", "AsyncStream"),
     "AsyncWatchedStream": ("client.watched", "AsyncWatchedStream"),
     "ChatCompletion": ("client.classic", "ChatCompletion"),
+    "Classifier": ("adapters.classifiers", "Classifier"),
     "Client": ("client.blocking", "Client"),
     "Completion": ("client.classic", "Completion"),
+    "Finding": ("guard.findings", "Finding"),
     "Guard": ("adapters.guards", "Guard"),
     "OpenAI": ("client.blocking", "Client"),
     "Rule": ("guard.rules", "Rule"),
@@ -107,12 +112,15 @@ __all__ = [
     "BadRequestError",
     "BudgetExceeded",
     "ChatCompletion",
+    "Classifier",
+    "ClassifierFailed",
     "Client",
     "Completion",
     "ConnectionFailed",
     "ContextLengthExceeded",
     "DeltaweirError",
     "EngineMissing",
+    "Finding",
     "Guard",
     "GuardBlocked",
     "InternalServerError",

@@ -122,10 +122,23 @@ class Control:
         if self._guard is None:
             return (), False
         carriers = _carriers(type(last), last.index, self._guard.finish(last.index, cut=cut))
+        if self._guard.waits(last.index):  # what may leave with it is not yet known
+            entries = self.travelling.get(last.index)
+            if entries is not None and carriers:
+                put_entries_on(carriers[-1], entries.release())
+            return carriers, False
+        return carriers, self.settle(carriers[-1] if carriers else last, cut=cut) and not carriers
+
+    def waits(self, index: int) -> bool:
+        """Tell whether text of a choice that has ended still waits for a classifier."""
+        return self._guard is not None and self._guard.waits(index)
+
+    def settle(self, last: AnyChoice, *, cut: bool) -> bool:
+        """Put the entries that are left on a choice, once nothing waits; tell if there were any."""
         entries = self.travelling.pop(last.index, None)
         released = {} if entries is None else entries.release(ended=True, cut=cut)
-        put_entries_on(carriers[-1] if carriers else last, released)
-        return carriers, bool(released) and not carriers
+        put_entries_on(last, released)
+        return bool(released)
 
     def _pass_heads(self, choice: AnyChoice) -> Ending | None:
         """Pass the names of functions, each whole or not at all."""

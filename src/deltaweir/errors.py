@@ -19,6 +19,7 @@
          │   └─ APITimeoutError       ─ StallTimeout              network
          ├─ StreamTruncated                                       peer
          ├─ StreamFailed                                          peer
+         ├─ ClassifierFailed                                      peer
          └─ ModelUnavailable                                      machine
              ├─ ModelCorrupt                                      machine
              └─ EngineMissing                                     machine
@@ -284,6 +285,17 @@ class StreamFailed(APIError):
     fault: ClassVar[Fault] = "peer"
     default_status = 502
     default_code = "upstream_failed"
+
+
+class ClassifierFailed(APIError):
+    """A classifier gave no verdict: it failed, took too long, or said what cannot be read.
+
+    The message says why, and holds nothing of the text, nor what the classifier said.
+    """
+
+    fault: ClassVar[Fault] = "peer"
+    default_status = 502
+    default_code = "classifier_failed"
 
 
 class ModelUnavailable(APIError):

@@ -61,6 +61,12 @@ class GuardSlot(Protocol):
     def clear(self, index: int, field: str, upto: int) -> str:
         """Take a classifier's word that the text is clean up to a character; return it."""
 
+    def waits(self, index: int) -> bool:
+        """Tell whether text of a choice that `finish` has ended still waits for a classifier.
+
+        It leaves by ``clear``; until then the choice's end is not shown.
+        """
+
     def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
         """End a choice, once; return the field and text of all that may still leave.
 

@@ -17,7 +17,7 @@ and times, writes what is returned, and closes the source as soon as ``state`` l
 What 2 and 3 do to one choice is `deltaweir.control`; log probabilities and token ids that
 leave with their characters are `deltaweir.entries`. A guard reads texts: with one, whatever
 else may hold generated text is taken out: sounds, reasoning that is no text, unknown fields
-of a delta (`deltaweir.schema.unread`). Other unknown fields of a choice and a chunk stay.
+of a delta (`deltaweir.schema.unread`).
 
 The moves between states are the table ``Ending``: each ending names the state it leads to.
 All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later return nothing.
@@ -75,13 +75,14 @@ class Weir(Generic[ChunkT]):
         self._guard = guard
         self._control = None if budget is None and guard is None else Control(budget, guard)
         self.usage_asked = usage_asked
-        """Whether the reader asked for a chunk with usage and no choices."""
+        """Whether the reader asked for it."""
         self._usage_everywhere = usage_everywhere and meter is not None
         self._keeps_usage = keeps_usage
         self._usage_chunk: ChunkT | None = None
         self._before_usage: ChunkT | None = None
         self._last: ChunkT | None = None
         self._open: dict[int, bool] = {}
+        self._said: dict[int, str] = {}  # finish reasons that wait for a classifier
 
     @property
     def complete(self) -> bool:
@@ -118,9 +119,8 @@ class Weir(Generic[ChunkT]):
             shown = self._controlled(chunk, self._control, now)
             return self._with_usage(shown) if self._usage_everywhere else shown
         for choice in chunk.choices:
-            self._open.setdefault(choice.index, True)
-            if choice.finish_reason is not None:
-                self._open[choice.index] = False
+            ended = choice.finish_reason is not None or not self._open.get(choice.index, True)
+            self._open[choice.index] = not ended
         return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
 
     def clear(self, index: int, field: str, upto: int) -> Sequence[ChunkT]:
@@ -137,6 +137,8 @@ class Weir(Generic[ChunkT]):
         out = list(map(self._with, control.clear(self._choice, index, field, upto)))
         if control.verdict is not None:
             out += self._end(control.verdict)
+        elif index in self._said and not control.waits(index):
+            out += self._settled(index, control)
         return self._with_usage(out)
 
     def finish(self, ending: Ending = Ending.COMPLETE) -> Sequence[ChunkT]:
@@ -147,7 +149,8 @@ class Weir(Generic[ChunkT]):
         """
         if self.state is not State.OPEN:
             return ()
-        if ending is Ending.TRUNCATED and self._open and not any(self._open.values()):
+        silent = {index for index, is_open in self._open.items() if is_open} - self._said.keys()
+        if ending is Ending.TRUNCATED and self._open and not silent:
             ending = Ending.COMPLETE
         return self._with_usage(self._end(ending))
 
@@ -157,11 +160,9 @@ class Weir(Generic[ChunkT]):
 
     def _without_choices(self, chunk: ChunkT) -> Sequence[ChunkT]:
         """Keep usage for the very end; whoever did not ask never sees empty choices."""
-        if not self._keeps_usage:
-            return (chunk,)
-        if not self.usage_asked:
+        if self._keeps_usage and not self.usage_asked:
             return ()
-        if chunk.usage is None:
+        if not self._keeps_usage or chunk.usage is None:
             return (chunk,)
         self._usage_chunk, self._before_usage = chunk, self._last
         return ()
@@ -182,14 +183,14 @@ class Weir(Generic[ChunkT]):
         for choice in choices:
             self._open.setdefault(choice.index, True)
         if len(choices) == 1 and not control.travelling and self._open[choices[0].index]:
-            text = only_text(choices[0])
+            text = "" if self._said else only_text(choices[0])
             if text:
                 return self._one_text(chunk, text, control, now)
         ending: Ending | None = None
         before: list[ChunkT] = []  # what leaves ahead of the chunk itself
         changed = False
         for choice in choices:
-            if ending is not None or not self._open[choice.index]:
+            if ending is not None or not self._open[choice.index] or choice.index in self._said:
                 take_out(choice)  # nothing follows a cut, nor a choice's own end
                 choice.finish_reason = None
                 changed = True
@@ -225,15 +226,16 @@ class Weir(Generic[ChunkT]):
     ) -> tuple[Sequence[ChunkT], Ending | None, bool]:
         """End a choice as its source says, or as the guard does when it sees the whole text.
 
-        Returns:
-            What leaves ahead of it, the stream's ending if it brings one, and whether the
-            choice was changed.
+        Return what leaves ahead of it, an ending of the stream, and if the choice was changed.
         """
         self._open[choice.index] = False
         said = choice.finish_reason
         carriers, changed = control.finish(choice, cut=said not in _FINAL_WORDS)
         ending = control.verdict
-        if ending is not None:
+        if said is not None and control.waits(choice.index):
+            self._open[choice.index], self._said[choice.index] = True, said
+            choice.finish_reason, changed = None, True
+        elif ending is not None:
             choice.finish_reason = ending.finish_reason
         elif said == "length" and control.spent:
             ending = Ending.BUDGET  # the source was told of the limit
@@ -244,12 +246,20 @@ class Weir(Generic[ChunkT]):
         ahead = [own, *carriers] if says_something(own) else carriers
         return list(map(self._with, ahead)), ending, changed
 
+    def _settled(self, index: int, control: Control) -> list[ChunkT]:
+        """End a choice, as its source said, whose last text a classifier has cleared."""
+        self._open[index], said = False, self._said.pop(index)
+        last = self._choice(index=index, finish_reason=said)
+        control.settle(last, cut=said not in _FINAL_WORDS)
+        spent = said == "length" and control.spent
+        return [self._with(last), *(self._end(Ending.BUDGET) if spent else ())]
+
     def _end(self, ending: Ending) -> list[ChunkT]:
         self.ending, self.state = ending, ending.state
-        out: list[ChunkT] = []
         if ending is Ending.ABANDONED:
-            return out
-        for index in [index for index, still_open in self._open.items() if still_open]:
+            return []
+        out: list[ChunkT] = []
+        for index in [index for index, is_open in self._open.items() if is_open]:
             last = self._choice(index=index, finish_reason=ending.finish_reason)
             if self._control is not None:
                 out += map(self._with, self._control.finish(last, cut=True)[0])
@@ -278,10 +288,8 @@ class Weir(Generic[ChunkT]):
 
     def _with(self, *choices: Any) -> ChunkT:
         """Return a chunk of this stream that brings these choices."""
-        kind: Any = self._kind or Chunk
-        chunk: ChunkT = kind(choices=list(choices))
-        last = self._last
-        if last is not None:
+        chunk: ChunkT = (self._kind or Chunk)(choices=list(choices))  # type: ignore[assignment]
+        if (last := self._last) is not None:
             chunk.id, chunk.created, chunk.model = last.id, last.created, last.model
         return chunk
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from deltaweir.adapters.callables import MOST_STRAYS, CallableJudge, _Loop
-from deltaweir.guard.findings import CLEAN, ClassifierFailed, Finding
+from deltaweir.errors import ClassifierFailed
+from deltaweir.guard.findings import CLEAN, Finding
 
 RUDE = Finding(flagged=True, category="rude")
 SHORT_S = 0.02

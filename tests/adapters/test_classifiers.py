@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from deltaweir.adapters.classifiers import Classifier
-from deltaweir.errors import DeltaweirError, InvalidRequest
-from deltaweir.guard.findings import CLEAN, ClassifierFailed, Finding
+from deltaweir.errors import ClassifierFailed, DeltaweirError, InvalidRequest
+from deltaweir.guard.findings import CLEAN, Finding
 from deltaweir.guard.windows import WindowTerms
 from deltaweir.testing.faults import json_answer
 from deltaweir.testing.peer import Peer

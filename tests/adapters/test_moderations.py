@@ -12,7 +12,8 @@ import pytest
 
 from deltaweir.adapters.moderations import EndpointJudge
 from deltaweir.client.provider import provider_of
-from deltaweir.guard.findings import CLEAN, ClassifierFailed, Finding
+from deltaweir.errors import ClassifierFailed
+from deltaweir.guard.findings import CLEAN, Finding
 from deltaweir.testing.faults import (
     Drop,
     NeverRead,

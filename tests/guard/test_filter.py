@@ -89,6 +89,7 @@ def test_lists_of_literals_hide_each_of_them(words: list[str], text: str, sizes:
     ),
     SIZES,
 )
+@example(Rule(id="ip", regex="[0-9.]{7,15}", validator="ip"), ["1110.0.0.1"], [])
 def test_a_validator_takes_its_pick_of_overlapping_matches(
     checked: Rule, parts: list[str], sizes: list[int]
 ) -> None:
@@ -228,6 +229,13 @@ CASES: dict[str, tuple[tuple[Rule, ...], str, str, list[tuple[str, str, int, int
         [("y", "block", 5 - 1, 1)],
         "block",
     ),
+    "a flag is not seen where nothing follows any more": (
+        (rule(r"ab\b", "f", action="flag"), rule("ab", "x", action="block")),
+        "-ab-",
+        "-",
+        [("x", "block", 1, 2)],
+        "block",
+    ),
     "an edge is known one character later": (
         (rule(r"\bab\b", action="block"),),
         "ab cd",
@@ -309,6 +317,15 @@ def test_a_match_that_goes_on_for_too_long(
     found = agree(held, text)
     assert (found.output, found.stopped) == (output, stopped)
     agree_on_endings(held, text)
+
+
+def test_what_is_let_go_of_is_one_rule() -> None:
+    """Another rule that began at the same character goes on."""
+    both = (
+        rule("xa*b", "short", max_hold=2, on_overflow="release"),
+        rule("xa{5}y", "long"),
+    )
+    assert agree(both, "-xaaaaay-xaaaaab").output == "-[REDACTED:long]-xaaaaab"
 
 
 @settings(max_examples=300, deadline=None)

@@ -46,7 +46,9 @@ def held(automaton: Automaton) -> tuple[int, int]:
     states = [*automaton._states.values()]
     places = sum(sum(map(len, state.groups)) + 1 for state in states)
     moves = sum(len(state.by_character) for state in states)
-    return places + moves + len(automaton._atoms), sum(len(state.by_text) for state in states)
+    pieces = [piece for state in states for piece in state.by_text]
+    assert max(map(len, pieces), default=0) <= LONGEST_TEXT
+    return places + moves + len(automaton._atoms), len(pieces)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,15 @@ def test_a_match_without_end_is_swallowed() -> None:
     assert [one.length for one in guard.verdicts] == [18 + 200_000]
 
 
+def test_matches_over_their_limit_without_number() -> None:
+    """Those that have ended are forgotten."""
+    guard = TextFilter(plan_of("xa*b", max_hold=2))
+    for _ in range(1000):
+        assert guard.feed("xaaaa-") == "[REDACTED:r]-"
+        assert len(guard._swallowing) <= 1
+        assert len(guard._kept) <= 6
+
+
 def test_finds_without_number() -> None:
     """All are hidden, and as many are told as may be."""
     guard = TextFilter(plan_of("x"))
@@ -206,27 +217,29 @@ def attacks(chance: random.Random) -> Iterator[str]:
         yield chance.choice(SECRETS)[: chance.randint(1, 30)]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_an_attacker_cannot_fill_the_memory(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("most", "seed"), [(1500, 1), (1500, 2), (10**6, 3)])
+def test_an_attacker_cannot_fill_the_memory(
+    most: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is remembered stays under its caps, and forgetting it changes nothing."""
     chance = random.Random(seed)  # noqa: S311  # repeatable
     attack = attacks(chance)
     pieces = [next(attack) for _ in range(1500)]
     freely = outcome(RULES, pieces)
-    monkeypatch.setattr(automaton_module, "MOST_REMEMBERED", 1500)
+    monkeypatch.setattr(automaton_module, "MOST_REMEMBERED", most)
     monkeypatch.setattr(automaton_module, "MOST_TEXTS", 50)
     plan = Plan(RULES)
     automaton = automaton_of(plan)
     guard = TextFilter(plan)
-    shown, forgotten, before = "", 0, 0
+    shown, forgotten, before, texts = "", 0, 0, 0
     for piece in pieces:
         shown += guard.feed(piece)
-        forgotten += automaton.remembered < before
+        forgotten += automaton.remembered < before or automaton._texts < texts
         before = automaton.remembered
         places, texts = held(automaton)
         # a state is made before it is counted, and a piece goes on from it
-        assert places <= 1500 + 500
-        assert texts <= 50
+        assert places <= most + 500
+        assert texts <= 51
     assert forgotten > 5
     assert shown + guard.finish(cut=False) == freely.output
 

@@ -221,6 +221,9 @@ def test_patience_counts_from_the_first_character_that_waits() -> None:
     assert one.windows.deadline == 0.25
     assert one.judge(0.25) == [" Two "]
     assert one.windows.deadline == pytest.approx(0.45)
+    assert one.judge(0.5) == ["three"]
+    one.take(" four", 1.0)
+    assert one.windows.deadline == 1.25
 
 
 def test_the_end_makes_everything_due() -> None:

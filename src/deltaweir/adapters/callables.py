@@ -11,7 +11,8 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-from deltaweir.guard.findings import ClassifierFailed, Finding, NoFinding, finding_of
+from deltaweir.errors import ClassifierFailed
+from deltaweir.guard.findings import Finding, NoFinding, finding_of
 
 Said = bool | str | Finding | None
 JudgingFunction = Callable[[str], Said | Awaitable[Said]]

@@ -9,6 +9,7 @@ from typing import Any, Self
 from deltaweir.adapters.rule_files import rules_named
 from deltaweir.errors import InvalidRule
 from deltaweir.guard.filter import TextFilter
+from deltaweir.guard.judging import Judge
 from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
 from deltaweir.guard.rules import Action, Rule, Scope
 from deltaweir.guard.verdicts import Verdict
@@ -28,8 +29,9 @@ class Guard:
             "refusal", "tool_args"; None for all but the prompt.
         fold: Whether rules see through look-alike letters, case, accents and invisible
             characters, unless they say so themselves.
-        on_error: What a failure of the guard itself does: "closed" ends the stream, "open"
-            lets the text through.
+        on_error: What a failure of the guard itself does, or of a classifier: "closed" ends
+            the stream, "open" lets the text through.
+        classifier: A `deltaweir.Classifier`, or several, that streams ask beside the rules.
 
     Raises:
         InvalidRule: There are no such rules, or one cannot be used; the message names it, and
@@ -37,21 +39,27 @@ class Guard:
 
     One guard is one text (its ``content``): feed it the pieces and show what it returns. Given
     to a client, to `deltaweir.watch` or to a request it is a template, and each choice and
-    field gets a fresh one.
+    field gets a fresh one. Classifiers are asked there alone.
     """
 
     def __init__(
         self,
-        rules: Rules,
+        rules: Rules = (),
         action: Action = "redact",
         *,
         scope: Sequence[Scope] | Scope | None = None,
         fold: bool = False,
         on_error: OnError = "closed",
+        classifier: Judge | Sequence[Judge] = (),
     ) -> None:
+        judges = tuple(classifier) if isinstance(classifier, Sequence) else (classifier,)
+        for one in judges:
+            if not hasattr(one, "judge_async"):
+                raise _unusable(f"a classifier of type {type(one).__name__}", "a Classifier")
         self._begin(
             policy_of(
-                _rules(rules),
+                () if judges and rules == () else _rules(rules),
+                judges=judges,
                 action=_one_of("action", action, ("flag", "redact", "truncate", "block")),
                 scope=(scope,) if isinstance(scope, str) else scope,
                 fold=fold,
@@ -138,11 +146,16 @@ def _rules(value: Any) -> Sequence[Rule]:
         got = "no rules" if value is None else f"a rule of type {type(value).__name__}"
     else:
         got = f"rules of type {type(value).__name__}"
-    reason = (
-        f'got {got}, expected the name of a preset such as "standard", the path of a TOML '
-        "file, or deltaweir.Rule objects"
+    raise _unusable(
+        got,
+        'the name of a preset such as "standard", the path of a TOML file, or deltaweir.Rule '
+        "objects",
     )
-    raise InvalidRule(reason, reason=reason, param="guard")
+
+
+def _unusable(got: str, wanted: str) -> InvalidRule:
+    reason = f"got {got}, expected {wanted}"
+    return InvalidRule(reason, reason=reason, param="guard")
 
 
 def _one_of(name: str, value: Any, known: Sequence[Any]) -> Any:

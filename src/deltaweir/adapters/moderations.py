@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from deltaweir.client.clocks import Timeouts
 from deltaweir.client.moderation import Moderations, finding_in, moderation_request
 from deltaweir.client.provider import Outgoing, Provider
-from deltaweir.errors import APIStatusError, DeltaweirError, StallTimeout
-from deltaweir.guard.findings import ClassifierFailed, Finding, NoFinding
+from deltaweir.errors import APIStatusError, ClassifierFailed, DeltaweirError, StallTimeout
+from deltaweir.guard.findings import Finding, NoFinding
 from deltaweir.net.asynchronous import AsyncPool
 from deltaweir.net.blocking import Pool
 from deltaweir.sources.fetch import fetch, fetch_async

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from deltaweir.client.clocks import Clocks
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Call, Prepared, best_of, call_of, embedded_models, prepare
 from deltaweir.client.exchange import StreamExchange
@@ -25,13 +24,13 @@ from deltaweir.client.requests import (
     remote_call,
 )
 from deltaweir.client.streams import AsyncStream
-from deltaweir.client.whole import RecordT, WholeExchange
-from deltaweir.errors import DeltaweirError
+from deltaweir.client.whole import RecordT
 from deltaweir.models.progress import Progress
 from deltaweir.models.weights import is_embedded
 from deltaweir.net.asynchronous import AsyncPool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.sources.fetch import fetch_async
 from deltaweir.sources.local.source import AsyncLocalSource
 from deltaweir.sources.remote import AsyncRemoteSource
 
@@ -186,25 +185,7 @@ class AsyncDispatch:
 
     async def fetch(self, call: RemoteCall, kind: type[RecordT]) -> RecordT:
         """Wait for an answer in one piece."""
-        exchange = WholeExchange(call.sent, chance=random.random, now=time.time)
-        source = AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect)
-        clocks = Clocks(call.timeouts)
-        try:
-            while (limit := clocks.limit) != 0:
-                began = time.monotonic()
-                try:
-                    ended = await source.receive(limit) is None
-                except TimeoutError:
-                    ended = False
-                clocks.waited(time.monotonic() - began, answered=source.answered)
-                if ended:
-                    return exchange.reply(kind)
-            raise clocks.error()
-        except DeltaweirError as error:
-            error.request_id = error.request_id or call.sent.request_id
-            raise
-        finally:
-            source.close()
+        return await fetch_async(call.sent, kind, self.pool, call.timeouts)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -7,7 +7,6 @@ import random
 import time
 from typing import Any, TypeVar
 
-from deltaweir.client.clocks import Clocks
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
 from deltaweir.client.exchange import StreamExchange
@@ -21,13 +20,13 @@ from deltaweir.client.requests import (
     remote_call,
 )
 from deltaweir.client.streams import Stream
-from deltaweir.client.whole import RecordT, WholeExchange
-from deltaweir.errors import DeltaweirError
+from deltaweir.client.whole import RecordT
 from deltaweir.models.progress import Progress
 from deltaweir.models.weights import is_embedded
 from deltaweir.net.blocking import Pool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.sources.fetch import fetch
 from deltaweir.sources.local.source import LocalSource
 from deltaweir.sources.remote import RemoteSource
 
@@ -159,22 +158,4 @@ class Dispatch:
 
     def fetch(self, call: RemoteCall, kind: type[RecordT]) -> RecordT:
         """Wait for an answer in one piece."""
-        exchange = WholeExchange(call.sent, chance=random.random, now=time.time)
-        source = RemoteSource(exchange, self.pool, connect_s=call.timeouts.connect)
-        clocks = Clocks(call.timeouts)
-        try:
-            while (limit := clocks.limit) != 0:
-                began = time.monotonic()
-                try:
-                    ended = source.receive(limit) is None
-                except TimeoutError:
-                    ended = False
-                clocks.waited(time.monotonic() - began, answered=source.answered)
-                if ended:
-                    return exchange.reply(kind)
-            raise clocks.error()
-        except DeltaweirError as error:
-            error.request_id = error.request_id or call.sent.request_id
-            raise
-        finally:
-            source.close()
+        return fetch(call.sent, kind, self.pool, call.timeouts)

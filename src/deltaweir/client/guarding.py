@@ -31,8 +31,8 @@ class Guarded(NamedTuple):
 
     @property
     def reads_answers(self) -> bool:
-        """Whether any rule looks at what a model generates, and not at prompts alone."""
-        return reads_answers(self.policy)
+        """Whether anything looks at what a model generates, and not at prompts alone."""
+        return self.policy.reads_answers
 
     def stream(self) -> StreamGuard | None:
         """Return the guard of the call's answer; None when there are no rules."""
@@ -55,34 +55,44 @@ class GuardedWeir(Weir[ChunkT]):
     """
 
     def __init__(self, kind: type[ChunkT] | None, guard: StreamGuard, **options: Any) -> None:
-        self._policy = guard._policy  # noqa: SLF001  # it has no other word for it
-        reads = reads_answers(self._policy)
-        super().__init__(kind, guard=guard if reads else None, **options)
-        self._told_by = guard
+        super().__init__(kind, guard=guard if guard.policy.reads_answers else None, **options)
+        self.guard = guard
+        """What holds the rules, also where they look at prompts alone."""
 
     @property
     def verdicts(self) -> list[Verdict]:
         """What was found so far, in the prompt and in the answer; from any thread."""
-        return _read(lambda: self._told_by.verdicts)
+        return _read(lambda: self.guard.verdicts)
 
     @property
     def withheld_chars(self) -> int:
         """How many generated characters were not shown so far; from any thread."""
-        return _read(lambda: self._told_by.withheld)
+        return _read(lambda: self.guard.withheld)
 
     def clean(self, error: DeltaweirError) -> None:
         """Take out of an error's words what its server may have repeated of the answer."""
         for scope in OUTPUT:
-            plan = self._policy.plan(scope)
+            plan = self.guard.policy.plan(scope)
             if plan is not None:
                 one = TextFilter(plan)
                 error.message = one.feed(error.message) + one.finish(cut=False)
         error.args = (error.message,)
 
 
-def reads_answers(policy: Policy) -> bool:
-    """Tell whether any rule looks at what a model generates, and not at prompts alone."""
-    return any(policy.plan(scope) is not None for scope in OUTPUT)
+class ToldByGuard:
+    """What a stream tells of its guard, whether it has one or not."""
+
+    _weir: Weir[Any]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What the guard has found so far, in the prompt and the answer; never the text itself."""
+        return self._weir.verdicts if isinstance(self._weir, GuardedWeir) else []
+
+    @property
+    def withheld_chars(self) -> int:
+        """How many characters were generated and counted, but kept back by the guard."""
+        return self._weir.withheld_chars if isinstance(self._weir, GuardedWeir) else 0
 
 
 def guard_in(fields: Mapping[str, Any], settings: Settings) -> Policy:

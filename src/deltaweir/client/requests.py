@@ -11,7 +11,7 @@ import msgspec
 from deltaweir import __version__
 from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.destination import Settings
-from deltaweir.client.guarding import UNGUARDED, Guarded, guard_in, guarded, reads_answers
+from deltaweir.client.guarding import UNGUARDED, Guarded, guard_in, guarded
 from deltaweir.client.provider import Outgoing, Provider, outgoing
 from deltaweir.errors import InvalidRequest
 from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
@@ -80,7 +80,7 @@ def remote_call(
     if not fields.get("stream"):
         if limit:
             fields = streamed(fields, "budget")
-        elif reads_answers(policy):
+        elif policy.reads_answers:
             fields = streamed(fields, "guard")
     request, guard = guarded(request_of(fields, chat=chat), policy)
     try:

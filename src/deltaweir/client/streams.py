@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from deltaweir.client.clocks import Timeouts
 from deltaweir.client.frames import StreamFrames
+from deltaweir.client.judging import Asking
 from deltaweir.client.metering import Metering
 from deltaweir.client.view import StreamView
 from deltaweir.errors import DeltaweirError
@@ -107,16 +108,32 @@ class Stream(StreamView[ChunkT, ReplyT]):
     ) -> None:
         self._abandon()
 
+    def _asked(self, asking: Asking, began: float) -> bool:
+        """Ask the classifier that is due, or end what waited for one; tell if there was that."""
+        if (question := asking.due()) is not None:
+            self._heard(asking.ask(question))
+            return True
+        if asking.ended:
+            self._received(None, began)
+        return asking.ended
+
     def _receive(self) -> None:
         """Wait for the source once."""
-        began, limit = self._clock(), self._clocks.limit
+        began, limit, wake = self._clock(), self._clocks.limit, None
         if limit == 0:  # used up by signs of life
             self._expired(began)
             return
         try:
-            chunks = self._source.receive(limit)
+            if self._asking is not None:
+                if self._asked(self._asking, began):
+                    return
+                wake = self._asking.wait(limit)
+            chunks = self._source.receive(limit if wake is None else wake)
         except TimeoutError:
-            self._expired(began)
+            if wake is None:
+                self._expired(began)
+            else:  # only a classifier is due
+                self._clocks.waited(self._clock() - began)
         except DeltaweirError as error:
             self._broke(error)
         except BaseException as error:
@@ -212,16 +229,32 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
     ) -> None:
         self._abandon()
 
+    async def _asked(self, asking: Asking, began: float) -> bool:
+        """Ask the classifier that is due, or end what waited for one; tell if there was that."""
+        if (question := asking.due()) is not None:
+            self._heard(await asking.ask_async(question))
+            return True
+        if asking.ended:
+            self._received(None, began)
+        return asking.ended
+
     async def _receive(self) -> None:
         """Wait for the source once."""
-        began, limit = self._clock(), self._clocks.limit
+        began, limit, wake = self._clock(), self._clocks.limit, None
         if limit == 0:  # used up by signs of life
             self._expired(began)
             return
         try:
-            chunks = await self._source.receive(limit)
+            if self._asking is not None:
+                if await self._asked(self._asking, began):
+                    return
+                wake = self._asking.wait(limit)
+            chunks = await self._source.receive(limit if wake is None else wake)
         except TimeoutError:
-            self._expired(began)
+            if wake is None:
+                self._expired(began)
+            else:  # only a classifier is due
+                self._clocks.waited(self._clock() - began)
         except DeltaweirError as error:
             self._broke(error)
         except BaseException as error:

@@ -14,12 +14,12 @@ from typing import Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.client.failures import ended_early, ending_of
-from deltaweir.client.guarding import GuardedWeir
+from deltaweir.client.guarding import GuardedWeir, ToldByGuard
+from deltaweir.client.judging import asking
 from deltaweir.client.metering import Metering, engine_metering
 from deltaweir.client.timing import Moments, Timing
 from deltaweir.endings import Ending, State
 from deltaweir.errors import DeltaweirError
-from deltaweir.guard.verdicts import Verdict
 from deltaweir.meter.account import Account
 from deltaweir.meter.budget import NO_LIMIT
 from deltaweir.partial import Partial
@@ -40,7 +40,7 @@ MOST_UNCOUNTED = 256
 """Chunks whose texts are kept for counting as they came; more are joined."""
 
 
-class StreamView(Generic[ChunkT, ReplyT]):
+class StreamView(ToldByGuard, Generic[ChunkT, ReplyT]):
     """Read what a stream has brought so far; safe at any moment, from any thread.
 
     Args:
@@ -78,6 +78,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
         self._ready: collections.deque[ChunkT] = collections.deque()
         self._failure: DeltaweirError | None = None
         self._uncondensed = 0
+        self._asking = asking(weir, clock)
 
     @property
     def request_id(self) -> str:
@@ -128,20 +129,9 @@ class StreamView(Generic[ChunkT, ReplyT]):
         return self._metering.account(both=both, cut=self._weir.ending is Ending.BUDGET)
 
     @property
-    def verdicts(self) -> list[Verdict]:
-        """What the guard has found so far, in the prompt and the answer; never the text itself."""
-        return self._weir.verdicts if isinstance(self._weir, GuardedWeir) else []
-
-    @property
-    def withheld_chars(self) -> int:
-        """How many characters were generated and counted, but kept back by the guard."""
-        return self._weir.withheld_chars if isinstance(self._weir, GuardedWeir) else 0
-
-    @property
     def prompt_progress(self) -> tuple[int, int]:
         """Tokens of the prompt that are read, and tokens it has; zeros while unknown."""
-        read, total = getattr(self._closing, "progress", (0, 0))
-        return read, total
+        return getattr(self._closing, "progress", (0, 0))
 
     @property
     def finish_reason(self) -> str | None:
@@ -208,6 +198,9 @@ class StreamView(Generic[ChunkT, ReplyT]):
         """Pass what the source sent through the weir; None is its end."""
         now = self._clock()
         if chunks is None:
+            if self._asking is not None and not self._asking.ended:
+                self._asking.ended = True  # what waits for a classifier comes first
+                return
             self._ended(now)
             return
         moments = self._moments
@@ -234,6 +227,13 @@ class StreamView(Generic[ChunkT, ReplyT]):
         )
         if not self._open:
             moments.ended = now
+            self._closing.close()
+
+    def _heard(self, chunks: Sequence[ChunkT]) -> None:
+        """Show what a classifier has cleared, or end as it demands."""
+        self._show(chunks)
+        if not self._open:
+            self._moments.ended = self._clock()
             self._closing.close()
 
     def _ended(self, now: float) -> None:
@@ -288,7 +288,7 @@ class StreamView(Generic[ChunkT, ReplyT]):
 
     def _show(self, chunks: Sequence[ChunkT]) -> None:
         if not chunks:
-            return  # as when a reader closes, who must not wait for a lock
+            return  # as for a reader who closes, and must not wait for a lock
         self._kept.extend(chunks)
         if len(self._kept) > MOST_KEPT:
             with self._reading:

@@ -145,6 +145,8 @@ class WatchedStream(_Watched, Stream[Any, Any], Generic[T]):
     def _receive(self) -> None:
         began = self._clock()
         try:
+            if self._asking is not None and self._asked(self._asking, began):
+                return
             values = self._source.receive(None)
         except BaseException as error:
             self._interrupted(error)
@@ -198,6 +200,8 @@ class AsyncWatchedStream(_Watched, AsyncStream[Any, Any], Generic[T]):
     async def _receive(self) -> None:
         began = self._clock()
         try:
+            if self._asking is not None and await self._asked(self._asking, began):
+                return
             values = await self._source.receive(None)
         except (Exception, asyncio.CancelledError) as error:
             self._interrupted(error)

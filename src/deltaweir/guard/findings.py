@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
-
-from deltaweir.errors import APIError, Fault
+from typing import Any, NamedTuple
 
 NAMELESS = "flagged"
 """The category of a finding that does not tell one."""
@@ -26,17 +24,6 @@ class Finding(NamedTuple):
 
 CLEAN = Finding(flagged=False)
 """Nothing was found."""
-
-
-class ClassifierFailed(APIError):
-    """A classifier gave no verdict: it failed, took too long, or said what cannot be read.
-
-    The message says why, and holds nothing of the text, nor what the classifier said.
-    """
-
-    fault: ClassVar[Fault] = "peer"
-    default_status = 502
-    default_code = "classifier_failed"
 
 
 class NoFinding(ValueError):

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from deltaweir.endings import Ending
 from deltaweir.guard.arguments import ArgumentsFilter
 from deltaweir.guard.filter import TextFilter
+from deltaweir.guard.findings import Finding
+from deltaweir.guard.judging import Judging, Question
+from deltaweir.guard.plan import plan_for
 from deltaweir.guard.policy import Policy, scope_of
 from deltaweir.guard.rules import Action
 from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
@@ -34,29 +37,34 @@ class StreamGuard:
         prompt: What was found in the prompt.
 
     Attributes:
+        policy: The rules.
         verdict: The ending that a rule has called for; None while there is none.
 
     One guard belongs to one stream and is not shared between threads.
     """
 
     def __init__(self, policy: Policy, prompt: Sequence[Verdict] = ()) -> None:
-        self._policy = policy
+        self.policy = policy
         self.verdict: Ending | None = None
         self._filters: dict[tuple[int, str], AnyFilter | None] = {}
         self._found: list[Verdict] = [*prompt]
         self._withheld = 0
+        self._judging = Judging(policy.judges) if policy.judges else None
+        self._now = 0.0
+        self._answered: Question | None = None
+        self._settled: dict[tuple[int, str], int] = {}
         self._last: tuple[int, str, AnyFilter | None] = (-1, "", None)
 
     @property
     def deadline(self) -> float | None:
         """When held text must be looked at again though nothing arrives; None for never."""
-        return None
+        return None if self._judging is None else self._judging.deadline
 
     @property
     def verdicts(self) -> list[Verdict]:
         """What was found so far, by choice and field; a find may still grow."""
         found = [*self._found]
-        for one in self._filters.values():
+        for one in [*self._filters.values()]:
             if one is not None:
                 found += one.verdicts
         return found[:MOST_VERDICTS]
@@ -64,28 +72,53 @@ class StreamGuard:
     @property
     def withheld(self) -> int:
         """How many generated characters were not shown."""
-        known = (one.withheld for one in self._filters.values() if one is not None)
+        known = (one.withheld for one in [*self._filters.values()] if one is not None)
         return self._withheld + sum(known)
 
-    def feed(self, index: int, field: str, text: str, now: float) -> str:  # noqa: ARG002
+    def feed(self, index: int, field: str, text: str, now: float) -> str:
         """Take a piece of one field and return what may leave now."""
         known_index, known_field, one = self._last
         if index != known_index or field != known_field:
             one = self._filter(index, field)
             self._last = index, field, one
-        if one is None:
+        if one is not None:
+            try:
+                text = one.feed(text)
+            except Exception:  # noqa: BLE001  # whatever it is, no text may pass unchecked
+                text = self._failed(index, field, one, text)
+            if one.stopped is not None and self.verdict is None:
+                self.verdict = _ENDINGS[one.stopped]
+        if self._judging is None:
             return text
-        try:
-            out = one.feed(text)
-        except Exception:  # noqa: BLE001  # whatever it is, no text may pass that nobody checked
-            return self._failed(index, field, one, text)
-        if one.stopped is not None and self.verdict is None:
-            self.verdict = _ENDINGS[one.stopped]
-        return out
+        self._now = now
+        return self._judging.take(index, field, scope_of(field), text, now)
+
+    def due(self, now: float) -> Question | None:
+        """Return a window that a classifier must judge now; None while there is none.
+
+        Have it judged, hand the answer to `answer`, and call the weir's ``clear``.
+        """
+        return None if self._judging is None or self.verdict else self._judging.due(now)
+
+    def answer(self, question: Question, finding: Finding | None) -> None:
+        """Take a classifier's answer; None when it gave none."""
+        judging = self._judging
+        assert judging is not None
+        if finding is None:
+            action: Action = "block" if self.policy.on_error == "closed" else "flag"
+            self._found.append(question.verdict(action, FAILURE, judging.start(question)))
+        elif finding.flagged:
+            action = question.judge.action
+            self._found.append(question.verdict(action, finding.category, judging.start(question)))
+        else:
+            action = "flag"
+        self._answered = question
+        if action in _ENDINGS:
+            self.verdict = self.verdict or _ENDINGS[action]
 
     def whole(self, index: int, field: str, text: str) -> bool:
         """Tell whether a text that comes in one piece may leave, such as a function's name."""
-        plan = self._policy.plan(scope_of(field))
+        plan = self.policy.plan(scope_of(field))
         if plan is None:
             return True
         one = TextFilter(plan, field=field, choice=index)
@@ -96,9 +129,20 @@ class StreamGuard:
             self.verdict = self.verdict or _ENDINGS[one.stopped or "block"]
         return unchanged
 
-    def clear(self, index: int, field: str, upto: int) -> str:  # noqa: ARG002  # nothing waits
-        """Take a classifier's word that the text is clean up to a character; return it."""
-        return ""
+    def clear(self, index: int, field: str, upto: int) -> str:
+        """Take a classifier's word that the text is clean up to a character; return it.
+
+        The word is the last `answer`; after one that ends the stream nothing leaves.
+        """
+        question, self._answered = self._answered, None
+        if question is None or self.verdict is not None or self._judging is None:
+            return ""
+        assert (question.choice, question.field, question.window.upto) == (index, field, upto)
+        return self._judging.clear(question, self._now)
+
+    def waits(self, index: int) -> bool:
+        """Tell whether text of an ended choice still waits for a classifier."""
+        return self._judging is not None and self.verdict is None and self._judging.waits(index)
 
     def finish(self, index: int, *, cut: bool) -> Sequence[tuple[str, str]]:
         """End a choice, once; return the field and text of all that may still leave.
@@ -113,10 +157,14 @@ class StreamGuard:
                 text = one.finish(cut=cut or self.verdict is not None)
             except Exception:  # noqa: BLE001  # as above
                 text = self._failed(index, field, one, "")
+            if text and self._judging is not None:
+                text = self._judging.take(index, field, scope_of(field), text, self._now)
             if text:
                 out.append((field, text))
             if one.stopped is not None and self.verdict is None:
                 self.verdict = _ENDINGS[one.stopped]
+        if self._judging is not None:
+            self._judging.end(index)
         return out
 
     def position(self, index: int, field: str) -> int:
@@ -127,7 +175,14 @@ class StreamGuard:
     def decided(self, index: int, field: str) -> int:
         """Return how many of them have left or will never; any number where nothing looks."""
         one = self._filter(index, field)
-        return sys.maxsize if one is None else one.decided
+        if self._judging is None:
+            return sys.maxsize if one is None else one.decided
+        key, waits = (index, field), self._judging.waits(index, field)
+        if one is not None and not waits:
+            self._settled[key] = one.decided
+        elif one is not None and not one.withheld:  # places are the same before and behind rules
+            self._settled[key] = min(one.decided, self._judging.shown(index, field))
+        return self._settled.get(key, 0)
 
     def track(self, index: int, field: str) -> None:
         """Remember from now on which characters of a text are not shown."""
@@ -145,7 +200,9 @@ class StreamGuard:
         key = index, field
         if key not in self._filters:
             scope = scope_of(field)
-            plan = self._policy.plan(scope)
+            plan = self.policy.plan(scope)
+            if plan is None and self._judging is not None:
+                plan = plan_for(())  # which counts, so that places are known
             kind = ArgumentsFilter if scope == "tool_args" else TextFilter
             self._filters[key] = None if plan is None else kind(plan, field=field, choice=index)
         return self._filters[key]
@@ -153,7 +210,7 @@ class StreamGuard:
     def _failed(self, index: int, field: str, one: AnyFilter, text: str) -> str:
         """Deal with a filter that cannot go on; return what may leave all the same."""
         self._found.append(Verdict(FAILURE, "block", index, field, one.position, 0))
-        if self._policy.on_error == "closed":
+        if self.policy.on_error == "closed":
             self.verdict = self.verdict or Ending.BLOCKED
             return ""
         self._filters[index, field] = None

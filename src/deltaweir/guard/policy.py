@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from deltaweir.guard.judging import Judge
 from deltaweir.guard.plan import Plan, plan_for
 from deltaweir.guard.rules import Action, Rule, Scope
 from deltaweir.guard.verdicts import STRICTNESS
@@ -41,20 +42,28 @@ class Policy:
 
     Args:
         settled: The rules.
+        judges: The classifiers.
         on_error: What happens to a text that cannot be checked: "closed" ends the stream,
             "open" lets it through.
     """
 
-    def __init__(self, settled: Iterable[Settled], *, on_error: OnError = "closed") -> None:
+    def __init__(
+        self,
+        settled: Iterable[Settled],
+        *,
+        judges: Iterable[Judge] = (),
+        on_error: OnError = "closed",
+    ) -> None:
         self._settled = tuple(dict.fromkeys(settled))
+        self.judges = tuple(dict.fromkeys(judges))
         self.on_error: OnError = on_error
         self._plans: dict[Scope, Plan | None] = {}
 
     def __repr__(self) -> str:
-        return f"Policy({len(self._settled)} rules)"
+        return f"Policy({len(self._settled)} rules, {len(self.judges)} classifiers)"
 
     def __bool__(self) -> bool:
-        return bool(self._settled)
+        return bool(self._settled or self.judges)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -63,12 +72,21 @@ class Policy:
 
     def joined(self, other: Policy) -> Policy:
         """Return both together: where both look, the stricter decides."""
-        if other is self or not other._settled:
+        if other is self or not other:
             return self
-        if not self._settled:
+        if not self:
             return other
         on_error: OnError = "open" if self.on_error == other.on_error == "open" else "closed"
-        return Policy([*self._settled, *other._settled], on_error=on_error)
+        return Policy(
+            [*self._settled, *other._settled],
+            judges=[*self.judges, *other.judges],
+            on_error=on_error,
+        )
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether anything looks at what a model generates, and not at prompts alone."""
+        return bool(self.judges) or any(self.plan(scope) is not None for scope in OUTPUT)
 
     def plan(self, scope: Scope) -> Plan | None:
         """Return the rules that look at one kind of text, compiled; None where none does.
@@ -117,6 +135,7 @@ def policy_of(
     action: Action = "redact",
     scope: Sequence[Scope] | None = None,
     fold: bool = False,
+    judges: Sequence[Judge] = (),
     on_error: OnError = "closed",
 ) -> Policy:
     """Return a policy of rules, with what they leave open.
@@ -126,6 +145,7 @@ def policy_of(
         action: What rules do that do not say so.
         scope: What rules look at that do not say so; None for all that a model generates.
         fold: Whether rules fold that do not say so.
+        judges: Classifiers beside them.
         on_error: What happens to a text that cannot be checked.
     """
     return Policy(
@@ -141,6 +161,7 @@ def policy_of(
             )
             for rule in rules
         ),
+        judges=judges,
         on_error=on_error,
     )
 
