@@ -27,6 +27,7 @@ from deltaweir.gateway import guards
 from deltaweir.gateway.config import Config, load_config
 from deltaweir.gateway.guards import GuardConfig, Guards
 from deltaweir.guard.policy import NOTHING
+from deltaweir.testing import Peer, json_answer
 
 MODEL = '[[models]]\nname = "smollm2"\nembedded = "smollm2"\n'
 RULE = "[[rules]]\nid = 'code'\nregex = 'zz[0-9]{3}'\n"
@@ -302,3 +303,39 @@ def test_what_was_found_is_told_nowhere(guarded: Running, caplog: pytest.LogCapt
     assert b"content_filter" in raws[-1]
     assert not any(FISH.encode() in raw for raw in raws)
     assert FISH not in caplog.text
+
+
+def test_a_moderation_endpoint_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a guard without rules of its own; what it flags ends the stream before it is shown."""
+    monkeypatch.setenv("MODERATION_KEY", "sk-moderation-key")
+    verdict = {"results": [{"flagged": True, "categories": {"hate": True}}]}
+    with Peer(json_answer(verdict)) as peer:
+        asks = f"moderation = {{ base_url = '{peer.base_url}', api_key = 'env:MODERATION_KEY' }}"
+        text = (
+            f"[server]\nport = 0\n{MODEL}guard = 'polite'\n[guards.polite]\n{asks}\n"
+            f"[ledger]\nurl = 'sqlite:///{tmp_path}/deltaweir.db'\n"
+        )
+        with served(config_of(tmp_path, text)) as one:
+            got = asked(one, stream=True)
+        (sent, *_) = peer.requests
+    assert (got["text"], got["finish_reason"], got["stopped_by"]) == ("", "content_filter", "guard")
+    assert got["guard"][0]["rule"] == "moderation:hate"
+    assert sent.headers["authorization"] == "Bearer sk-moderation-key"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("{ base_url = 'http://127.0.0.1:1', api_key = 'env:NOT_THERE' }", "has no NOT_THERE"),
+        ("{ base_url = 'nowhere' }", "guard 'own': got a base_url"),
+        ("{ base_url = 'http://127.0.0.1:1', mode = 'look' }", "mode"),
+        ("{ base_url = 'http://127.0.0.1:1', timeout_s = -1 }", "timeout_s"),
+        ("{ url = 'http://127.0.0.1:1' }", "guard 'own': moderation"),
+    ],
+)
+def test_a_moderation_that_cannot_be_asked(tmp_path: Path, table: str, words: str) -> None:
+    """It is refused before the server starts; no key is told."""
+    text = f"[guards.own]\npreset = 'pii'\nmoderation = {table}\n{MODEL}"
+    with pytest.raises(InvalidRequest) as caught:
+        config_of(tmp_path, text)
+    assert words in str(caught.value)

@@ -9,22 +9,72 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from deltaweir.adapters.guards import policy_from
 from deltaweir.adapters.rule_files import PRESETS, preset, rules_from
 from deltaweir.errors import InvalidRequest, InvalidRule
+from deltaweir.guard.judging import Judge
 from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
 from deltaweir.guard.rules import Action, Scope
+from deltaweir.guard.windows import Mode
+
+ClassifierAction = Literal["flag", "truncate", "block"]
 
 MOST_JOINED = 64
 """How many combinations of guards are kept compiled, since requests choose among them."""
 
 _SHOWN_CHARACTERS = 80
+_ENVIRONMENT = "env:"
+
+
+class ModerationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``moderation`` of a guard: an OpenAI-compatible ``/moderations`` to ask.
+
+    Attributes:
+        base_url: The provider's address, such as ``https://api.openai.com/v1``.
+        api_key: Its key; ``env:NAME`` takes it from the environment.
+        model: The model; the provider's choice unless told.
+        mode: ``hold`` shows what is cleared, ``follow`` shows at once and cuts on a verdict.
+        action: What a flagged window does: ``block``, ``truncate``, ``flag``.
+        scope: What it looks at, of ``content``, ``reasoning``, ``refusal``.
+        timeout_s: Seconds for a verdict.
+        thresholds: Scores from which on a category counts, instead of the model's own verdict.
+    """
+
+    base_url: str
+    api_key: str | None = None
+    model: str | None = None
+    mode: Mode = "hold"
+    action: ClassifierAction = "block"
+    scope: tuple[Scope, ...] = ("content",)
+    timeout_s: float = 2.0
+    thresholds: dict[str, float] | None = None
+
+    def __repr__(self) -> str:
+        return f"ModerationConfig({self.base_url!r})"  # no key
+
+    def classifier(self) -> Judge:
+        """Return what asks the endpoint.
+
+        Raises:
+            InvalidRequest: A value is of no use, or the environment has no such key.
+        """
+        from deltaweir.adapters.classifiers import Classifier
+
+        fields = msgspec.structs.asdict(self)
+        key = self.api_key or ""
+        if key.startswith(_ENVIRONMENT):
+            name = key.removeprefix(_ENVIRONMENT)
+            fields["api_key"] = os.environ.get(name)
+            if not fields["api_key"]:
+                raise InvalidRequest(f"the environment has no {name}", param="api_key")
+        return Classifier(fields.pop("base_url"), name="moderation", **fields)
 
 
 class GuardConfig(
@@ -47,6 +97,7 @@ class GuardConfig(
             characters, unless they say so themselves.
         on_error: What a failure of the guard itself does: ``closed`` ends the stream, ``open``
             lets the text through.
+        moderation: A classifier to ask beside the rules, or without any.
     """
 
     preset: str | None = None
@@ -55,10 +106,12 @@ class GuardConfig(
     scope: Scope | tuple[Scope, ...] | None = None
     fold: bool = False
     on_error: OnError = "closed"
+    moderation: ModerationConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse a table from which nobody could tell what to look for."""
-        if (self.preset is None) == (self.rules is None):
+        named = [one for one in (self.preset, self.rules) if one is not None]
+        if len(named) != 1 and (named or self.moderation is None):
             raise InvalidRequest("expected exactly one of preset and rules", param="guards")
         if self.rules in PRESETS:
             raise InvalidRequest(
@@ -76,13 +129,17 @@ class GuardConfig(
 
         Raises:
             InvalidRule: There are no such rules, or one cannot be used.
+            InvalidRequest: The moderation endpoint cannot be asked.
         """
-        rules = rules_from(self.rules) if self.rules is not None else preset(self.preset or "")
+        rules = () if self.preset is None else preset(self.preset)
+        if self.rules is not None:
+            rules = rules_from(self.rules)
         policy = policy_of(
             rules,
             action=self.action,
             scope=(self.scope,) if isinstance(self.scope, str) else self.scope,
             fold=self.fold,
+            judges=() if self.moderation is None else (self.moderation.classifier(),),
             on_error=self.on_error,
         )
         try:
@@ -151,6 +208,8 @@ class Guards:
             return self._tables[name].policy
         except InvalidRule as error:
             raise _within(f"guard {name!r}", error) from error
+        except InvalidRequest as error:
+            raise InvalidRequest(f"guard {name!r}: {error.message}", param=error.param) from error
 
 
 def guards_in(tables: Any, directory: Path) -> dict[str, GuardConfig]:
@@ -195,7 +254,14 @@ def _guard(name: str, table: Any, directory: Path) -> GuardConfig:
     return msgspec.structs.replace(guard, rules=str(directory / guard.rules))
 
 
-_CHOICES = {"action": get_args(Action), "scope": get_args(Scope), "on_error": get_args(OnError)}
+_CHOICES = {
+    "action": get_args(Action),
+    "scope": get_args(Scope),
+    "on_error": get_args(OnError),
+    "moderation.action": get_args(ClassifierAction),
+    "moderation.mode": get_args(Mode),
+    "moderation.scope": get_args(Scope),
+}
 
 
 def _mistyped(message: str) -> str:
