@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import functools
 import os
@@ -80,7 +81,9 @@ def code(chance: random.Random) -> str:
 
 def cut(text: str) -> list[str]:
     """Give a text token by token, as models send it."""
-    return [ENCODING.decode([token]) for token in ENCODING.encode(text)]
+    decode = codecs.getincrementaldecoder("utf-8")().decode  # a character may be several tokens
+    pieces = (decode(ENCODING.decode_token_bytes(token)) for token in ENCODING.encode(text))
+    return [piece for piece in pieces if piece]
 
 
 @functools.cache
@@ -92,7 +95,7 @@ def manual() -> Deltas:
 @functools.cache
 def library() -> Deltas:
     """Return some of Python's own modules."""
-    names = ("argparse", "inspect", "subprocess", "tarfile", "typing", "zipfile")
+    names = ("argparse", "ast", "inspect", "subprocess", "tarfile", "typing")
     folder = Path(os.__file__).parent
     return cut("".join((folder / f"{name}.py").read_text("utf-8") for name in names))
 

@@ -227,11 +227,13 @@ def _shown(
 
 
 def _replacement(rules: Sequence[Rule], order: int) -> str:
-    """Return what stands for a run; it bears no name in which a rule would find something."""
-    named = f"[REDACTED:{rules[order].label or rules[order].id}]"
+    """Return what stands for a run: the first form in which no rule would find anything."""
     hiding = [msgspec.structs.replace(one, validator=None) for one in rules if one.action != "flag"]
-    feeds = any(True for one in hiding for _ in matches(symbols_of(named, one), one))
-    return "[REDACTED]" if feeds else named
+    forms = (f"[REDACTED:{rules[order].label or rules[order].id}]", "[REDACTED]", "\u2588" * 3)
+    for form in forms:
+        if not any(True for one in hiding for _ in matches(symbols_of(form, one), one)):
+            return form
+    raise AssertionError(forms)
 
 
 def _verdicts(runs: list[Run], rules: Sequence[Rule]) -> Iterator[Found]:

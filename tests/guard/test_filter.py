@@ -273,6 +273,13 @@ CASES: dict[str, tuple[tuple[Rule, ...], str, str, list[tuple[str, str, int, int
         [("r", "redact", 0, 3)],
         None,
     ),
+    "a bar stands where a rule would find every word": (
+        (rule("[A-Z]{2,8}"),),
+        "an ABC",
+        "an \u2588\u2588\u2588",
+        [("r", "redact", 3, 3)],
+        None,
+    ),
     "a replacement bears no name that would feed a rule": (
         (rule("a"), rule("[a-z]{1,8}t", "y", label="secret")),
         "a secret",
