@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from deltaweir.errors import ClassifierFailed
 from deltaweir.guard.findings import (
     CLEAN,
     NAMELESS,
-    ClassifierFailed,
     Finding,
     NoFinding,
     category_of,

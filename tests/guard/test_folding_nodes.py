@@ -56,3 +56,8 @@ def test_presets_that_fold_leave_prose_alone() -> None:
     one = TextFilter(plan)
     out = one.feed("Thanks for waiting. It is: jane.roe@example.com - write!")
     assert out + one.finish(cut=False) == "Thanks for waiting. It is: [REDACTED:email] - write!"
+
+
+def test_all_but_a_character_is_all_but_what_folds_to_it() -> None:
+    """A negated class does not take the capital by a side door."""
+    assert shown("xAx, xbx", "x[^a]x") == "xAx, [REDACTED:R]"

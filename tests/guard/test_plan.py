@@ -68,3 +68,10 @@ def test_flags_end_where_a_block_ends_the_text(cut: int) -> None:
     text = "spam bad spam"
     assert one.feed(text[:cut]) + one.feed(text[cut:]) == "spam "
     assert [(found.rule, found.offset) for found in one.verdicts] == [("b", 5), ("f", 0)]
+
+
+def test_a_flag_may_find_what_it_likes() -> None:
+    """Nothing stands for its finds, so no replacement can be one."""
+    one = TextFilter(plan_for((Rule(id="f", regex=".{3}", action="flag"),)))
+    assert one.feed("anything") == "anything"
+    assert [found.length for found in one.verdicts] == [8]

@@ -9,7 +9,7 @@ def test_touching_matches_are_one_run() -> None:
     """Overlapping ones and neighbours; a gap of one character parts them."""
     runs: list[Run] = []
     for start, end in ((0, 3), (3, 5), (6, 8), (7, 9)):
-        add(runs, Run(start, end, 0, "redact"))
+        add(runs, Run(start, end, 0, "redact", known=9))
     assert [(run.start, run.end) for run in runs] == [(0, 5), (6, 9)]
 
 
@@ -17,25 +17,27 @@ def test_one_match_can_join_several_runs() -> None:
     """It reaches back over all of them."""
     runs: list[Run] = []
     for start, end in ((0, 1), (4, 5), (0, 6)):
-        add(runs, Run(start, end, 0, "redact"))
+        add(runs, Run(start, end, 0, "redact", known=9))
     assert [(run.start, run.end) for run in runs] == [(0, 6)]
 
 
 def test_the_name_is_that_of_the_match_that_starts_first() -> None:
-    """Then of the one that ends first, then of the first rule."""
+    """Then of the one certain first, of the one that ends first, of the first rule."""
     runs: list[Run] = []
-    for start, end, rule in ((2, 4, 0), (1, 5, 3), (1, 5, 2), (1, 6, 1)):
-        add(runs, Run(start, end, rule, "redact"))
+    for start, end, rule, known in ((2, 4, 0, 5), (1, 5, 3, 7), (1, 5, 2, 7), (1, 6, 1, 7)):
+        add(runs, Run(start, end, rule, "redact", known=known))
     assert runs[0].label == 2
+    add(runs, Run(1, 7, 4, "redact", known=6))
+    assert runs[0].label == 4
 
 
 def test_the_strictest_action_is_done() -> None:
     """And each rule keeps the extent of its own matches."""
     runs: list[Run] = []
-    add(runs, Run(0, 4, 0, "redact"))
+    add(runs, Run(0, 4, 0, "redact", known=9))
     assert not runs[0].ends
-    add(runs, Run(2, 6, 1, "block"))
-    add(runs, Run(3, 7, 0, "truncate"))
+    add(runs, Run(2, 6, 1, "block", known=9))
+    add(runs, Run(3, 7, 0, "truncate", known=9))
     assert runs[0].action == "block"
     assert runs[0].ends
     assert list(runs[0].extents()) == [(0, 0, 7), (1, 2, 6)]

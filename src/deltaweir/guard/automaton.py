@@ -101,9 +101,9 @@ class Automaton:
             younger = tuple(-one - 1 for one in threads if one < 0)
             crossing = Crossing(state, older or None, younger)
         if len(text) <= LONGEST_TEXT:
-            self._texts += 1
-            if self._texts > MOST_TEXTS:
+            if self._texts >= MOST_TEXTS:
                 self._forget_texts()
+            self._texts += 1
             first.by_text[text] = crossing
         return crossing
 

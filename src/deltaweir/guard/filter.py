@@ -126,7 +126,7 @@ class TextFilter(Threads):
                 a rule could still cover, had the text gone on.
         """
         if self._flags is not None:
-            self._flags.finish(cut=cut)
+            self._flags.finish(cut=cut or self.stopped is not None)
         if self._plan.automaton is None or self.stopped is not None:
             return ""
         out: list[str] = []

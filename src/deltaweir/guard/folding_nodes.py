@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from deltaweir.guard.classes import Ranges, cased, contains, union
+from deltaweir.guard.classes import Ranges, contains, union
 from deltaweir.guard.folding import fold
 from deltaweir.guard.pattern import Chars, Either, Node, Repeat, Series
 
 _MOST_FOLDED = 2000
-"""Characters of a class that are folded one by one; of larger classes only case is."""
+"""Characters of a class that are folded one by one; larger ones, as of 'all but', stay."""
 
 
 def folded(node: Node) -> Node:
@@ -30,7 +30,7 @@ def folded(node: Node) -> Node:
 def _folded_class(ranges: Ranges) -> Node:
     size = sum(high - low + 1 for low, high in ranges)
     if size > _MOST_FOLDED:
-        return Chars(cased(ranges))
+        return Chars(ranges)
     single: list[tuple[int, int]] = []
     several: list[Node] = []
     for low, high in ranges:

@@ -24,6 +24,7 @@ class Plan:
 
     Args:
         rules: The rules, whose open options count as their defaults.
+        only_flags: Whether what they hide is shown all the same, so that nothing stands for it.
 
     Attributes:
         rules: The rules that hide or stop, by number.
@@ -38,15 +39,15 @@ class Plan:
         InvalidRule: A rule cannot be used.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], *, only_flags: bool = False) -> None:
         for rule in rules:
             check(rule)
         flagging = [rule for rule in rules if rule.action == "flag"]
         rest = [rule for rule in rules if rule.action != "flag"]
         self.flags = _flags(flagging) if flagging else None
-        self._compile(rest)
+        self._compile(rest, only_flags=only_flags)
 
-    def _compile(self, rules: Sequence[Rule]) -> None:
+    def _compile(self, rules: Sequence[Rule], *, only_flags: bool) -> None:
         limits = [limit(rule) for rule in rules]
         self.rules = [
             msgspec.structs.replace(rule, max_hold=most)
@@ -59,13 +60,13 @@ class Plan:
         self.history = max((_looks_back(rule) for rule in self.rules), default=0)
         self._validators = [_validator(rule) for rule in self.rules]
         self._replacements: list[str] = []
-        if self.automaton is not None:
+        if self.automaton is not None and not only_flags:
             labels = [rule.label or rule.id for rule in rules]
             self._replacements = [self._replacement(self.automaton, label) for label in labels]
 
     def replacement(self, rule: int) -> str:
         """Return what stands for a run that is named after a rule."""
-        return self._replacements[rule]
+        return self._replacements[rule] if self._replacements else ""
 
     def valid(self, rule: int, text: str, start: int, end: int, *, whole: bool) -> int | None:
         """Return where the longest valid match of a rule that ends at a place starts.
@@ -115,7 +116,7 @@ def _found(automaton: Automaton, text: str) -> int | None:
 
 def _flags(rules: Sequence[Rule]) -> Plan:
     """Return a plan by whose runs flags are found; what it would hide is shown all the same."""
-    plan = Plan([msgspec.structs.replace(rule, action="redact") for rule in rules])
+    plan = Plan([msgspec.structs.replace(rule, action="redact") for rule in rules], only_flags=True)
     plan.actions = ["flag"] * len(rules)
     return plan
 

@@ -17,6 +17,7 @@ class Run:
         end: The character behind its last.
         rule: The number of the rule that has matched there.
         action: What is done about it.
+        known: How many characters had come when the match was certain.
 
     Attributes:
         action: The strictest action of all that matched.
@@ -25,21 +26,22 @@ class Run:
 
     __slots__ = ("_extents", "_label", "action", "end", "shown", "start")
 
-    def __init__(self, start: int, end: int, rule: int, action: Action) -> None:
+    def __init__(self, start: int, end: int, rule: int, action: Action, *, known: int) -> None:
         self.start = start
         self.end = end
         self.action = action
         self.shown = False
-        self._label = start, end, rule
+        self._label = start, known, end, rule
         self._extents = {rule: (start, end)}
 
     @property
     def label(self) -> int:
         """The rule that gives the run its name: that of the match which starts first.
 
-        Among those that start together it is the one that ends first, then the first rule.
+        Among those that start together it is the one that is certain first, since the name may
+        have left by the time of the next; then the one that ends first, then the first rule.
         """
-        return self._label[2]
+        return self._label[3]
 
     @property
     def ends(self) -> bool:

@@ -80,7 +80,9 @@ class Threads:
                 start = starts[thread] if thread < len(starts) else self.position
                 valid = plan.valid(rule, self._kept, start - base, end - base, whole=not base)
                 if valid is not None:
-                    found.append(Run(valid + base, end, rule, plan.actions[rule]))
+                    found.append(
+                        Run(valid + base, end, rule, plan.actions[rule], known=self.position + 1)
+                    )
         return found
 
     def _passed(self) -> list[Run]:
@@ -100,7 +102,7 @@ class Threads:
                 continue
             self._swallowing.add((start, rule))
             action = "block" if overflow == "block" else plan.actions[rule]
-            found.append(Run(start, self.position, rule, action))
+            found.append(Run(start, self.position, rule, action, known=self.position))
         return found
 
     def _released(self, thread: int, rule: int) -> int:
