@@ -12,7 +12,6 @@ from deltaweir.client.guarding import (
     GuardedWeir,
     guard_in,
     guarded,
-    reads_answers,
     ready_policy,
     with_policy,
 )
@@ -88,8 +87,8 @@ def test_a_prompt_is_checked_and_told_of() -> None:
 def test_a_guard_of_prompts_alone_reads_no_answers() -> None:
     """Its weir shows what it found, and lets all text through."""
     policy = ready_policy(Guard([WORD], scope="prompt"))
-    assert not reads_answers(policy)
-    assert reads_answers(ready_policy(Guard([WORD], scope="refusal")))
+    assert not policy.reads_answers
+    assert ready_policy(Guard([WORD], scope="refusal")).reads_answers
     _, guard = guarded(REQUEST, policy)
     weir = GuardedWeir(Chunk, StreamGuard(policy, guard.verdicts))
     chunk = said("a tomat")
