@@ -13,14 +13,18 @@ class Process(contextlib.ExitStack):
     Args:
         python: Its interpreter.
         arguments: The script and what it is told.
+        variables: Of its environment, beside those of this process.
     """
 
-    def __init__(self, python: str, *arguments: str) -> None:
+    def __init__(self, python: str, *arguments: str, **variables: str) -> None:
         super().__init__()
         # no proxy of the user's stands between two ends of loopback
         environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         process = subprocess.Popen(  # noqa: S603  # scripts of this directory
-            [python, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
+            [python, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environ | variables,
         )
         self.enter_context(process)
         self.callback(process.kill)

@@ -6,9 +6,9 @@
 ``gateway`` is the whole gateway (uvicorn with our `Server` and `Protocol`, routes, `Answer`) over
 a source of prepared chunks. ``bare`` is an `asyncio.Protocol` that writes the same frames at the
 same times and does nothing else. The model's name in a request tells the pace, see PACES. The
-gateway keeps a ledger in a directory of its own, unless the environment says LEDGER=. Both
-print their loop and their port; then each line on stdin is answered with CPU seconds and
-resident bytes.
+gateway keeps a ledger in a directory of its own, unless the environment says LEDGER=, and guards
+its models with the preset that GUARD names. Both print their loop and their port; then each line
+on stdin is answered with CPU seconds and resident bytes.
 """
 
 from __future__ import annotations
@@ -147,7 +147,16 @@ def scripted(call: Call) -> Prepared:
     nothing: Any = None
     pace: Any = call.request.model
     return Prepared(
-        pace, nothing, nothing, "x", 0, "x", call.timeouts, call.limit, call.request.stream_options
+        planned=pace,
+        weights=nothing,
+        engine=nothing,
+        identity="x",
+        created=0,
+        request_id="x",
+        timeouts=call.timeouts,
+        limit=call.limit,
+        options=call.request.stream_options,
+        guard=call.guard,
     )
 
 
@@ -163,7 +172,8 @@ async def serve_gateway(directory: str) -> None:
     # the two names by which its routes reach a model
     patched: Any = gateway_completions
     patched.prepare, patched.AsyncLocalSource = scripted, Source
-    models = tuple(ModelConfig(name=name, embedded=name) for name in PACES)
+    guard = os.environ.get("GUARD") or None
+    models = tuple(ModelConfig(name=name, embedded=name, guard=guard) for name in PACES)
     url = f"sqlite:///{directory}/deltaweir.db" if os.environ.get("LEDGER", "on") else ""
     settings = ServerConfig(port=0, heartbeat_s=NO_HEARTBEATS_S)
     server = Server(Config(server=settings, models=models, ledger=LedgerConfig(url=url)))

@@ -177,3 +177,25 @@ def test_a_budget_keeps_the_entries_before_its_cut() -> None:
     assert choice == scored("bc")
     assert Control(Allowance(1), None).pass_choice(choice, 0.0) == (Ending.BUDGET, True)
     assert choice == scored("b", 0)
+
+
+def test_an_id_leaves_whole_or_not_at_all() -> None:
+    """Some models write the ids of their calls themselves, and so could say anything there."""
+    control = Control(None, Hiding("secret"))
+    choice = calling("f")
+    assert choice.delta.tool_calls is not None
+    choice.delta.tool_calls[0].id = "call_secret"
+    ending, changed = control.pass_choice(choice, 0.0)
+    assert (ending, changed) == (Ending.BLOCKED, True)
+    assert choice.delta.tool_calls[0].id is None
+    assert choice.delta.content is None
+
+
+def test_a_budget_does_not_count_ids() -> None:
+    """They are no tokens of the model's."""
+    control = Control(Allowance(3), None)
+    choice = calling("f")
+    assert choice.delta.tool_calls is not None
+    choice.delta.tool_calls[0].id = "call_of_many_characters"
+    assert control.pass_choice(choice, 0.0) == (None, False)
+    assert choice.delta.tool_calls[0].id == "call_of_many_characters"

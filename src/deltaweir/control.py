@@ -14,7 +14,7 @@ from deltaweir.endings import Ending
 from deltaweir.entries import Entries
 from deltaweir.schema.chunk import Choice, TextChoice
 from deltaweir.schema.scored import Scored, brings_entries, put_entries_on, take_entries_off
-from deltaweir.schema.texts import Text, carrier, heads, texts
+from deltaweir.schema.texts import Text, carrier, heads, identifiers, texts
 from deltaweir.schema.unread import take_out_unread
 from deltaweir.slots import BudgetSlot, GuardSlot
 
@@ -152,6 +152,16 @@ class Control:
                 ending = None if leaves else self._guard.verdict or Ending.BLOCKED
             if ending is not None:
                 name.replace("")
+        return ending if self._guard is None else self._pass_identifiers(choice, ending)
+
+    def _pass_identifiers(self, choice: AnyChoice, ending: Ending | None) -> Ending | None:
+        """Pass the ids of calls, as their names; a guard alone looks at them."""
+        assert self._guard is not None
+        for one in identifiers(choice):
+            if ending is None and not self._guard.whole(choice.index, one.field, one.value):
+                ending = self._guard.verdict or Ending.BLOCKED
+            if ending is not None:
+                one.replace("")
         return ending
 
     def _entries_of(self, choice: AnyChoice) -> Entries | None:

@@ -17,7 +17,7 @@ End = Literal["stop", "length", "death"]
 SECRETS = {
     "email": "jane.doe@example.com",
     "card": "4111 1111 1111 1111",
-    "openai_key": "sk-proj-abcdefghijklmnopqrstuvwxyz_0123-456789",
+    "openai_key": "sk-abcdefghijklmnopqrst",
 }
 """By the rule that finds it, whose id is its label."""
 BEFORE, AFTER = "Write to ", " today."
@@ -72,6 +72,9 @@ class Planted(NamedTuple):
                 yield _chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
             elif self.field == "logprobs":
                 yield _chunk({"content": piece}, logprobs={"content": list(map(_scored, piece))})
+            elif self.field == "reasoning_content":  # some servers say it twice
+                details = [{"type": "reasoning.text", "text": piece}]
+                yield _chunk({self.field: piece, "reasoning_details": details})
             else:
                 yield _chunk({self.field: piece})
         own = "tool_calls" if self.field == "arguments" else "stop"
@@ -92,25 +95,24 @@ def _scored(token: str) -> dict[str, Any]:
 def raw(rule: str, field: Field) -> tuple[str, str, str]:
     """Return what stands before a secret, the secret as it is written, and what stands after it.
 
-    In arguments every third character is escaped; in those with an e-mail address, all are.
+    In arguments every second character of it is escaped.
     """
     secret = SECRETS[rule]
     if field != "arguments":
         return BEFORE, secret, AFTER
-    step = 1 if rule == "email" else 3
     written = "".join(
-        letter if at % step else f"\\u{ord(letter):04x}" for at, letter in enumerate(secret)
+        letter if at % 2 else f"\\u{ord(letter):04x}" for at, letter in enumerate(secret)
     )
     return f'{{"text": "{BEFORE}', written, f'{AFTER}"}}'
 
 
 def every_cut(rule: str, field: Field) -> Iterator[Planted]:
-    """Give an answer cut in two at every place, and by the character, and by the byte."""
+    """Give an answer cut in two at every place, and by the character; and whole, byte by byte."""
     text = "".join(raw(rule, field))
     for at in range(1, len(text)):
         yield Planted(rule, field, (text[:at], text[at:]))
     yield Planted(rule, field, tuple(text))
-    yield Planted(rule, field, tuple(text), trickled=True)
+    yield Planted(rule, field, (text,), trickled=True)
 
 
 def every_end(rule: str, field: Field, end: End) -> Iterator[Planted]:

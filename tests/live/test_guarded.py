@@ -41,7 +41,13 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 MODEL = "qwen2.5-coder-0.5b"
 ADDRESS = SECRETS["email"]
 ASKED = f"Repeat this line exactly: My address is {ADDRESS}"
-FIELDS: tuple[Field, ...] = ("content", "reasoning_content", "logprobs", "arguments")
+PLACES: dict[Field, str] = {
+    "content": "content",
+    "reasoning_content": "reasoning_content",
+    "logprobs": "content",
+    "arguments": "tool_calls.function.arguments",
+}
+"""Where in a delta the text of a field stands."""
 REPLACED = re.compile(r"(\[REDACTED:\w+\])?")
 CLIENTS = ROOT / "tests/live/clients"
 
@@ -49,7 +55,7 @@ CLIENTS = ROOT / "tests/live/clients"
 def planted() -> list[Planted]:
     """Return the answers that a client reads; the first without a guard."""
     found = [Planted("email", "content", (BEFORE, ADDRESS, AFTER))]
-    for field in FIELDS:
+    for field in PLACES:
         for rule in SECRETS:
             found += every_cut(rule, field)
             found += every_end(rule, field, "length")
@@ -121,11 +127,10 @@ def requests_of(answers: Sequence[Planted]) -> list[dict[str, Any]]:
     return [{"model": str(number), "messages": messages} for number in range(len(answers))]
 
 
-def check(came: Sequence[dict[str, Any]]) -> None:
+def check(answers: Sequence[Planted], came: Sequence[dict[str, Any]]) -> None:
     """Check what came of all answers: nothing of a secret, all of what stands around it."""
-    control, *guarded = came
-    assert leaked(control, ADDRESS), "without a guard it must arrive, or this test sees nothing"
-    for answer, one in zip(ANSWERS[1:], guarded, strict=True):
+    assert leaked(came[0], ADDRESS), "without a guard it must arrive, or this test sees nothing"
+    for answer, one in zip(answers[1:], came[1:], strict=True):
         assert not leaked(one, answer.secret), answer
         check_around(answer, one)
 
@@ -133,15 +138,12 @@ def check(came: Sequence[dict[str, Any]]) -> None:
 def check_around(answer: Planted, came: dict[str, Any]) -> None:
     """Check that what is harmless arrived, and how the stream ended."""
     texts = gathered(came["chunks"])
-    place = "content" if answer.field == "logprobs" else answer.field
-    if answer.field == "arguments":
-        place = "tool_calls.function.arguments"
-        assert texts["choices.delta.tool_calls.function.name"] == "send"
-    shown = texts[f"choices.delta.{place}"]
+    shown = texts[f"choices.delta.{PLACES[answer.field]}"]
     scored = texts.get("choices.logprobs.content.token")
     before, _, _ = raw(answer.rule, answer.field)
     assert (came["error"] is not None) == (answer.end == "death"), (answer, came["error"])
     if answer.field == "arguments":  # the standard blocks there
+        assert texts["choices.delta.tool_calls.function.name"] == "send"
         assert shown == before, answer
     elif answer.end == "stop":
         assert shown == f"{BEFORE}[REDACTED:{answer.rule}]{AFTER}", answer
@@ -173,22 +175,25 @@ def test_no_client_of_a_route_ever_reads_a_secret(name: str) -> None:
         came = read(command, requests_of(ANSWERS))
         asked = [json.loads(request.body)["model"] for request in peer.requests]
     assert asked == [str(number) for number in range(len(ANSWERS))]
-    check(came)
+    check(ANSWERS, came)
     for answer, one in zip(ANSWERS[1:], came[1:], strict=True):
         if answer.end == "stop":
             told = one["chunks"][-1]["deltaweir"]["guard"]
             assert [verdict["rule"] for verdict in told] == [answer.rule], answer
 
 
+@pytest.mark.parametrize("awaiting", [False, True])
 @pytest.mark.parametrize("name", ["openai before 1.0", "today's openai"])
-def test_no_reader_of_a_watched_stream_ever_reads_a_secret(name: str) -> None:
+def test_no_reader_of_a_watched_stream_ever_reads_a_secret(name: str, awaiting: bool) -> None:
     """The packages' own objects, made anew where they would bring a part of it."""
     python = needs(old_python() if name == "openai before 1.0" else new_python(), name)
     asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     folder = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    with Peer(*(answer.answer() for answer in ANSWERS)) as peer:
+    # the second way shares all but its waits with the first
+    answers = [one for one in ANSWERS if one.field == "content"] if awaiting else ANSWERS
+    with Peer(*(answer.answer() for answer in answers)) as peer:
         command = [sys.executable, CLIENTS / "guarded.py", peer.base_url, folder]
-        check(read(command, requests_of(ANSWERS)))
+        check(answers, read([*command, *["async"] * awaiting], requests_of(answers)))
 
 
 def asked_in_a_terminal(folder: Path, *options: str) -> tuple[int, str, str]:
@@ -229,10 +234,8 @@ def served(tmp_path: Path) -> Iterator[str]:
         for name, guard in (("open", ""), ("guarded", 'guard = "standard"'))
     )
     config.write_text(models)
-    command = [sys.executable, "-m", "deltaweir", "serve", "--config", config, "--port", "0"]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as process:
+    command = [sys.executable, "-m", "deltaweir", "serve", "--config", str(config), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         try:
             assert process.stderr is not None
             yield next(
@@ -278,3 +281,6 @@ def test_a_gateway_hides_what_a_model_repeats(served: str) -> None:
             }
         ]
         assert one["chunks"][-1]["deltaweir"]["withheld_chars"] == len(ADDRESS)
+    tokens = gathered(guarded[1]["chunks"])["choices.logprobs.content.token"]
+    # a token that is in part the space before it goes with the address
+    assert tokens.replace(" ", "") == text.replace(ADDRESS, "").replace(" ", "")

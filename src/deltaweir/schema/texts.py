@@ -78,6 +78,16 @@ def heads(choice: Choice | TextChoice) -> Iterator[Text]:
             yield Text(f"tool_calls[{index}].name", call.function, "name")
 
 
+def identifiers(choice: Choice | TextChoice) -> Iterator[Text]:
+    """Yield the ids of the calls in a choice, which some models write themselves."""
+    if isinstance(choice, TextChoice):
+        return
+    for at, call in enumerate(choice.delta.tool_calls or ()):
+        if call.id:
+            index = at if call.index is None else call.index
+            yield Text(f"tool_calls[{index}].id", call, "id")
+
+
 def has_content(choice: Choice | TextChoice) -> bool:
     """Tell whether a choice brings something a reader waits for; a role alone is nothing.
 
