@@ -47,7 +47,7 @@ def test_a_name_leaves_whole_or_not_at_all() -> None:
     assert control.pass_choice(refused, 0.0) == (Ending.BLOCKED, True)
     assert refused.model_dump()["delta"] == {
         "function_call": {},
-        "tool_calls": [{"function": {}, "id": "x", "index": 0}],
+        "tool_calls": [{"function": {}, "index": 0}],
     }
     assert control.verdict is Ending.BLOCKED
 

@@ -48,7 +48,7 @@ def held(automaton: Automaton) -> tuple[int, int]:
     moves = sum(len(state.by_character) for state in states)
     pieces = [piece for state in states for piece in state.by_text]
     assert max(map(len, pieces), default=0) <= LONGEST_TEXT
-    return places + moves + len(automaton._atoms), len(pieces)
+    return places + moves + len(automaton._characters), len(pieces)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from deltaweir.guard.alphabet import Alphabet, Atom
-from deltaweir.guard.nfa import Condition, Nfa
+from deltaweir.guard.nfa import Nfa
 from deltaweir.guard.rules import Rule
-from deltaweir.guard.states import EVENTFUL, Crossing, Groups, Left, Move, State
+from deltaweir.guard.states import (
+    EVENTFUL,
+    NOTHING,
+    NOWHERE,
+    Crossing,
+    Groups,
+    Left,
+    Move,
+    State,
+    Symbol,
+)
+from deltaweir.guard.steps import Steps
 
 MOST_REMEMBERED = 400_000
 """Places in sets of states, and moves, that one automaton remembers."""
@@ -46,66 +57,86 @@ class Automaton:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.nfa = Nfa(rules)
+        self._steps = Steps(self.nfa)
         self.alphabet = Alphabet(self.nfa.kinds, folds=any(self.nfa.folds))
         self.limited = frozenset(
             number for number, rule in enumerate(rules) if rule.max_hold is not None
         )
+        self._last = frozenset(
+            one
+            for one, finals in self.nfa.finals.items()
+            if any(final.after is not None and final.after.at_end for final in finals)
+        )
         self._states: dict[tuple[Left, Groups], State] = {}
-        self._moves: dict[tuple[State, Atom], Move] = {}
-        self._atoms: dict[str, Atom] = {}
-        self._begun: dict[tuple[bool, int], frozenset[int]] = {}
-        self._allowed: dict[tuple[bool, int], int] = {}
+        self._symbols: dict[Atom, Symbol] = {}
+        self._characters: dict[str, Symbol] = {}
         self._remembered = 0
         self._texts = 0
-        self.root = self._state((self._first(folds=False), self._first(folds=True)), ())
+        self.root = self._state(self._steps.first(), ())
 
     @property
     def remembered(self) -> int:
         """How much is remembered, of `MOST_REMEMBERED`."""
-        return self._remembered
+        return self._remembered + self._steps.remembered
 
     def move(self, state: State, character: str) -> Move:
         """Return what a character does in a state."""
         known = state.by_character.get(character)
         if known is None:
-            atom = self._atoms.get(character)
-            if atom is None:
-                atom = self._atoms[character] = self.alphabet.atom(character)
-                self._remembered += 1
-            known = self._moves.get((state, atom))
+            symbol = self._characters.get(character) or self._symbol(character)
+            known = symbol.moves.get(state)
             if known is None:
-                known = self._made(state, atom)
-                self._moves[state, atom] = known
+                known = symbol.moves[state] = self._made(state, symbol)
             state.by_character[character] = known
             self._remembered += 1
-            if self._remembered > MOST_REMEMBERED:
+            if self.remembered > MOST_REMEMBERED:
                 self.forget()
         return known
 
+    def _symbol(self, character: str) -> Symbol:
+        atom = self.alphabet.atom(character)
+        symbol = self._symbols.get(atom)
+        if symbol is None:
+            symbol = self._symbols[atom] = Symbol(atom)
+        self._characters[character] = symbol
+        self._remembered += 1
+        return symbol
+
     def crossing(self, state: State, text: str) -> Crossing:
         """Return what a piece of text does in a state."""
-        first, threads = state, list(range(state.count))  # one of this piece is below zero
-        crossing = None
-        for at, character in enumerate(text):
-            known = state.by_character.get(character)
-            state, keep, begins, early, late = known or self.move(state, character)
-            if early or late:
-                crossing = EVENTFUL
-                break
-            if keep is not None:
-                threads = [threads[one] for one in keep]
-            if begins:
-                threads.append(-at - 1)
-        if crossing is None:
-            older = tuple(one for one in threads if one >= 0)
-            younger = tuple(-one - 1 for one in threads if one < 0)
-            crossing = Crossing(state, older or None, younger)
+        if len(text) > 1:
+            after, keep, begins, early, late = self.move(state, text[0])
+            if keep == () and not early and not late:
+                # no thread from before is left: the rest is met in few states, as " the" is
+                rest = text[1:]
+                known = after.by_text.get(rest) or self._crossed(after, rest)
+                return self._keep(state, text, _behind(begins, known))
+        return self._crossed(state, text)
+
+    def _keep(self, state: State, text: str, crossing: Crossing) -> Crossing:
         if len(text) <= LONGEST_TEXT:
             if self._texts >= MOST_TEXTS:
                 self._forget_texts()
             self._texts += 1
-            first.by_text[text] = crossing
+            state.by_text[text] = crossing
         return crossing
+
+    def _crossed(self, first: State, text: str) -> Crossing:
+        """Go through a piece of text from a state, and remember what it does."""
+        state = first
+        threads = [*range(state.count)]  # one of this piece is below zero
+        for at, character in enumerate(text):
+            known = state.by_character.get(character)
+            state, keep, begins, early, late = known or self.move(state, character)
+            if early or late:
+                return self._keep(first, text, EVENTFUL)
+            if keep is not None:
+                threads = [threads[one] for one in keep]
+            if begins:
+                threads.append(-at - 1)
+        older = tuple([one for one in threads if one >= 0])
+        younger = tuple([-one - 1 for one in threads[len(older) :]])
+        return self._keep(first, text, Crossing(state, older or None, younger))
 
     def without(self, state: State, thread: int, rule: int) -> tuple[State, bool]:
         """Return a state whose one thread is no longer in a rule, and whether it lives."""
@@ -122,8 +153,8 @@ class Automaton:
 
     def forget(self) -> None:
         """Forget all states and moves; streams that are in one go on from it."""
-        states, self._states, self._moves, self._atoms = self._states, {}, {}, {}
-        self._remembered = 0
+        states, self._states, self._symbols, self._characters = self._states, {}, {}, {}
+        self._remembered = self._steps.remembered = 0
         for state in [*states.values(), self.root]:
             state.by_character = {}
         self._forget(states)
@@ -144,139 +175,66 @@ class Automaton:
             ends = [
                 (number, final.rule)
                 for number, group in enumerate(groups)
-                for one in sorted(group)
-                for final in self.nfa.finals.get(one, ())
+                if not group.isdisjoint(self._last)
+                for one in sorted(group & self._last)
+                for final in self.nfa.finals[one]
                 if final.after is not None and final.after.at_end
             ]
             known = self._states[key] = State(left, groups, tuple(ends))
             self._remembered += sum(map(len, groups)) + 1
         return known
 
-    def _made(self, state: State, atom: Atom) -> Move:
+    def _made(self, state: State, symbol: Symbol) -> Move:
         """Make a move."""
-        count = state.count
-        left = self._left(state.left, atom)
-        early = [
-            (number, final.rule)
-            for number, group in enumerate(state.groups)
-            for one in sorted(group)
-            for final in self.nfa.finals.get(one, ())
-            if final.after is not None and self._follows(final.after, one, atom)
-        ]
+        steps, count = symbol.steps, state.count
+        early: list[tuple[int, int]] = []
         late: dict[int, int] = {}
-        seen: set[int] = set()
+        seen = NOTHING
         groups: list[frozenset[int]] = []
         keep: list[int] = []
-        for number in range(count + 1):
-            group = state.groups[number] if number < count else frozenset[int]()
-            targets, matched = self._stepped(group, atom, state.left if number == count else None)
-            for rule in matched:
-                late.setdefault(rule, number)  # the oldest covers most
-            rest = frozenset(targets - seen)
-            if rest:
-                seen |= rest
-                groups.append(rest)
+        for number, group in enumerate(state.groups):
+            targets = NOTHING
+            for one in group:
+                step = steps.get(one) or self._steps.step(one, symbol)
+                if step is NOWHERE:
+                    continue
+                targets = targets | step.targets if targets else step.targets
+                for rule in step.late:
+                    late.setdefault(rule, number)  # the oldest covers most
+                early += [(number, rule) for rule in step.early]
+            targets = _without(targets, seen)
+            if targets:
+                seen = seen | targets if seen else targets
+                groups.append(targets)
                 keep.append(number)
-        begins = bool(keep) and keep[-1] == count
-        kept = tuple(keep[:-1] if begins else keep)
+        begin = steps.get(state.left) or self._steps.begin(state.left, symbol)
+        for rule in begin.late:
+            late.setdefault(rule, count)
+        targets = _without(begin.targets, seen)
+        if targets:
+            groups.append(targets)
         return Move(
-            self._state(left, tuple(groups)),
-            None if kept == tuple(range(count)) else kept,
-            begins,
-            tuple(early),
-            tuple((number, rule) for rule, number in sorted(late.items())),
+            self._state(begin.left, tuple(groups)),
+            None if len(keep) == count else tuple(keep),
+            bool(targets),
+            tuple(sorted(early)),
+            tuple([(late[rule], rule) for rule in sorted(late)]),
         )
 
-    def _follows(self, after: Condition, state: int, atom: Atom) -> bool:
-        """Tell whether a character fulfils the condition behind a match."""
-        if not self.nfa.folds[state]:
-            return bool(atom.plain >> after.kind & 1)
-        return bool(atom.folded) and bool(atom.folded[0] >> after.kind & 1)
 
-    def _stepped(
-        self, group: frozenset[int], atom: Atom, fresh: Left | None
-    ) -> tuple[set[int], list[int]]:
-        """Return where a thread is behind a character, and the rules that match with it.
+def _without(states: frozenset[int], others: frozenset[int]) -> frozenset[int]:
+    """Return states less others: the same set, whose hash is known, where none is in both."""
+    return states if states.isdisjoint(others) else states - others
 
-        Args:
-            group: Where it is.
-            atom: The character.
-            fresh: The starts that are allowed, for a thread that begins here.
-        """
-        nfa = self.nfa
-        plain = {one for one in group if not nfa.folds[one]}
-        folded = set(group) - plain
-        if fresh is not None:
-            plain |= self._beginning(fresh[0], folds=False)
-        targets, matched = self._step(plain, atom.plain)
-        if not atom.folded:
-            return targets | folded, matched
-        before = None if fresh is None else fresh[1]
-        for at, classes in enumerate(atom.folded):
-            if before is not None:
-                folded |= self._beginning(before, folds=True)
-                before = self._allows(classes, folds=True)
-            if at:
-                matched += self._settled(folded, classes)
-            folded, found = self._step(folded, classes)
-            matched += found
-        return targets | folded, matched
 
-    def _step(self, states: set[int], classes: int) -> tuple[set[int], list[int]]:
-        nfa = self.nfa
-        reached: set[int] = set()
-        for one in states:
-            for kind, target in nfa.steps[one]:
-                if classes >> kind & 1:
-                    reached.update(nfa.closure(target))
-        matched = [
-            final.rule
-            for one in reached
-            for final in nfa.finals.get(one, ())
-            if final.after is None
-        ]
-        return {one for one in reached if nfa.goes_on(one)}, matched
+def _behind(begins: bool, rest: Crossing) -> Crossing:
+    """Return a crossing with a character before it that ends all threads.
 
-    def _settled(self, states: set[int], classes: int) -> list[int]:
-        """Return the rules whose match what follows inside the same character completes."""
-        return [
-            final.rule
-            for one in states
-            for final in self.nfa.finals.get(one, ())
-            if final.after is not None and classes >> final.after.kind & 1
-        ]
-
-    def _left(self, before: Left, atom: Atom) -> Left:
-        folded = self._allows(atom.folded[-1], folds=True) if atom.folded else before[1]
-        return self._allows(atom.plain, folds=False), folded
-
-    def _first(self, *, folds: bool) -> int:
-        """Return the starts that the beginning of a text allows, as bits of their numbers."""
-        return sum(
-            1 << number
-            for number, start in enumerate(self.nfa.starts)
-            if start.folds is folds and (start.before is None or start.before.at_end)
-        )
-
-    def _allows(self, classes: int, *, folds: bool) -> int:
-        """Return the starts that a character before them allows."""
-        known = self._allowed.get((folds, classes))
-        if known is None:
-            known = self._allowed[folds, classes] = sum(
-                1 << number
-                for number, start in enumerate(self.nfa.starts)
-                if start.folds is folds
-                and (start.before is None or classes >> start.before.kind & 1)
-            )
-        return known
-
-    def _beginning(self, allowed: int, *, folds: bool) -> frozenset[int]:
-        known = self._begun.get((folds, allowed))
-        if known is None:
-            known = self._begun[folds, allowed] = frozenset(
-                state
-                for number, start in enumerate(self.nfa.starts)
-                if allowed >> number & 1
-                for state in self.nfa.closure(start.state)
-            )
-        return known
+    Args:
+        begins: Whether a thread starts with that character.
+        rest: What the text behind it does.
+    """
+    if rest.state is None:
+        return rest
+    older = (0,) if begins and rest.keep else ()
+    return Crossing(rest.state, None, older + tuple([at + 1 for at in rest.begins]))

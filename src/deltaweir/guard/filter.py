@@ -37,7 +37,7 @@ class TextFilter(Threads):
 
     __slots__ = (
         "_beside", "_choice", "_covered", "_field", "_flags", "_found", "_looks_back", "_offset",
-        "_over", "_wrap", "decided", "stopped", "withheld",
+        "_over", "_room", "_wrap", "decided", "stopped", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,7 @@ class TextFilter(Threads):
         self._over = 0
         self._beside = self._flags is not None or plan.automaton is None
         self._looks_back = plan.history > 0
+        self._room = 4 * plan.history
 
     @property
     def verdicts(self) -> Sequence[Verdict]:
@@ -91,14 +92,18 @@ class TextFilter(Threads):
             hold = end
         else:
             starts = self._starts
-            alive = [] if keep is None else [starts[one] for one in keep]
-            alive += [before + at for at in begins]
-            self._starts = alive
-            hold = alive[0]
-        if self._runs or self._looks_back:
+            if keep is None:
+                starts = []
+            elif len(keep) < len(starts):
+                starts = [starts[one] for one in keep]
+            for at in begins:
+                starts.append(before + at)
+            self._starts = starts
+            hold = starts[0]
+        if self._runs:
             self._kept += text
             return self._release(hold)
-        return self._leave(text, hold)
+        return self._pass(text, hold) if self._looks_back else self._leave(text, hold)
 
     def _feed_beside(self, text: str) -> str:
         """Take a piece of a text that is over, or that flags look at beside other rules."""
@@ -222,6 +227,17 @@ class TextFilter(Threads):
         self._kept = text
         return ""
 
+    def _pass(self, text: str, hold: int) -> str:
+        """Release up to a place, where nothing is hidden and validators may look back."""
+        kept = self._kept = self._kept + text
+        decided, base = self.decided, self._base
+        if hold <= decided:
+            return ""
+        self.decided = hold
+        if len(kept) > self._room:
+            self._trim(self.decided)
+        return kept[decided - base : hold - base]
+
     def _release(self, hold: int) -> str:
         """Release up to a place, with what stands for the runs before it."""
         out: list[str] = []
@@ -242,7 +258,7 @@ class TextFilter(Threads):
             self._show(hold, out)
         if closed:
             self._close(closed)
-        self._trim()
+        self._trim(self.decided)
         return "".join(out)
 
     def _show(self, upto: int, out: list[str]) -> None:
@@ -270,16 +286,8 @@ class TextFilter(Threads):
         self._hide(self.position, self.decided)
         self._kept, self._base, self._starts = "", self.position, []
 
-    def _trim(self) -> None:
-        """Forget the text that nobody looks back at."""
-        upto = self.decided
-        if self._plan.history:
-            upto = min(upto, self.position - self._plan.history)
-            if upto - self._base < self._plan.history:
-                return  # not yet worth the copy
-        if upto > self._base:
-            self._kept = self._kept[upto - self._base :]
-            self._base = upto
+    def _told(self, run: Run) -> Iterator[Verdict]:
+        return run.verdicts(self._plan.rules, self._choice, self._field, self._offset)
 
     def _close(self, count: int) -> None:
         """Settle the verdicts of the first runs, which nothing can change any more."""
@@ -287,14 +295,3 @@ class TextFilter(Threads):
             if len(self._found) < MOST_VERDICTS:
                 self._found += self._told(run)
         del self._runs[:count]
-
-    def _told(self, run: Run) -> Iterator[Verdict]:
-        for rule, start, end in run.extents():
-            yield Verdict(
-                self._plan.rules[rule].id,
-                run.action,
-                self._choice,
-                self._field,
-                self._offset + start,
-                end - start,
-            )

@@ -63,12 +63,12 @@ class Nfa:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.kinds: list[Ranges] = []
-        self.steps: list[list[tuple[int, int]]] = []
+        self.steps: list[tuple[tuple[int, int], ...]] = []
         self.rule: list[int] = []
         self.folds: list[bool] = []
         self.finals: dict[int, list[Final]] = {}
         self.starts: list[Start] = []
-        self._empty: list[list[int]] = []
+        self._empty: dict[int, list[int]] = {}
         self._numbers: dict[Ranges, int] = {}
         self._closures: dict[int, tuple[int, ...]] = {}
         self._tries: dict[tuple[bool, int], _Trie] = {}
@@ -80,6 +80,7 @@ class Nfa:
                 continue
             for branch in parse(rule.regex or ""):
                 self.add(number, branch, folds=folds)
+        self._tries.clear()
 
     def closure(self, state: int) -> tuple[int, ...]:
         """Return the states reached by empty moves that can step or have matched."""
@@ -97,7 +98,7 @@ class Nfa:
     def _reached(self, state: int) -> list[int]:
         seen, waiting = {state: None}, [state]
         while waiting:
-            for target in self._empty[waiting.pop()]:
+            for target in self._empty.get(waiting.pop(), ()):
                 if target not in seen:
                     seen[target] = None
                     waiting.append(target)
@@ -110,11 +111,13 @@ class Nfa:
                 reason="too large",
             )
         rule, folds = self._now
-        self.steps.append([])
+        self.steps.append(())
         self.rule.append(rule)
         self.folds.append(folds)
-        self._empty.append([])
         return len(self.steps) - 1
+
+    def _move(self, state: int, target: int) -> None:
+        self._empty.setdefault(state, []).append(target)
 
     def _kind(self, ranges: Ranges) -> int:
         number = self._numbers.get(ranges)
@@ -142,7 +145,7 @@ class Nfa:
                 target = trie.next.get((state, symbol))
                 if target is None:
                     target = trie.next[state, symbol] = self._new()
-                    self.steps[state].append((self._kind(((ord(symbol),) * 2,)), target))
+                    self.steps[state] += ((self._kind(((ord(symbol),) * 2,)), target),)
                 state = target
             self.finals.setdefault(state, []).append(Final(number, None))
 
@@ -161,8 +164,8 @@ class Nfa:
         match node:
             case Chars(ranges):
                 between, target = self._new(), self._new()
-                self._empty[state].append(between)
-                self.steps[between].append((self._kind(ranges), target))
+                self._move(state, between)
+                self.steps[between] += ((self._kind(ranges), target),)
                 return target
             case Series(items):
                 for item in items:
@@ -172,8 +175,8 @@ class Nfa:
                 end = self._new()
                 for option in options:
                     begin = self._new()
-                    self._empty[state].append(begin)
-                    self._empty[self._built(option, begin)].append(end)
+                    self._move(state, begin)
+                    self._move(self._built(option, begin), end)
                 return end
             case Repeat(item, least, most):
                 return self._repeated(item, least, most, state)
@@ -183,14 +186,14 @@ class Nfa:
             state = self._built(item, state)
         if most is None:
             loop = self._new()
-            self._empty[state].append(loop)
-            self._empty[self._built(item, loop)].append(loop)
+            self._move(state, loop)
+            self._move(self._built(item, loop), loop)
             return loop
         end = self._new()
-        self._empty[state].append(end)
+        self._move(state, end)
         for _ in range(most - least):
             state = self._built(item, state)
-            self._empty[state].append(end)
+            self._move(state, end)
         return end
 
     def _begun(self, first: int, edge: Edge | None) -> list[tuple[int, Condition | None]]:
@@ -216,19 +219,19 @@ class Nfa:
         leading = self._leading(first, last)
         word, other = self._new(), self._new()
         for state in range(first, word):
-            for kind, target in [*self.steps[state]]:
+            for kind, target in self.steps[state]:
                 if target in leading:
                     inside = intersection(self.kinds[kind], WORD)
                     outside = intersection(self.kinds[kind], _OUTSIDE)
-                    self.steps[state] += [(self._kind(inside), word)] if inside else []
-                    self.steps[state] += [(self._kind(outside), other)] if outside else []
+                    self.steps[state] += ((self._kind(inside), word),) if inside else ()
+                    self.steps[state] += ((self._kind(outside), other),) if outside else ()
         return self._beside(word, other, edge)
 
     def _leading(self, first: int, last: int) -> set[int]:
         """Return the states of a branch that empty moves take to its last one."""
         behind: dict[int, list[int]] = {}
         for state in range(first, len(self.steps)):
-            for target in self._empty[state]:
+            for target in self._empty.get(state, ()):
                 behind.setdefault(target, []).append(state)
         seen, waiting = {last}, [last]
         while waiting:
@@ -243,7 +246,7 @@ class Nfa:
         for state, side in ((word, WORD), (other, _OUTSIDE)):
             part = intersection(ranges, side)
             if part:
-                self.steps[state].append((self._kind(part), target))
+                self.steps[state] += ((self._kind(part), target),)
 
     def _beside(self, word: int, other: int, edge: Edge) -> list[tuple[int, Condition | None]]:
         """Return the neighbours that a word character and another one need at an edge."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from deltaweir.guard.rules import Action
-from deltaweir.guard.verdicts import STRICTNESS
+from deltaweir.guard.rules import Action, Rule
+from deltaweir.guard.verdicts import STRICTNESS, Verdict
 
 
 class Run:
@@ -47,6 +47,20 @@ class Run:
     def ends(self) -> bool:
         """Whether nothing of the text may follow."""
         return STRICTNESS[self.action] > STRICTNESS["redact"]
+
+    def verdicts(
+        self, rules: Sequence[Rule], choice: int | None, field: str, offset: int
+    ) -> Iterator[Verdict]:
+        """Yield what is told of the run, by rule.
+
+        Args:
+            rules: The rules, by number.
+            choice: The choice of the text; None for a prompt.
+            field: Its field.
+            offset: Where it begins.
+        """
+        for rule, start, end in self.extents():
+            yield Verdict(rules[rule].id, self.action, choice, field, offset + start, end - start)
 
     def extents(self) -> Iterator[tuple[int, int, int]]:
         """Yield each rule with the first and the last place of its own matches in the run."""

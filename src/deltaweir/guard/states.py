@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from deltaweir.guard.alphabet import Atom
+
 Groups = tuple[frozenset[int], ...]
 Left = tuple[int, int]
 """The starts that what came before allows, of rules that do not fold and of those that do."""
@@ -41,6 +43,41 @@ class Move(NamedTuple):
     begins: bool
     early: tuple[tuple[int, int], ...]
     late: tuple[tuple[int, int], ...]
+
+
+class Step(NamedTuple):
+    """What one character does to one state of the rules, or begins.
+
+    Attributes:
+        targets: The states behind it.
+        early: The rules of which a match ended before this character.
+        late: The rules of which a match ends with it.
+    """
+
+    targets: frozenset[int]
+    early: tuple[int, ...]
+    late: tuple[int, ...]
+    left: Left
+
+
+NO_LEFT: Left = (0, 0)
+NOTHING: frozenset[int] = frozenset()
+NOWHERE = Step(NOTHING, (), (), NO_LEFT)
+
+
+class Symbol:
+    """The characters that the rules do not tell apart, and what they do.
+
+    Args:
+        atom: What is seen of them.
+    """
+
+    __slots__ = ("atom", "moves", "steps")
+
+    def __init__(self, atom: Atom) -> None:
+        self.atom = atom
+        self.moves: dict[State, Move] = {}
+        self.steps: dict[int | Left, Step] = {}
 
 
 class Crossing(NamedTuple):

@@ -113,6 +113,17 @@ class Threads:
         self._starts = [*self._starts[:thread], *self._starts[thread + 1 :]]
         return 1
 
+    def _trim(self, decided: int) -> None:
+        """Forget the text that nobody looks back at."""
+        upto = decided
+        if self._plan.history:
+            upto = min(upto, self.position - self._plan.history)
+            if upto - self._base < self._plan.history:
+                return  # not yet worth the copy
+        if upto > self._base:
+            self._kept = self._kept[upto - self._base :]
+            self._base = upto
+
     def _ended(self) -> list[Run]:
         """Return the matches that the end of the text completes."""
         return self._matched(self._state.ends, ())
