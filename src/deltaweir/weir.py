@@ -31,14 +31,13 @@ from typing import Any, Generic, TypeVar
 from deltaweir.control import Control
 from deltaweir.endings import Ending, State
 from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
+from deltaweir.schema.ends import is_cut
 from deltaweir.schema.texts import only_text, says_something, take_out
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
 
 __all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
-
-_FINAL_WORDS = frozenset({"stop", "tool_calls", "function_call"})
 
 
 class Weir(Generic[ChunkT]):
@@ -230,7 +229,7 @@ class Weir(Generic[ChunkT]):
         """
         self._open[choice.index] = False
         said = choice.finish_reason
-        carriers, changed = control.finish(choice, cut=said not in _FINAL_WORDS)
+        carriers, changed = control.finish(choice, cut=is_cut(choice))
         ending = control.verdict
         if said is not None and control.waits(choice.index):
             self._open[choice.index], self._said[choice.index] = True, said
@@ -250,7 +249,7 @@ class Weir(Generic[ChunkT]):
         """End a choice, as its source said, whose last text a classifier has cleared."""
         self._open[index], said = False, self._said.pop(index)
         last = self._choice(index=index, finish_reason=said)
-        control.settle(last, cut=said not in _FINAL_WORDS)
+        control.settle(last, cut=is_cut(last))
         spent = said == "length" and control.spent
         return [self._with(last), *(self._end(Ending.BUDGET) if spent else ())]
 

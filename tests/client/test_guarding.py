@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from deltaweir import Guard, Rule
@@ -13,11 +15,13 @@ from deltaweir.client.guarding import (
     guard_in,
     guarded,
     ready_policy,
+    stops_of,
     with_policy,
 )
 from deltaweir.errors import GuardBlocked, InvalidRule, StreamFailed
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.guard.policy import NOTHING
+from deltaweir.schema.request import chat_request
 from deltaweir.types import ChatRequest, Choice, Chunk, Delta
 
 WORD = Rule(id="word", literals=("tomato",))
@@ -122,3 +126,22 @@ def test_an_error_does_not_repeat_what_may_not_leave(
     GuardedWeir(Chunk, StreamGuard(policy)).clean(error)
     expected = "bad tomato!" if message is None or scope == "prompt" else message
     assert (error.message, str(error)) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "stops"),
+    [
+        ({}, ()),
+        ({"stop": None}, ()),
+        ({"stop": "END"}, ("END",)),
+        ({"stop": ["a", "b"]}, ("a", "b")),
+        ({"stop_token_ids": [1]}, None),
+        ({"stop": "END", "stop_regex": "[0-9]"}, None),
+    ],
+)
+def test_where_a_request_lets_its_answer_end(fields: dict[str, Any], stops: Any) -> None:
+    """The reader's stops are known to the guard, or known to be unknown."""
+    request = chat_request({"messages": [{"role": "user", "content": "hi"}], **fields})
+    assert stops_of(request) == stops
+    _, guard = guarded(request, ready_policy(Guard([WORD])))
+    assert guard.stops == stops

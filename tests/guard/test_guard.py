@@ -141,3 +141,40 @@ def test_what_the_prompt_told_stands_first() -> None:
     one.feed(0, "content", "bad!", 0.0)
     assert [verdict.choice for verdict in one.verdicts] == [None, 0]
     assert one.verdicts[0].as_dict()["field"] == "messages[0].content"
+
+
+CARD = Rule(id="card", regex="[0-9]{16}")
+
+
+@pytest.mark.parametrize("kept", range(1, 16))
+def test_a_stop_cannot_be_set_into_a_secret(kept: int) -> None:
+    """What the reader's stop may have cut off is taken into account, and nothing more."""
+    card = "5555444433332222"
+    for size in (1, 4, 16 - kept):
+        stop = card[kept : kept + size]
+        one = StreamGuard(policy_of([CARD]), stops=[stop, "\n"])
+        out = one.feed(0, "content", f"It is {card[:kept]}", 0.0)
+        out += "".join(text for _, text in one.finish(0, cut=False))
+        assert out == "It is "
+
+
+def test_a_stop_that_ends_every_match_lets_all_go() -> None:
+    """Nothing is lost where no rule could go on over it; nor without a stop."""
+    for stops in (["\n"], ["\n", "END"], []):
+        one = StreamGuard(policy_of([CARD]), stops=stops)
+        out = one.feed(0, "content", "It is 5555", 0.0)
+        assert out + "".join(text for _, text in one.finish(0, cut=False)) == "It is 5555"
+
+
+def test_a_stop_within_a_match_that_goes_on() -> None:
+    """Behind it the match may still be completed by what nobody saw."""
+    one = StreamGuard(policy_of([CARD]), stops=["44"])
+    assert one.feed(0, "content", "It is 5555", 0.0) == "It is "
+    assert one.finish(0, cut=False) == []
+
+
+def test_ends_at_places_that_nobody_knows_count_as_cuts() -> None:
+    """As by the number of a token, or a pattern."""
+    one = StreamGuard(policy_of([CARD]), stops=None)
+    one.feed(0, "content", "It is 5555", 0.0)
+    assert one.finish(0, cut=False) == []

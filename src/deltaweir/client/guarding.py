@@ -28,6 +28,8 @@ class Guarded(NamedTuple):
     policy: Policy
     verdicts: Sequence[Verdict]
     """What was found in the prompt."""
+    stops: Sequence[str] | None = ()
+    """The texts at which the request lets the answer end; None for places that are not known."""
 
     @property
     def reads_answers(self) -> bool:
@@ -36,7 +38,9 @@ class Guarded(NamedTuple):
 
     def stream(self) -> StreamGuard | None:
         """Return the guard of the call's answer; None when there are no rules."""
-        return StreamGuard(self.policy, self.verdicts) if self.policy else None
+        if not self.policy:
+            return None
+        return StreamGuard(self.policy, self.verdicts, stops=self.stops)
 
 
 UNGUARDED = Guarded(NOTHING, ())
@@ -138,7 +142,19 @@ def guarded(request: RequestT, policy: Policy) -> tuple[RequestT, Guarded]:
     if not policy:
         return request, UNGUARDED
     checked = check_request(request, policy)
-    return checked.request, Guarded(policy, checked.verdicts)
+    return checked.request, Guarded(policy, checked.verdicts, stops_of(checked.request))
+
+
+def stops_of(request: AnyRequest) -> Sequence[str] | None:
+    """Return the texts at which a request lets its answer end.
+
+    Whoever chooses them chooses where a text ends, and must not read a secret but its end.
+    None means that it has other ways, such as ``stop_token_ids`` or a pattern.
+    """
+    if any(name.startswith("stop") for name in request.__dict__):
+        return None
+    stop = request.stop
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
 
 
 def _read(figure: Callable[[], T]) -> T:

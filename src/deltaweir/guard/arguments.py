@@ -114,13 +114,15 @@ class ArgumentsFilter:
                 out.append(self._cross())
         return "".join(out)
 
-    def finish(self, *, cut: bool) -> str:
+    def finish(self, *, cut: bool, stops: Sequence[str] = ()) -> str:
         """End the arguments, once; return the last that may leave.
 
         Args:
             cut: Whether they are not whole: then all that a rule could still cover is dropped,
                 and so is a character that is not whole.
+            stops: Texts of which one may have come next; with any, they count as cut.
         """
+        cut = cut or bool(stops)
         out = ""
         if not cut:
             rest = self._decoder.rest()

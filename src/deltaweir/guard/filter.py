@@ -123,12 +123,14 @@ class TextFilter(Threads):
             self._flags.feed(text[:over])
         return out
 
-    def finish(self, *, cut: bool) -> str:
+    def finish(self, *, cut: bool, stops: Sequence[str] = ()) -> str:
         """End the text, once, and return the last that may leave.
 
         Args:
             cut: Whether it was cut, and not ended by its source: then nothing is returned that
                 a rule could still cover, had the text gone on.
+            stops: Texts of which one may have come next and was cut off, as a reader may ask
+                for: then nothing is returned that a rule could cover with one of them behind.
         """
         if self._flags is not None:
             self._flags.finish(cut=cut or self.stopped is not None)
@@ -136,8 +138,9 @@ class TextFilter(Threads):
             return ""
         out: list[str] = []
         if not cut and not self._took(self._ended(), self._hold, out):
+            certain = min((self._certain(stop) for stop in stops), default=self.position)
             self._starts = []
-            out.append(self._release(self.position))
+            out.append(self._release(certain))
         self._close(len(self._runs))
         self._drop(0)
         return "".join(out)

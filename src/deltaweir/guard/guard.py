@@ -35,6 +35,8 @@ class StreamGuard:
     Args:
         policy: The rules.
         prompt: What was found in the prompt.
+        stops: The texts at which the reader lets the source end; None where he can end it at
+            places that nobody knows here, so that every end counts as a cut.
 
     Attributes:
         policy: The rules.
@@ -43,7 +45,14 @@ class StreamGuard:
     One guard belongs to one stream and is not shared between threads.
     """
 
-    def __init__(self, policy: Policy, prompt: Sequence[Verdict] = ()) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        prompt: Sequence[Verdict] = (),
+        *,
+        stops: Sequence[str] | None = (),
+    ) -> None:
+        self._stops = stops
         self.policy = policy
         self.verdict: Ending | None = None
         self._filters: dict[tuple[int, str], AnyFilter | None] = {}
@@ -154,7 +163,8 @@ class StreamGuard:
             if choice != index or one is None:
                 continue
             try:
-                text = one.finish(cut=cut or self.verdict is not None)
+                cut = cut or self.verdict is not None or self._stops is None
+                text = one.finish(cut=cut, stops=self._stops or ())
             except Exception:  # noqa: BLE001  # as above
                 text = self._failed(index, field, one, "")
             if text and self._judging is not None:

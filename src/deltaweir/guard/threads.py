@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 from deltaweir.guard.automaton import Automaton
@@ -123,6 +124,15 @@ class Threads:
         if upto > self._base:
             self._kept = self._kept[upto - self._base :]
             self._base = upto
+
+    def _certain(self, stop: str) -> int:
+        """Return up to where no character could be covered if a text came next."""
+        ahead = copy.copy(self)  # its lists are never changed, only replaced
+        ahead._kept += stop  # noqa: SLF001  # its own kind
+        certain = self.position
+        for character in stop:
+            certain = min([certain, *(run.start for run in ahead._step(character))])  # noqa: SLF001
+        return min(certain, ahead._hold)  # noqa: SLF001
 
     def _ended(self) -> list[Run]:
         """Return the matches that the end of the text completes."""
