@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deltaweir.adapters.classifiers import Classifier
 from deltaweir.adapters.guards import Guard, policy_from
 from deltaweir.errors import InvalidRule
 from deltaweir.guard.policy import NOTHING
@@ -75,7 +76,7 @@ def test_a_guard_that_looks_elsewhere_lets_text_pass() -> None:
         ("nothing_of_that_name", "standard"),
         (7, "type int"),
         ([], "no rules"),
-        (["pii", 3], "type"),
+        (["pii", 3], "a rule of type int"),
         (b"pii", "type bytes"),
     ],
 )
@@ -85,7 +86,17 @@ def test_what_is_no_guard_is_refused(rules: Any, message: str) -> None:
         Guard(rules)
 
 
-@pytest.mark.parametrize("option", [{"action": "hide"}, {"on_error": "maybe"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"action": "hide"},
+        {"on_error": "maybe"},
+        {"scope": "contents"},
+        {"scope": ["content", "reasonin"]},
+        {"scope": ()},
+        {"fold": "no"},
+    ],
+)
 def test_an_option_that_is_none_is_refused(option: dict[str, Any]) -> None:
     """It names the ones there are."""
     with pytest.raises(InvalidRule, match="expected one of"):
@@ -109,3 +120,52 @@ def test_an_option_that_is_not_there_is_nothing() -> None:
 def test_a_guard_shows_no_rule() -> None:
     """What it looks for may be secret."""
     assert repr(Guard([BAD])) == "Guard(1 rules)"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action": "blok"},
+        {"validator": "lunh"},
+        {"literals": "bad"},
+        {"literals": ("a", 3)},
+        {"fold": "no"},
+        {"max_hold": 2.5},
+        {"scope": ("contnet",)},
+    ],
+)
+def test_a_rule_of_a_program_is_checked_as_one_of_a_file(fields: dict[str, Any]) -> None:
+    """Before it is used, whatever its options are."""
+    with pytest.raises(InvalidRule, match="rule 'r'"):
+        Guard([Rule(**{"id": "r", "literals": ("word",), **fields})])
+
+
+def test_lists_stand_for_tuples() -> None:
+    """As programs write them."""
+    rule = Rule(id="r", literals=["word"], scope=["content"])  # type: ignore[arg-type]  # on purpose
+    assert Guard([rule]).feed("a word.") == "a [REDACTED:r]."
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    """Nobody could tell their verdicts apart."""
+    with pytest.raises(InvalidRule, match="two rules with the id 'word'"):
+        Guard([BAD, Rule(id="word", literals=("other",))])
+
+
+def test_names_files_and_rules_can_stand_together(tmp_path: Path) -> None:
+    """Whatever a guard is made of may be one of several; so may guards, for a client."""
+    file = tmp_path / "own.toml"
+    file.write_text('[[rules]]\nid = "own"\nliterals = ["worse"]\n', encoding="utf-8")
+    rules: list[Any] = ["pii", file, BAD]
+    guard = Guard(rules)
+    out = guard.feed("bad, worse, jane@example.com .") + guard.finish()
+    assert out == "[REDACTED:word], [REDACTED:own], [REDACTED:email] ."
+    mixed = policy_from([*rules, Guard("secrets", "block")])
+    assert {rule.id for rule in mixed.rules} > {"own", "word", "email", "jwt"}
+
+
+def test_a_guard_with_a_classifier_is_for_streams() -> None:
+    """Fed by hand it would look at nothing."""
+    guard = Guard(classifier=Classifier(bool))
+    with pytest.raises(InvalidRule, match="to be given to a client"):
+        guard.feed("text")

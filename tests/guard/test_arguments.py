@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltaweir.guard.arguments import MOST_RANGES, ArgumentsFilter
+from deltaweir.guard.arguments import ArgumentsFilter
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.json_text import Decoder
 from deltaweir.guard.plan import Plan, plan_for

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltaweir.guard.runs import Covered, Run, add
+from deltaweir.guard.runs import MOST_RANGES, Covered, Run, add
 
 
 def test_touching_matches_are_one_run() -> None:
@@ -43,14 +43,38 @@ def test_the_strictest_action_is_done() -> None:
     assert list(runs[0].extents()) == [(0, 0, 7), (1, 2, 6)]
 
 
-def test_covered_characters_are_asked_for_in_order() -> None:
-    """What lies before a question is forgotten."""
+def test_covered_characters_are_asked_for_in_any_order() -> None:
+    """A question forgets nothing, since others ask from an earlier place on."""
     covered = Covered()
     covered.add(2, 4)
     covered.add(7, 8)
-    assert not covered.touches(0, 2)
-    assert covered.touches(0, 3)
-    assert covered.touches(3, 4)
-    assert not covered.touches(4, 7)
-    assert covered.touches(5, 9)
-    assert not covered.touches(8, 99)
+    for _ in range(2):
+        assert not covered.touches(0, 2)
+        assert covered.touches(0, 3)
+        assert covered.touches(3, 4)
+        assert not covered.touches(4, 7)
+        assert covered.touches(5, 9)
+        assert not covered.touches(8, 99)
+
+
+def test_covered_ranges_that_touch_are_one() -> None:
+    """A run that is swallowed on for long costs one range, also when it grows to the front."""
+    covered = Covered()
+    for start, end in ((5, 6), (8, 9), (8, 12), (12, 20), (7, 21)):
+        covered.add(start, end)
+    assert len(covered) == 2
+    assert not covered.touches(6, 7)
+    covered.add(6, 22)
+    assert len(covered) == 1
+    assert covered.touches(6, 7)
+    assert not covered.touches(0, 5)
+
+
+def test_covered_ranges_are_bounded() -> None:
+    """Of too many the oldest count as one with all between; the latest are exact."""
+    covered = Covered()
+    for at in range(0, 4 * MOST_RANGES, 2):
+        covered.add(at, at + 1)
+    assert len(covered) == MOST_RANGES
+    assert covered.touches(1, 2)
+    assert not covered.touches(4 * MOST_RANGES - 3, 4 * MOST_RANGES - 2)

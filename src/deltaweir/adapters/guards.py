@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from deltaweir.adapters.rule_files import rules_named
 from deltaweir.errors import InvalidRule
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.judging import Judge
 from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
-from deltaweir.guard.rules import Action, Rule, Scope
+from deltaweir.guard.rules import Action, Rule, Scope, checked_rule
 from deltaweir.guard.verdicts import Verdict
 
-Rules = str | os.PathLike[str] | Rule | Iterable[Rule]
-"""Rules: the name of a preset, the path of a TOML file, or rules themselves."""
+Rules = str | os.PathLike[str] | Rule | Iterable[str | os.PathLike[str] | Rule]
+"""Rules: the name of a preset, the path of a TOML file, rules themselves, or several of these."""
 
 
 class Guard:
@@ -61,8 +61,8 @@ class Guard:
                 () if judges and rules == () else _rules(rules),
                 judges=judges,
                 action=_one_of("action", action, ("flag", "redact", "truncate", "block")),
-                scope=(scope,) if isinstance(scope, str) else scope,
-                fold=fold,
+                scope=_scopes(scope),
+                fold=_one_of("fold", fold, (True, False)),
                 on_error=_one_of("on_error", on_error, ("closed", "open")),
             )
         )
@@ -87,7 +87,15 @@ class Guard:
         return None if self._filter is None else self._filter.stopped
 
     def feed(self, text: str) -> str:
-        """Take the next piece of the text, and return what may be shown now."""
+        """Take the next piece of the text, and return what may be shown now.
+
+        Raises:
+            InvalidRule: The guard has a classifier, which only streams ask.
+        """
+        if self.policy.judges:
+            raise _unusable(
+                "text for a guard with a classifier", "to be given to a client or to watch"
+            )
         return text if self._filter is None else self._filter.feed(text)
 
     def finish(self, cut: bool = False) -> str:  # noqa: FBT002  # the public form of it
@@ -106,7 +114,9 @@ class Guard:
         return other
 
 
-AnyGuard = Guard | Rules | Iterable[Guard] | None
+AnyGuard = (
+    Guard | str | os.PathLike[str] | Rule | Iterable[Guard | str | os.PathLike[str] | Rule] | None
+)
 """What a ``guard`` option may be: a guard, what makes one, or several, which add up."""
 
 
@@ -124,33 +134,42 @@ def policy_from(value: Any) -> Policy:
         return value.policy
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         parts = [*value]
-        if any(isinstance(part, Guard) for part in parts):
-            policy = NOTHING
-            for part in parts:
-                policy = policy.joined(policy_from(part))
-            return policy
-        value = parts
+        rules = [part for part in parts if not isinstance(part, Guard)]
+        policy = Guard(rules).policy if rules or not parts else NOTHING
+        for part in parts:
+            if isinstance(part, Guard):
+                policy = policy.joined(part.policy)
+        return policy
     return Guard(value).policy
 
 
 def _rules(value: Any) -> Sequence[Rule]:
-    if isinstance(value, Rule):
-        return (value,)
+    """Return the rules that a value names, each checked.
+
+    Raises:
+        InvalidRule: It names none, one of them cannot be used, or two have the same id.
+    """
     if isinstance(value, str | os.PathLike):
         return rules_named(os.fspath(value))
-    if isinstance(value, Iterable) and not isinstance(value, bytes):
-        rules = tuple(value)
-        if rules and all(isinstance(rule, Rule) for rule in rules):
-            return rules
-        value = next((rule for rule in rules if not isinstance(rule, Rule)), None)
-        got = "no rules" if value is None else f"a rule of type {type(value).__name__}"
-    else:
-        got = f"rules of type {type(value).__name__}"
-    raise _unusable(
-        got,
-        'the name of a preset such as "standard", the path of a TOML file, or deltaweir.Rule '
-        "objects",
-    )
+    if isinstance(value, Rule):
+        return (checked_rule(value),)
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise _unusable(f"rules of type {type(value).__name__}", _EXPECTED)
+    rules: list[Rule] = []
+    own = set[str]()
+    for part in value:
+        if isinstance(part, Rule):
+            if part.id in own:
+                raise _unusable(f"two rules with the id {str(part.id)[:64]!r}", "one")
+            own.add(part.id)
+            rules.append(checked_rule(part))
+        elif isinstance(part, str | os.PathLike):
+            rules += rules_named(os.fspath(part))
+        else:
+            raise _unusable(f"a rule of type {type(part).__name__}", _EXPECTED)
+    if not rules:
+        raise _unusable("no rules", _EXPECTED)
+    return rules
 
 
 def _unusable(got: str, wanted: str) -> InvalidRule:
@@ -158,8 +177,22 @@ def _unusable(got: str, wanted: str) -> InvalidRule:
     return InvalidRule(reason, reason=reason, param="guard")
 
 
+_EXPECTED = (
+    'the name of a preset such as "standard", the path of a TOML file, or deltaweir.Rule objects'
+)
+
+
+def _scopes(scope: Any) -> tuple[Scope, ...] | None:
+    if scope is None:
+        return None
+    scopes = (scope,) if isinstance(scope, str) else tuple(scope)
+    for one in scopes or ("",):
+        _one_of("scope", one, get_args(Scope))
+    return scopes
+
+
 def _one_of(name: str, value: Any, known: Sequence[Any]) -> Any:
     if value not in known:
-        reason = f"got {name}={str(value)[:40]!r}, expected one of {', '.join(known)}"
+        reason = f"got {name}={str(value)[:40]!r}, expected one of {', '.join(map(str, known))}"
         raise InvalidRule(reason, reason=reason, param=name)
     return value

@@ -35,7 +35,8 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_RETRY_AFTER_S = 60.0
 """A server that asks for a longer pause is not waited for; ours is taken, as openai does."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
-_SHOWN_CHARS = 500
+SHOWN_CHARS = 500
+"""Characters of a server's words that an error repeats."""
 _SPENT = "insufficient_quota"
 _MOST_DOUBLINGS = 10
 _HTTP_DATE = re.compile(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT")
@@ -139,7 +140,7 @@ def status_error(
     if 300 <= head.status < 400:  # noqa: PLR2004
         said = f"a redirection to {_place(hide(head.get('location') or 'nowhere'))}"
         todo = "redirections are not followed; change the base_url"
-    message = f"the server answered {head.status}: {said[:_SHOWN_CHARS]}"
+    message = f"the server answered {head.status}: {said[:SHOWN_CHARS]}"
     return _error(
         _kind(head.status, refusal.code),
         f"{message} ({todo})" if todo else message,
@@ -170,7 +171,7 @@ def stream_error(
         what: What the message begins with.
     """
     refusal = _hidden(refusal_of(value), hide)
-    said = (refusal.message or "it did not say why")[:_SHOWN_CHARS]
+    said = (refusal.message or "it did not say why")[:SHOWN_CHARS]
     return _error(
         _BY_CODE.get(refusal.code or "", StreamFailed),
         f"{what}: {said}",

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from deltaweir.adapters.guards import policy_from
+from deltaweir.client.answers import SHOWN_CHARS
 from deltaweir.client.destination import Settings
 from deltaweir.errors import DeltaweirError
+from deltaweir.guard.arguments import ArgumentsFilter
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.guard.policy import NOTHING, OUTPUT, Policy
@@ -75,12 +77,20 @@ class GuardedWeir(Weir[ChunkT]):
 
     def clean(self, error: DeltaweirError) -> None:
         """Take out of an error's words what its server may have repeated of the answer."""
+        error.message = self._cleaned(error.message)
+        error.code = None if error.code is None else self._cleaned(error.code)
+        error.param = None if error.param is None else self._cleaned(error.param)
+        error.args = (error.message,)
+
+    def _cleaned(self, text: str) -> str:
+        """Return a text without anything that a rule for answers could cover."""
         for scope in OUTPUT:
             plan = self.guard.policy.plan(scope)
             if plan is not None:
-                one = TextFilter(plan)
-                error.message = one.feed(error.message) + one.finish(cut=False)
-        error.args = (error.message,)
+                for kind in (TextFilter, ArgumentsFilter):  # as it stands, and with JSON's escapes
+                    one = kind(plan, field="error")
+                    text = one.feed(text) + one.finish(cut=len(text) >= SHOWN_CHARS)
+        return text
 
 
 class ToldByGuard:

@@ -15,20 +15,18 @@ values, not grammar.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.json_text import STAND_IN, Decoder, encode, encode_outside
 from deltaweir.guard.plan import Plan
 from deltaweir.guard.rules import Action
+from deltaweir.guard.runs import Covered
 from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
 
 _PLAIN = ("", "")
 _QUOTES = (STAND_IN, STAND_IN)
 _REPLACEMENT_CHARACTER = "\ufffd"
-MOST_RANGES = 1000
-"""How many hidden ranges are remembered; of more the oldest count as one with all between."""
 
 
 class ArgumentsFilter:
@@ -74,7 +72,7 @@ class ArgumentsFilter:
         self._withheld = 0  # in texts that are finished, as are these verdicts
         self._verdicts: list[Verdict] = []
         # characters as they came
-        self._hidden: deque[tuple[int, int]] | None = None
+        self._hidden: Covered | None = None
         self._lost: int | None = None  # from here on no text's filter has seen anything
 
     @property
@@ -145,7 +143,7 @@ class ArgumentsFilter:
     def track(self) -> None:
         """Remember from now on what is not shown, so that `touches` can be asked."""
         if self._hidden is None:
-            self._hidden = deque()
+            self._hidden = Covered()
             if self._text is not None:
                 self._text.track()
 
@@ -155,15 +153,12 @@ class ArgumentsFilter:
         A part of an escape touches what the escape stands for.
 
         Args:
-            start: The first, as it came; no earlier than in any question before.
+            start: The first, as it came.
             end: The one behind the last.
         """
         if self._lost is not None and end > self._lost:
             return True
-        hidden = self._hidden or deque()
-        while hidden and hidden[0][1] <= start:
-            hidden.popleft()
-        return bool(hidden) and hidden[0][0] < end
+        return self._hidden is not None and self._hidden.touches(start, end)
 
     def _filter(self, decoded: str) -> str:
         """Take characters of the text that is open, or open one; after a stop count them."""
@@ -227,17 +222,8 @@ class ArgumentsFilter:
         if self._hidden is not None and text.withheld:
             for at in range(before, self._decided):
                 if text.touches(at - start, at - start + 1):
-                    self._hide(self._hidden, places.of(at), places.of(at + 1))
+                    self._hidden.add(places.of(at), places.of(at + 1))
         places.of(self._decided)
-
-    def _hide(self, hidden: deque[tuple[int, int]], start: int, end: int) -> None:
-        if hidden and hidden[-1][1] == start:
-            hidden[-1] = hidden[-1][0], end
-            return
-        hidden.append((start, end))
-        if len(hidden) > MOST_RANGES:
-            oldest = hidden.popleft()
-            hidden[0] = oldest[0], hidden[0][1]
 
     def _lose(self) -> None:
         """Count all that came behind what is decided as hidden."""

@@ -82,7 +82,8 @@ class StreamGuard:
     def withheld(self) -> int:
         """How many generated characters were not shown."""
         known = (one.withheld for one in [*self._filters.values()] if one is not None)
-        return self._withheld + sum(known)
+        waiting = 0 if self._judging is None else self._judging.held
+        return self._withheld + sum(known) + waiting
 
     def feed(self, index: int, field: str, text: str, now: float) -> str:
         """Take a piece of one field and return what may leave now."""
@@ -219,10 +220,14 @@ class StreamGuard:
 
     def _failed(self, index: int, field: str, one: AnyFilter, text: str) -> str:
         """Deal with a filter that cannot go on; return what may leave all the same."""
-        self._found.append(Verdict(FAILURE, "block", index, field, one.position, 0))
-        if self.policy.on_error == "closed":
+        closed = self.policy.on_error == "closed"
+        action: Action = "block" if closed else "flag"
+        self._found.append(Verdict(FAILURE, action, index, field, one.position, 0))
+        if closed:
             self.verdict = self.verdict or Ending.BLOCKED
             return ""
+        self._found += one.verdicts
+        self._withheld += one.withheld
         self._filters[index, field] = None
         self._last = -1, "", None
         return one.surrender() + text

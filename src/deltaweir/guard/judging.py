@@ -121,6 +121,15 @@ class Judging:
         ]
         return min(known, default=None)
 
+    @property
+    def held(self) -> int:
+        """How many characters, as rules let them through, were not shown so far."""
+        return sum(
+            one.windows[0].taken - one.windows[-1].shown
+            for one in [*self._texts.values()]
+            if one is not None
+        )
+
     def take(self, index: int, field: str, scope: Scope, text: str, now: float) -> str:
         """Take a piece of a text that the rules let through; return what may be shown now."""
         one = self._text(index, field, scope)

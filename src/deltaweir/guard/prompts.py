@@ -19,10 +19,10 @@ RequestT = TypeVar("RequestT", bound=AnyRequest)
 _PARTS = ("messages", "prompt", "suffix", "prediction", "tools", "functions", "response_format")
 """The fields of a request that hold text for the model."""
 
-_NOT_READ = frozenset(
-    {"role", "type", "id", "tool_call_id", "image_url", "input_audio", "audio", "file", "index"}
-)
-"""Keys whose values are no text for the model to read: names of things, and data."""
+_NOT_READ = frozenset({"role", "id", "tool_call_id"})
+"""Keys of a message, or of a call in it, whose values name things."""
+_DATA = frozenset({"type", "image_url", "input_audio", "file"})
+"""Keys of a part of a message whose values are data: images, sounds, files."""
 
 
 class CheckedPrompt(NamedTuple):
@@ -60,7 +60,7 @@ def _checked(value: Any, where: str, plan: Plan, verdicts: list[Verdict]) -> Any
     if isinstance(value, Mapping):
         return {
             name: inner
-            if name in _NOT_READ
+            if _is_no_text(where, name)
             else _text(inner, f"{where}.{name}", plan, verdicts, kind=ArgumentsFilter)
             if name == "arguments" and isinstance(inner, str)
             else _checked(inner, f"{where}.{name}", plan, verdicts)
@@ -76,6 +76,16 @@ def _checked(value: Any, where: str, plan: Plan, verdicts: list[Verdict]) -> Any
             _checked(one, f"{where}[{number}]", plan, verdicts) for number, one in enumerate(value)
         ]
     return value
+
+
+def _is_no_text(where: str, name: str) -> bool:
+    """Tell whether a key of a message or a part of one holds no text for the model to read."""
+    if not where.startswith("messages["):
+        return False
+    steps = where.count("[") + where.count(".")
+    if name == "type":
+        return True
+    return name in (_NOT_READ if steps == 1 or ".tool_calls[" in where else _DATA)
 
 
 def _text(

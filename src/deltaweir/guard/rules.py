@@ -154,6 +154,17 @@ def _rule_of(table: Any, number: int, source: str) -> Rule:
     return rule
 
 
+def checked_rule(rule: Rule) -> Rule:
+    """Return a rule that a program has made, its options of the right types and checked.
+
+    Lists may stand for tuples.
+
+    Raises:
+        InvalidRule: An option has another type or value, or the rule cannot be used.
+    """
+    return _rule_of(msgspec.structs.asdict(rule), 1, "rules")
+
+
 def _unknown(key: Any) -> str:
     if key == LITERALS_FILE:
         return f"{LITERALS_FILE} stands in rule files only; give literals"

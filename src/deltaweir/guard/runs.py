@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+import operator
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from deltaweir.guard.rules import Action, Rule
 from deltaweir.guard.verdicts import STRICTNESS, Verdict
+
+MOST_RANGES = 1000
+"""How many hidden ranges are remembered; of more the oldest count as one with all between."""
+
+_END = operator.itemgetter(1)
 
 
 class Run:
@@ -88,18 +94,30 @@ def add(runs: list[Run], run: Run) -> None:
 
 
 class Covered:
-    """The characters of a text that were not shown, as far as anybody will still ask."""
+    """The characters of a text that were not shown.
+
+    Several lists of entries ask, each from its own place on, so nothing is forgotten by a
+    question; memory is bounded by `MOST_RANGES`.
+    """
 
     def __init__(self) -> None:
-        self._ranges: deque[tuple[int, int]] = deque()
+        self._ranges: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._ranges)
 
     def add(self, start: int, end: int) -> None:
-        """Add characters, none of them before those that were added last."""
-        self._ranges.append((start, end))
+        """Add characters that end no earlier than all before; ranges that touch become one."""
+        ranges = self._ranges
+        while ranges and ranges[-1][1] >= start:
+            start = min(start, ranges.pop()[0])
+        ranges.append((start, end))
+        if len(ranges) > MOST_RANGES:
+            ranges[:2] = [(ranges[0][0], ranges[1][1])]
 
     def touches(self, start: int, end: int) -> bool:
-        """Tell whether some characters touch one of these; ``start`` never goes back."""
+        """Tell whether some characters touch one of these; in any order of questions."""
         ranges = self._ranges
-        while ranges and ranges[0][1] <= start:
-            ranges.popleft()
-        return bool(ranges) and ranges[0][0] < end
+        if not ranges or ranges[-1][1] <= start:
+            return False
+        return ranges[bisect_right(ranges, start, key=_END)][0] < end

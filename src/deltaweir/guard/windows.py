@@ -69,7 +69,8 @@ class Windows:
         terms: How it is cut.
 
     Attributes:
-        shown: How many characters may have been shown.
+        taken: How many characters have come.
+        shown: How many of them may have been shown.
         judged: How many characters were cleared.
     """
 
@@ -78,7 +79,7 @@ class Windows:
         self.judged = 0
         self._terms = terms
         self._holds = terms.mode == "hold"
-        self._taken = 0
+        self.taken = 0
         self._pieces: collections.deque[str] = collections.deque()  # behind the head
         self._used = 0  # characters of the first piece that are in the head
         self._arrivals: collections.deque[tuple[int, float]] = collections.deque()
@@ -90,7 +91,7 @@ class Windows:
     @property
     def waiting(self) -> bool:
         """Whether any text is not judged."""
-        return self._taken > self.judged and not self._dropped
+        return self.taken > self.judged and not self._dropped
 
     @property
     def deadline(self) -> float | None:
@@ -114,14 +115,14 @@ class Windows:
             return ""
         if self._ended:
             raise ValueError("got text after its end")
-        self._taken += len(text)
+        self.taken += len(text)
         self._pieces.append(text)
         if self._arrivals and self._arrivals[-1][1] == now:
             self._arrivals.pop()
-        self._arrivals.append((self._taken, now))
+        self._arrivals.append((self.taken, now))
         if self._holds:
             return ""
-        self.shown = self._taken
+        self.shown = self.taken
         return text
 
     def due(self, now: float) -> Window | None:
