@@ -85,6 +85,7 @@ def test_what_is_held_leaves_only_when_it_is_cleared(way: Blocking) -> None:
     assert chunks[-1].choices[0].finish_reason == "content_filter"
     assert stream.stopped_by == "guard"
     assert not stream.complete
+    assert stream.withheld_chars >= len(" Two is bad news.")
     (found,) = stream.verdicts
     assert (found.rule, found.action, found.offset) == ("classifier:rude", "block", 12)
 
@@ -136,9 +137,9 @@ def test_a_last_match_of_the_rules_is_judged_too(way: Blocking) -> None:
     ("on_error", "text"), [("closed", ""), ("open", "One is fine. Two is old. ")]
 )
 def test_a_classifier_that_fails_lets_nothing_pass_unless_told(
-    way: Blocking, on_error: Any, text: str
+    way: Blocking, on_error: Any, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The stream ends as by a block; the verdict says that the guard itself failed."""
+    """The stream ends as by a block; the verdict says that the guard failed, the log says why."""
 
     def fails(_: str) -> bool:
         raise ZeroDivisionError
@@ -148,6 +149,9 @@ def test_a_classifier_that_fails_lets_nothing_pass_unless_told(
     assert stream.text == text
     assert stream.stopped_by == ("guard" if on_error == "closed" else None)
     assert stream.verdicts[0].rule == f"classifier:{FAILURE}"
+    assert "classifier" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert "fine" not in caplog.text
 
 
 def test_a_flag_tells_and_lets_pass(way: Blocking) -> None:

@@ -113,6 +113,7 @@ def test_few_combinations_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (MODEL + "guard = 'nope'\n[guards.own]\npreset = 'pii'", "model 'smollm2': no guard"),
         (MODEL + "guard = 'nope'\n[guards.own]\npreset = 'pii'", "there are: own, standard"),
         (MODEL + "guard = ['pii', '']", "no guard is called ''"),
+        (MODEL + "guard = ''", "no guard is called ''"),
         (MODEL + "guard = 5", "models[0].guard"),
         (MODEL + "gard = 'pii'", "did you mean guard"),
         ("guards = 5\n" + MODEL, "expected tables [guards.NAME]"),

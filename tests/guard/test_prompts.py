@@ -88,3 +88,13 @@ def test_without_rules_for_prompts_nothing_is_looked_at() -> None:
     """The very same request goes out."""
     request = text_request({"prompt": [1, 2]})
     assert check_request(request, policy_of([BAD])).request is request
+
+
+def test_names_that_mean_data_in_a_message_are_read_elsewhere() -> None:
+    """A tool's property may be called as a part of a message is."""
+    properties = {name: {"description": f"a bad {name}"} for name in ("file", "id", "type")}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}
+    request = chat_request({"messages": [{"role": "user", "content": "hi"}], "tools": [tool]})
+    checked, verdicts = check_request(request, policy())
+    assert "bad" not in str(checked.tools)
+    assert len(verdicts) == 3

@@ -20,8 +20,12 @@ from deltaweir.models.weights import is_embedded
 from deltaweir.schema.chunk import TextChunk
 
 
-def announce(model: str | None) -> str:
+def announce(model: str | None, *, read_by: str = "") -> str:
     """Say where prompts go, make sure that the model is there, and return its name.
+
+    Args:
+        model: The model; None for the default one.
+        read_by: Who is sent what it answers, such as the host of a classifier.
 
     Raises:
         ModelNotFound: No model has this name.
@@ -36,7 +40,8 @@ def announce(model: str | None) -> str:
             "the engine of the embedded model is not installed: "
             "pip install 'deltaweir[local]' (Linux x86_64, macOS arm64, Windows)"
         )
-    say(f"embedded {name}, nothing leaves this machine")
+    leaves = f"answers are read by {read_by}" if read_by else "nothing leaves this machine"
+    say(f"embedded {name}, {leaves}")
     with pulling() as progress:
         weights_of(name, progress=progress)
     return name

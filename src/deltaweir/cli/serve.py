@@ -84,8 +84,9 @@ def _prepare(settings: Any) -> None:
     from deltaweir.client.embedded import weights_of
     from deltaweir.sources.local.answer import load
 
+    asked = [one.moderation.host for one in settings.guards.values() if one.moderation]
     for model in settings.models:
-        announce(model.embedded)
+        announce(model.embedded, read_by=" and ".join(sorted({*asked})))
         load(weights_of(model.embedded))
 
 

@@ -6,6 +6,7 @@ bad text than its window, and what came together with that.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from deltaweir.guard.findings import Finding
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.guard.judging import Question
 from deltaweir.weir import State, Weir
+
+_log = logging.getLogger("deltaweir.guard")
 
 
 class Asking:
@@ -55,17 +58,22 @@ class Asking:
         """Ask, and return the chunks that may leave; blocks."""
         try:
             finding = question.judge.judge(question.window.text)
-        except ClassifierFailed:
-            return self._answered(question, None)
+        except ClassifierFailed as error:
+            return self._failed(question, error)
         return self._answered(question, finding)
 
     async def ask_async(self, question: Question) -> Sequence[Any]:
         """Ask, and return the chunks that may leave."""
         try:
             finding = await question.judge.judge_async(question.window.text)
-        except ClassifierFailed:
-            return self._answered(question, None)
+        except ClassifierFailed as error:
+            return self._failed(question, error)
         return self._answered(question, finding)
+
+    def _failed(self, question: Question, error: ClassifierFailed) -> Sequence[Any]:
+        """Go on as the guard's policy says; only the log can tell why, and it holds no text."""
+        _log.warning("%s", error)
+        return self._answered(question, None)
 
     def _answered(self, question: Question, finding: Finding | None) -> Sequence[Any]:
         self._guard.answer(question, finding)

@@ -93,7 +93,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def guards(self) -> tuple[str, ...]:
         """The names of its guards."""
-        named = self.guard or ()
+        named = () if self.guard is None else self.guard
         return (named,) if isinstance(named, str) else named
 
     @property

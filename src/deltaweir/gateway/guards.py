@@ -18,6 +18,7 @@ import msgspec
 
 from deltaweir.adapters.guards import policy_from
 from deltaweir.adapters.rule_files import PRESETS, preset, rules_from
+from deltaweir.client.provider import provider_of
 from deltaweir.errors import InvalidRequest, InvalidRule
 from deltaweir.guard.judging import Judge
 from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
@@ -58,6 +59,11 @@ class ModerationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def __repr__(self) -> str:
         return f"ModerationConfig({self.base_url!r})"  # no key
+
+    @property
+    def host(self) -> str:
+        """Whom answers are sent to."""
+        return provider_of(self.base_url).origin.authority
 
     def classifier(self) -> Judge:
         """Return what asks the endpoint.
