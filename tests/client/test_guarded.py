@@ -479,6 +479,8 @@ def test_a_whole_reply_is_guarded(way: Blocking, chatting: bool) -> None:
         for choice in (reply.choices[0], cut.choices[0])
     ]
     assert texts == [(SHOWN, "stop"), ("It is ", "content_filter")]
+    assert reply.deltaweir["guard"][0]["rule"] == "key"
+    assert (reply.deltaweir["withheld_chars"], cut.deltaweir["stopped_by"]) == (11, "guard")
     assert reply.object == ("chat.completion" if chatting else "text_completion")
     sent = json.loads(peer.requests[0].body)
     assert (sent["stream"], sent["stream_options"]) == (True, INCLUDE)
@@ -851,3 +853,32 @@ def test_what_is_no_guard_of_a_watched_stream_is_refused() -> None:
     with pytest.raises(InvalidRule):
         deltaweir.watch(opened, guard="unknown")
     assert closed == [True]
+
+
+# --- a server of ours that has a guard of its own
+
+
+def test_a_cut_at_a_server_of_ours_is_known_here(way: Blocking) -> None:
+    """Its last chunk tells who cut, what was found, and how much was kept back."""
+    found = {"rule": "mail", "action": "block", "choice": 0, "field": "content"}
+    told = {
+        "stopped_by": "guard",
+        "guard": [{**found, "offset": 6, "length": 9}, {"rule": "no verdict"}],
+        "withheld_chars": 9,
+    }
+    events = [
+        chat(said("It is ")),
+        chat({**STOP, "finish_reason": "content_filter"}, deltaweir=told),
+    ]
+    stream, _ = asked(way, [*events, DONE], guard=None)
+    assert stream.stopped_by == "guard"
+    assert not stream.complete
+    assert stream.verdicts == [Verdict("mail", "block", 0, "content", 6, 9)]
+    assert stream.withheld_chars == 9
+
+
+@pytest.mark.parametrize("told", [{"stopped_by": "nobody", "guard": 3}, {"guard": [1]}])
+def test_what_others_say_under_that_name_is_nothing(way: Blocking, told: Any) -> None:
+    """A field of the same name has no meaning, and breaks nothing."""
+    stream, _ = asked(way, [chat(said("It is ")), chat(STOP, deltaweir=told), DONE], guard=None)
+    assert (stream.complete, stream.stopped_by, stream.verdicts) == (True, None, [])

@@ -124,12 +124,12 @@ class AsyncDispatch:
             async with await self._remote(call, provider, kind, reply_kind) as stream:
                 async for _ in stream:
                     pass
-                return stream.reply()
+                return stream.whole_reply()
         prepared = await self._prepared(fields, kind)
         async with self._embedded(prepared, kind, reply_kind) as stream:
             async for _ in stream:
                 pass
-            return best_of(stream.reply(), prepared)
+            return best_of(stream.whole_reply(), prepared)
 
     async def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
         def checked() -> Call:

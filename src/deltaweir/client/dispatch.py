@@ -112,12 +112,12 @@ class Dispatch:
             with self._remote(call, provider, kind, reply_kind) as stream:
                 for _ in stream:
                     pass
-                return stream.reply()
+                return stream.whole_reply()
         prepared = self._prepared(fields, kind)
         with self._embedded(prepared, kind, reply_kind) as stream:
             for _ in stream:
                 pass
-            return best_of(stream.reply(), prepared)
+            return best_of(stream.whole_reply(), prepared)
 
     def _prepared(self, fields: dict[str, Any], kind: type[Any]) -> Prepared:
         call = call_of(fields, chat=issubclass(kind, Chunk), settings=self.settings)

@@ -56,16 +56,9 @@ class StreamFrames:
             "cost_usd": account.cost_usd,
             "source": account.source,
         }
-        if stream.stopped_by is not None:
-            added["stopped_by"] = stream.stopped_by
         if account.withheld:
             added["withheld_tokens"] = account.withheld
-        verdicts, withheld = stream.verdicts, stream.withheld_chars
-        if verdicts:
-            added["guard"] = [verdict.as_dict() for verdict in verdicts]
-        if withheld:
-            added["withheld_chars"] = withheld
-        return added
+        return added | stream.told
 
     def _is_last(self, chunk: AnyChunk) -> bool:
         if self._usage_asked:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from deltaweir.adapters.guards import policy_from
 from deltaweir.client.answers import SHOWN_CHARS
 from deltaweir.client.destination import Settings
+from deltaweir.endings import Ending
 from deltaweir.errors import DeltaweirError
 from deltaweir.guard.arguments import ArgumentsFilter
 from deltaweir.guard.filter import TextFilter
@@ -93,20 +94,63 @@ class GuardedWeir(Weir[ChunkT]):
         return text
 
 
-class ToldByGuard:
-    """What a stream tells of its guard, whether it has one or not."""
+class ToldByWeir:
+    """How a stream ended and what guards did: by its own weir, and by a server's of ours."""
 
     _weir: Weir[Any]
 
+    def _server_said(self) -> Mapping[str, Any]:
+        """Return what the server has told under ``deltaweir``."""
+        raise NotImplementedError
+
+    @property
+    def complete(self) -> bool:
+        """Whether the source itself said that all was sent, and nobody had cut it there."""
+        return self._weir.complete and self.stopped_by is None
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Who cut the stream: guard, budget, stop, revoked or reader; None when nobody did."""
+        if self._weir.ending is None or self._weir.stopped_by is not None:
+            return self._weir.stopped_by
+        said = self._server_said().get("stopped_by")
+        return said if said in _STOPPERS else None
+
     @property
     def verdicts(self) -> list[Verdict]:
-        """What the guard has found so far, in the prompt and the answer; never the text itself."""
-        return self._weir.verdicts if isinstance(self._weir, GuardedWeir) else []
+        """What guards have found so far, in the prompt and the answer; never the text itself."""
+        own = self._weir.verdicts if isinstance(self._weir, GuardedWeir) else []
+        return own + verdicts_of(self._server_said().get("guard"))
 
     @property
     def withheld_chars(self) -> int:
-        """How many characters were generated and counted, but kept back by the guard."""
-        return self._weir.withheld_chars if isinstance(self._weir, GuardedWeir) else 0
+        """How many characters were generated and counted, but kept back by guards."""
+        said = self._server_said().get("withheld_chars")
+        own = self._weir.withheld_chars if isinstance(self._weir, GuardedWeir) else 0
+        return own + (said if isinstance(said, int) else 0)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What readers are told of that: who cut, what was found, how much was kept back."""
+        told: dict[str, Any] = {
+            "stopped_by": self.stopped_by,
+            "guard": [verdict.as_dict() for verdict in self.verdicts],
+            "withheld_chars": self.withheld_chars,
+        }
+        return {name: value for name, value in told.items() if value}
+
+
+_STOPPERS = frozenset(ending.stopped_by for ending in Ending) - {None, "reader"}
+
+
+def verdicts_of(said: Any) -> list[Verdict]:
+    """Return the verdicts that a server has told; what is none is left out."""
+    entries = said if isinstance(said, list) else []
+    return [
+        Verdict(**entry)
+        for entry in entries
+        if isinstance(entry, dict) and entry.keys() == set(Verdict._fields)
+    ]
 
 
 def guard_in(fields: Mapping[str, Any], settings: Settings) -> Policy:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.client.failures import ended_early, ending_of
-from deltaweir.client.guarding import GuardedWeir, ToldByGuard
+from deltaweir.client.guarding import GuardedWeir, ToldByWeir
 from deltaweir.client.judging import asking
 from deltaweir.client.metering import Metering, engine_metering
 from deltaweir.client.timing import Moments, Timing
@@ -40,7 +40,7 @@ MOST_UNCOUNTED = 256
 """Chunks whose texts are kept for counting as they came; more are joined."""
 
 
-class StreamView(ToldByGuard, Generic[ChunkT, ReplyT]):
+class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
     """Read what a stream has brought so far; safe at any moment, from any thread.
 
     Args:
@@ -140,19 +140,9 @@ class StreamView(ToldByGuard, Generic[ChunkT, ReplyT]):
             return self._built().finish_reason
 
     @property
-    def complete(self) -> bool:
-        """Whether the source itself said that all was sent."""
-        return self._weir.complete
-
-    @property
     def ending(self) -> Ending | None:
         """How the stream ended; None while it runs."""
         return self._weir.ending
-
-    @property
-    def stopped_by(self) -> str | None:
-        """Who cut the stream: guard, budget, stop, revoked or reader; None when nobody did."""
-        return self._weir.stopped_by
 
     @property
     def timing(self) -> Timing:
@@ -165,6 +155,12 @@ class StreamView(ToldByGuard, Generic[ChunkT, ReplyT]):
         reply.usage = self.usage or reply.usage
         return reply
 
+    def whole_reply(self) -> ReplyT:
+        """Return what came as a call without ``stream`` does: with what guards did, if anything."""
+        reply = self.reply()
+        reply.deltaweir = self.told or reply.deltaweir
+        return reply
+
     def _whole(self) -> ReplyT:
         with self._reading:
             return self._built().build()
@@ -174,6 +170,10 @@ class StreamView(ToldByGuard, Generic[ChunkT, ReplyT]):
         while self._kept:
             self._builder.add(self._kept.popleft())
         return self._builder
+
+    def _server_said(self) -> Mapping[str, Any]:
+        with self._reading:
+            return self._built().told
 
     @property
     def _open(self) -> bool:

@@ -1,18 +1,60 @@
-"""Where the matches of a rule begin that end at a known place: the rule read backwards. Pure.
+"""The matches of a rule that end at a known place, found by reading the rule backwards. Pure.
 
-A validator may refuse the match that starts first and accept one that starts later. Going back
-once from where they end finds all of them, in time linear in their length.
+A validator may refuse the match that starts first and accept one that starts later, so it must
+see all that end at one place. Going back once from there finds them, a step for each character
+up to where the oldest started; where rules fold, once for each symbol of the last character.
+
+A rule that folds reads symbols, and a character may stand for several: a digit with a full stop
+for two. A match may begin and end inside such a character. A validator sees the symbols of the
+match, no more and no less, and what it accepts covers each character that gave one of them.
 """
 
 from __future__ import annotations
 
-from deltaweir.guard.alphabet import Alphabet, Atom
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from deltaweir.guard.alphabet import Alphabet
+from deltaweir.guard.folding import fold
 from deltaweir.guard.nfa import Nfa
 from deltaweir.guard.pattern import Branch, Chars, Either, Node, Repeat, Series, parse
 from deltaweir.guard.rules import Rule
 
-_MOST_STEPS = 10_000
-"""How many steps are remembered."""
+_MOST_REMEMBERED = 50_000
+"""Characters, steps and places in the sets that steps lead to, which are remembered."""
+
+
+class Match(NamedTuple):
+    """A match: where its first character stands, and its text as the rule reads it."""
+
+    start: int
+    text: str
+
+
+class _Signs(NamedTuple):
+    """What a rule reads of a character: symbols, and the classes of each."""
+
+    symbols: str
+    classes: tuple[int, ...]
+
+
+class _States:
+    """A set of states: where reading goes on, and whether a match may begin there."""
+
+    __slots__ = ("asked", "at_beginning", "begins", "members", "steps")
+
+    def __init__(self, members: frozenset[int], nfa: Nfa) -> None:
+        self.members = members
+        self.steps: dict[int, _States] = {}
+        finals = [final.after for one in members for final in nfa.finals.get(one, ())]
+        self.begins = None in finals
+        """Whatever stands before it."""
+        conditions = [one for one in finals if one is not None]
+        self.at_beginning = self.begins or any(one.at_end for one in conditions)
+        self.asked = 0
+        """The classes of which what stands before it must be in one."""
+        for one in conditions:
+            self.asked |= 1 << one.kind
 
 
 class Backward:
@@ -29,69 +71,149 @@ class Backward:
             nfa = self._nfa = Nfa([_turned_literals(rule)])
         else:
             for branch in parse(rule.regex or ""):
-                turned = Branch(None, turned_node(branch.body), branch.before)
+                turned = Branch(branch.after, turned_node(branch.body), branch.before)
                 nfa.add(0, turned, folds=self._folds)
         self._alphabet = Alphabet(nfa.kinds, folds=self._folds)
-        self._first = frozenset(one for start in nfa.starts for one in nfa.closure(start.state))
-        self._steps: dict[tuple[frozenset[int], int], frozenset[int]] = {}
+        self._signs: dict[str, _Signs] = {}
+        self._sets: dict[frozenset[int], _States] = {}
+        self._remembered = 0
 
-    def starts(self, text: str, start: int, end: int, *, whole: bool) -> list[int]:
-        """Return where matches start that end at a place, the longest first.
+    def ending(
+        self, text: str, start: int, end: int, *, whole: bool, after: str | None
+    ) -> Iterator[Match]:
+        """Yield the matches that end with a character, or inside it, the longest first.
 
         Args:
             text: A part of the text.
             start: How far to go back.
-            end: Where they end.
+            end: Behind the character they end with.
+            whole: Whether the part begins where the text does.
+            after: The character behind, which those that wait for it have seen, "" for the
+                end of the text; None for those that wait for nothing behind the character.
+        """
+        self._forget()
+        if after is not None:
+            yield from self._from(self._ended(after), text, start, end, 0, whole=whole)
+            return
+        last = self._read(text[end - 1])
+        for left in range(len(last.classes)):
+            follows = last.classes[-left] if left else None
+            first = self._first(follows, at_end=False, waits=False)
+            yield from self._from(first, text, start, end, left, whole=whole)
+
+    def _from(
+        self, states: _States, text: str, start: int, end: int, left: int, *, whole: bool
+    ) -> Iterator[Match]:
+        """Yield matches, the longest first.
+
+        Args:
+            states: Where reading begins.
+            text: A part of the text.
+            start: How far to go back.
+            end: Behind the last character.
+            left: How many symbols of that character stand behind the matches.
             whole: Whether the part begins where the text does.
         """
-        found: list[int] = []
-        states = self._first
+        found: list[tuple[int, int]] = []
+        read: list[str] = []
         for at in range(end - 1, start - 1, -1):
-            atom = self._alphabet.atom(text[at])
-            ends = False
-            for classes in reversed(atom.folded) if self._folds else (atom.plain,):
-                states = self._stepped(states, classes)
-                ends = ends or self._begins(states, text, at, whole=whole)
-            if ends:
-                found.append(at)
-            if not states:
+            signs = self._signs.get(text[at]) or self._read(text[at])
+            for number in range(len(signs.classes) - 1 - left, -1, -1):
+                classes = signs.classes[number]
+                states = states.steps.get(classes) or self._stepped(states, classes)
+                read.append(signs.symbols[number])
+                if states.begins or (
+                    states.asked
+                    and self._begins(states, signs.classes[:number], text, at, whole=whole)
+                ):
+                    found.append((at, len(read)))
+            if not states.members:
                 break
-        found.reverse()
-        return found
+            left = 0
+        word = "".join(reversed(read))
+        for at, length in reversed(found):
+            yield Match(at, word[len(word) - length :])
 
-    def _stepped(self, states: frozenset[int], classes: int) -> frozenset[int]:
-        known = self._steps.get((states, classes))
+    def _ended(self, after: str) -> _States:
+        """Return where reading begins of matches that wait for what follows."""
+        if not after:
+            return self._first(None, at_end=True, waits=True)
+        return self._first(self._read(after).classes[0], at_end=False, waits=True)
+
+    def _first(self, follows: int | None, *, at_end: bool, waits: bool) -> _States:
+        """Return where reading begins.
+
+        Args:
+            follows: The classes of the symbol that follows, if it counts.
+            at_end: Whether the text ends there.
+            waits: Whether only matches count that ask what follows.
+        """
+        nfa, members = self._nfa, set[int]()
+        for begin in nfa.starts:
+            if begin.before is None:
+                holds = not waits
+            else:
+                holds = begin.before.at_end if at_end else bool((follows or 0) >> begin.before.kind & 1)
+            if holds:
+                members.update(nfa.closure(begin.state))
+        return self._set(frozenset(members))
+
+    def _read(self, character: str) -> _Signs:
+        known = self._signs.get(character)
         if known is None:
-            if len(self._steps) >= _MOST_STEPS:
-                self._steps = {}
-            known = self._steps[states, classes] = frozenset(
-                end
-                for one in states
-                for kind, target in self._nfa.steps[one]
-                if classes >> kind & 1
-                for end in self._nfa.closure(target)
-            )
+            atom = self._alphabet.atom(character)
+            known = _Signs(character, (atom.plain,))
+            if self._folds:
+                known = _Signs(fold(character), atom.folded)
+            self._signs[character] = known
+            self._remembered += 1
         return known
 
-    def _begins(self, states: frozenset[int], text: str, at: int, *, whole: bool) -> bool:
-        """Tell whether a match may begin at a place, by what stands before it."""
-        finals = [final for one in states for final in self._nfa.finals.get(one, ())]
-        if any(final.after is None for final in finals):
-            return True
-        before = self._before(text, at) if finals else None
-        if before is None:
-            return whole and any(final.after and final.after.at_end for final in finals)
-        return any(final.after and before >> final.after.kind & 1 for final in finals)
+    def _stepped(self, states: _States, classes: int) -> _States:
+        nfa = self._nfa
+        after = self._set(
+            frozenset(
+                end
+                for one in states.members
+                for kind, target in nfa.steps[one]
+                if classes >> kind & 1
+                for end in nfa.closure(target)
+            )
+        )
+        self._remembered += 1
+        states.steps[classes] = after
+        return after
 
-    def _before(self, text: str, at: int) -> int | None:
-        """Return the classes of the character before a place; None where there is none."""
-        for back in range(at - 1, -1, -1):
-            atom: Atom = self._alphabet.atom(text[back])
-            if not self._folds:
-                return atom.plain
-            if atom.folded:
-                return atom.folded[-1]
-        return None
+    def _set(self, members: frozenset[int]) -> _States:
+        known = self._sets.get(members)
+        if known is None:
+            known = self._sets[members] = _States(members, self._nfa)
+            self._remembered += len(members) + 1
+        return known
+
+    def _forget(self) -> None:
+        if self._remembered > _MOST_REMEMBERED:
+            self._signs, self._sets, self._remembered = {}, {}, 0
+
+    def _begins(
+        self, states: _States, before: tuple[int, ...], text: str, at: int, *, whole: bool
+    ) -> bool:
+        """Tell whether a match that asks what stands before it begins at a place.
+
+        Args:
+            states: Where reading is.
+            before: What stands before it in the same character.
+            text: A part of the text.
+            at: The character.
+            whole: Whether the part begins where the text does.
+        """
+        while not before and at > 0:
+            at -= 1
+            before = self._read(text[at]).classes
+        if before:
+            return bool(before[-1] & states.asked)
+        # what folding skips may go back beyond the part: then nobody knows, and what may be is
+        return states.at_beginning if whole else self._folds
 
 
 def turned_node(node: Node) -> Node:

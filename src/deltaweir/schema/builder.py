@@ -6,7 +6,7 @@ long the reply grows. What it builds equals what the same call without ``stream`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from deltaweir.schema.chunk import (
@@ -59,6 +59,12 @@ class ReplyBuilder(Generic[ReplyT]):
         """Why the first choice ended; None while it is open."""
         first = self._choices.get(0) or next(iter(self._choices.values()), None)
         return first.finish_reason if first else None
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What a server of ours has told under ``deltaweir``; empty so far, or from others."""
+        told = self._envelope.get("deltaweir")
+        return told if isinstance(told, dict) else {}
 
     def text(self, index: int = 0) -> str:
         """Return the content of one choice so far, empty when it has none."""
