@@ -6,12 +6,18 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tests.tiktoken_files import reference
 
 from deltaweir.models.terminal import TerminalProgress
 from deltaweir.models.weights import Weights, resolve
 
 __all__ = ["reference", "smollm2"]
+
+# a minute of examples on every run; `HYPOTHESIS_PROFILE=thorough` and `make fuzz` look longer
+settings.register_profile("quick", max_examples=40)
+settings.register_profile("thorough", max_examples=400)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # no test may reach a provider that the developer's own environment names
 for _name in (

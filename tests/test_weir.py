@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.hiding import Hiding
 
 from deltaweir.schema.builder import build_reply
 from deltaweir.types import AnyChunk, Chunk, Reply, TextChunk, Usage
@@ -807,3 +808,20 @@ def test_what_is_not_changed_is_the_same_object(control: Any, role: str | None) 
     (shown,) = weir.feed(one, 0.0)
     assert shown is one
     assert shown.raw == "its bytes"
+
+
+@pytest.mark.parametrize("where", ["chunk", "choice", "ended choice", "chunk without choices"])
+def test_a_guard_lets_no_unknown_words_pass(where: str) -> None:
+    """Fields that nobody reads may repeat what a guard hides; numbers and known ones stay."""
+    told = {"verbose": {"content": ["secret"]}, "timings": {"ms": 1.5}, "provider": "us"}
+    weir = Weir(Chunk, guard=Hiding("secret"), usage_asked=True)
+    choice: dict[str, Any] = {"index": 0, "delta": {"content": "hello"}, "finish_reason": None}
+    if where == "ended choice":
+        weir.feed(Chunk.model_validate({"choices": [{**choice, "finish_reason": "stop"}]}), 0.0)
+    body: dict[str, Any] = {"choices": [] if "without" in where else [choice]}
+    (choice if "choice" in where.split() else body).update(told)
+    shown = [one.model_dump() for one in weir.feed(Chunk.model_validate(body), 0.0)]
+    assert "secret" not in str(shown)
+    if where != "ended choice":
+        assert "1.5" in str(shown)
+        assert "us" in str(shown)

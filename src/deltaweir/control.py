@@ -14,7 +14,7 @@ from deltaweir.endings import Ending
 from deltaweir.entries import Entries
 from deltaweir.schema.chunk import Choice, TextChoice
 from deltaweir.schema.scored import Scored, brings_entries, put_entries_on, take_entries_off
-from deltaweir.schema.texts import Text, carrier, heads, identifiers, texts
+from deltaweir.schema.texts import Text, carrier, heads, identifiers, take_out, texts
 from deltaweir.schema.unread import take_out_unread
 from deltaweir.slots import BudgetSlot, GuardSlot
 
@@ -95,6 +95,13 @@ class Control:
         for text, shown in replaced:
             text.replace(shown)
         return ending, unread or refused or bool(replaced)
+
+    def silence(self, choice: AnyChoice) -> None:
+        """Take all out of a choice that may say nothing more."""
+        take_out(choice)
+        choice.finish_reason = None
+        if self._guard is not None:
+            take_out_unread(choice)
 
     def clear(
         self, kind: type[AnyChoice], index: int, field: str, upto: int

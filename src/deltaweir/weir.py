@@ -16,8 +16,7 @@ and times, writes what is returned, and closes the source as soon as ``state`` l
 
 What 2 and 3 do to one choice is `deltaweir.control`; log probabilities and token ids that
 leave with their characters are `deltaweir.entries`. A guard reads texts: with one, whatever
-else may hold generated text is taken out: sounds, reasoning that is no text, unknown fields
-of a delta (`deltaweir.schema.unread`).
+else may hold generated text is taken out, such as sounds (`deltaweir.schema.unread`).
 
 The moves between states are the table ``Ending``: each ending names the state it leads to.
 All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later return nothing.
@@ -33,6 +32,7 @@ from deltaweir.endings import Ending, State
 from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
 from deltaweir.schema.ends import is_cut
 from deltaweir.schema.texts import only_text, says_something, take_out
+from deltaweir.schema.unread import take_out_unread_of
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
 
 __all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
@@ -74,7 +74,6 @@ class Weir(Generic[ChunkT]):
         self._guard = guard
         self._control = None if budget is None and guard is None else Control(budget, guard)
         self.usage_asked = usage_asked
-        """Whether the reader asked for it."""
         self._usage_everywhere = usage_everywhere and meter is not None
         self._keeps_usage = keeps_usage
         self._usage_chunk: ChunkT | None = None
@@ -109,11 +108,12 @@ class Weir(Generic[ChunkT]):
             return ()
         if self._meter is not None:
             self._meter.take(chunk)
+        if self._guard is not None and chunk.__dict__ and take_out_unread_of(chunk):
+            _rewritten(chunk)
         if not chunk.choices:
             return self._without_choices(chunk)
         self._last = chunk
-        if self._kind is None:
-            self._kind = type(chunk)
+        self._kind = self._kind or type(chunk)
         if self._control is not None:
             shown = self._controlled(chunk, self._control, now)
             return self._with_usage(shown) if self._usage_everywhere else shown
@@ -190,8 +190,7 @@ class Weir(Generic[ChunkT]):
         changed = False
         for choice in choices:
             if ending is not None or not self._open[choice.index] or choice.index in self._said:
-                take_out(choice)  # nothing follows a cut, nor a choice's own end
-                choice.finish_reason = None
+                control.silence(choice)  # nothing follows a cut, nor a choice's own end
                 changed = True
                 continue
             ending, other = control.pass_choice(choice, now)

@@ -882,3 +882,26 @@ def test_what_others_say_under_that_name_is_nothing(way: Blocking, told: Any) ->
     """A field of the same name has no meaning, and breaks nothing."""
     stream, _ = asked(way, [chat(said("It is ")), chat(STOP, deltaweir=told), DONE], guard=None)
     assert (stream.complete, stream.stopped_by, stream.verdicts) == (True, None, [])
+
+
+@pytest.mark.parametrize("pieces_of", [1, 3])
+def test_no_list_of_entries_tells_what_another_hides(pieces_of: int) -> None:
+    """Token ids beside log probabilities, of several tokens in one chunk: each list is asked."""
+    tokens = ["It is ", PLANTED, ", yes!"]
+    entry: dict[str, Any] = {"logprob": -0.1, "bytes": [], "top_logprobs": []}
+    guard = Guarded(ready_policy(KEY), ()).stream()
+    weir = weir_for(Chunk, engine_metering(lambda: None, NO_LIMIT), None, guard)
+    shown: list[Any] = []
+    for at in range(0, 3, pieces_of):
+        some = tokens[at : at + pieces_of]
+        choice: dict[str, Any] = said("".join(some))
+        scored = [{**entry, "token": token} for token in some]
+        choice["logprobs"] = {"content": scored, "refusal": scored}
+        choice["token_ids"] = list(range(at, at + len(some)))
+        shown += weir.feed(Chunk.model_validate({"choices": [choice]}), 0.0)
+    shown += weir.feed(Chunk.model_validate({"choices": [STOP]}), 0.0)
+    everything = dumped(shown)
+    assert HIDDEN in everything
+    assert not leaks(everything)
+    if pieces_of == 3:
+        assert "token_ids" not in everything

@@ -178,3 +178,33 @@ def test_ends_at_places_that_nobody_knows_count_as_cuts() -> None:
     one = StreamGuard(policy_of([CARD]), stops=None)
     one.feed(0, "content", "It is 5555", 0.0)
     assert one.finish(0, cut=False) == []
+
+
+def test_a_name_in_pieces_is_one_name() -> None:
+    """The piece that completes a match ends the stream; servers that repeat a name are known."""
+    one = guard()
+    for piece in ("ba", "ba", "bar"):
+        assert one.whole(0, "tool_calls[0].name", piece)
+    cut = guard()
+    assert cut.whole(0, "tool_calls[1].name", "is_b")
+    assert not cut.whole(0, "tool_calls[1].name", "ad")
+    repeated = guard("flag")
+    for _ in range(50):
+        assert repeated.whole(0, "tool_calls[0].name", "is_bad")
+    assert len(repeated.verdicts) == 1
+
+
+@pytest.mark.parametrize(("on_error", "leaves"), [("closed", False), ("open", True)])
+def test_a_name_that_cannot_be_checked(
+    on_error: OnError, *, leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not leave, unless told."""
+
+    def broken(*_: object) -> bool:
+        raise RuntimeError
+
+    one = guard(on_error=on_error)
+    monkeypatch.setattr(one, "_is_free", broken)
+    assert one.whole(0, "tool_calls[0].name", "name") is leaves
+    assert one.verdict is (None if leaves else Ending.BLOCKED)
+    assert [found.rule for found in one.verdicts] == [FAILURE]

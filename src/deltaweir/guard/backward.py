@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 from deltaweir.guard.alphabet import Alphabet
 from deltaweir.guard.folding import fold
+from deltaweir.guard.folding_nodes import folded
 from deltaweir.guard.nfa import Nfa
 from deltaweir.guard.pattern import Branch, Chars, Either, Node, Repeat, Series, parse
 from deltaweir.guard.rules import Rule
 
-_MOST_REMEMBERED = 50_000
+_MOST_REMEMBERED = 20_000
 """Characters, steps and places in the sets that steps lead to, which are remembered."""
 
 
@@ -71,11 +72,13 @@ class Backward:
             nfa = self._nfa = Nfa([_turned_literals(rule)])
         else:
             for branch in parse(rule.regex or ""):
-                turned = Branch(branch.after, turned_node(branch.body), branch.before)
+                body = turned_node(folded(branch.body) if self._folds else branch.body)
+                turned = Branch(branch.after, body, branch.before)
                 nfa.add(0, turned, folds=self._folds)
         self._alphabet = Alphabet(nfa.kinds, folds=self._folds)
         self._signs: dict[str, _Signs] = {}
         self._sets: dict[frozenset[int], _States] = {}
+        self._firsts: dict[tuple[int | None, bool], _States] = {}
         self._remembered = 0
 
     def ending(
@@ -98,7 +101,7 @@ class Backward:
         last = self._read(text[end - 1])
         for left in range(len(last.classes)):
             follows = last.classes[-left] if left else None
-            first = self._first(follows, at_end=False, waits=False)
+            first = self._first(follows, waits=False)
             yield from self._from(first, text, start, end, left, whole=whole)
 
     def _from(
@@ -136,27 +139,31 @@ class Backward:
 
     def _ended(self, after: str) -> _States:
         """Return where reading begins of matches that wait for what follows."""
-        if not after:
-            return self._first(None, at_end=True, waits=True)
-        return self._first(self._read(after).classes[0], at_end=False, waits=True)
+        return self._first(self._read(after).classes[0] if after else None, waits=True)
 
-    def _first(self, follows: int | None, *, at_end: bool, waits: bool) -> _States:
+    def _first(self, follows: int | None, *, waits: bool) -> _States:
         """Return where reading begins.
 
         Args:
-            follows: The classes of the symbol that follows, if it counts.
-            at_end: Whether the text ends there.
-            waits: Whether only matches count that ask what follows.
+            follows: The classes of the symbol that follows; None where there is none, or where
+                nobody has seen it.
+            waits: Whether the matches are those that have seen what follows, or the text's end.
         """
-        nfa, members = self._nfa, set[int]()
-        for begin in nfa.starts:
-            if begin.before is None:
-                holds = not waits
-            else:
-                holds = begin.before.at_end if at_end else bool((follows or 0) >> begin.before.kind & 1)
-            if holds:
-                members.update(nfa.closure(begin.state))
-        return self._set(frozenset(members))
+        known = self._firsts.get((follows, waits))
+        if known is None:
+            nfa, members = self._nfa, set[int]()
+            for begin in nfa.starts:
+                if begin.before is None:
+                    holds = not waits
+                elif follows is None:
+                    holds = waits and begin.before.at_end
+                else:
+                    holds = bool(follows >> begin.before.kind & 1)
+                if holds:
+                    members.update(nfa.closure(begin.state))
+            known = self._firsts[follows, waits] = self._set(frozenset(members))
+            self._remembered += 1
+        return known
 
     def _read(self, character: str) -> _Signs:
         known = self._signs.get(character)
@@ -193,7 +200,7 @@ class Backward:
 
     def _forget(self) -> None:
         if self._remembered > _MOST_REMEMBERED:
-            self._signs, self._sets, self._remembered = {}, {}, 0
+            self._signs, self._sets, self._firsts, self._remembered = {}, {}, {}, 0
 
     def _begins(
         self, states: _States, before: tuple[int, ...], text: str, at: int, *, whole: bool
@@ -233,5 +240,8 @@ def _turned_literals(rule: Rule) -> Rule:
     return Rule(
         id=rule.id,
         fold=rule.fold,
-        literals=tuple(literal[::-1] for literal in rule.literals or ()),
+        literals=tuple(
+            ("".join(map(fold, literal)) if rule.fold else literal)[::-1]
+            for literal in rule.literals or ()
+        ),
     )

@@ -57,6 +57,7 @@ class StreamGuard:
         self.verdict: Ending | None = None
         self._filters: dict[tuple[int, str], AnyFilter | None] = {}
         self._found: list[Verdict] = [*prompt]
+        self._heads: dict[tuple[int, str], str] = {}
         self._withheld = 0
         self._judging = Judging(policy.judges) if policy.judges else None
         self._now = 0.0
@@ -127,16 +128,35 @@ class StreamGuard:
             self.verdict = self.verdict or _ENDINGS[action]
 
     def whole(self, index: int, field: str, text: str) -> bool:
-        """Tell whether a text that comes in one piece may leave, such as a function's name."""
+        """Tell whether a text that comes in one piece may leave, such as a function's name.
+
+        Where a server sends it in pieces, what came before is looked at with each.
+        """
+        known = self._heads.get((index, field), "")
+        name = text if text.startswith(known) else known + text  # some repeat all of it
+        if name == known:
+            return self.verdict is None
+        self._heads[index, field] = name
+        try:
+            unchanged = self._is_free(index, field, name)
+        except Exception:  # noqa: BLE001  # as above
+            self._found.append(Verdict(FAILURE, "block", index, field, 0, 0))
+            unchanged = self.policy.on_error == "open"
+        if not unchanged:
+            self._withheld += len(text)
+            self.verdict = self.verdict or Ending.BLOCKED
+        return unchanged
+
+    def _is_free(self, index: int, field: str, name: str) -> bool:
         plan = self.policy.plan(scope_of(field))
         if plan is None:
             return True
         one = TextFilter(plan, field=field, choice=index)
-        unchanged = one.feed(text) + one.finish(cut=False) == text
-        self._found += one.verdicts
-        if not unchanged:
-            self._withheld += len(text)
-            self.verdict = self.verdict or _ENDINGS[one.stopped or "block"]
+        unchanged = one.feed(name) + one.finish(cut=False) == name
+        if len(self._found) < MOST_VERDICTS:
+            self._found += one.verdicts
+        if one.stopped is not None:
+            self.verdict = self.verdict or _ENDINGS[one.stopped]
         return unchanged
 
     def clear(self, index: int, field: str, upto: int) -> str:

@@ -11,12 +11,14 @@ from deltaweir.errors import InvalidRule
 from deltaweir.guard.automaton import Automaton
 from deltaweir.guard.backward import Backward
 from deltaweir.guard.bounds import limit, longest_match
-from deltaweir.guard.folding import fold
 from deltaweir.guard.rules import Action, Rule, check
 from deltaweir.guard.validators import VALIDATORS
 
 _UNNAMED = ("[REDACTED]", "\u2588\u2588\u2588")
 """What stands for a match where a rule would find its name: no name, or a black bar."""
+
+
+_Validator = Callable[[str, int, int, bool, str | None], int | None]
 
 
 class Plan:
@@ -68,7 +70,9 @@ class Plan:
         """Return what stands for a run that is named after a rule."""
         return self._replacements[rule] if self._replacements else ""
 
-    def valid(self, rule: int, text: str, start: int, end: int, *, whole: bool) -> int | None:
+    def valid(
+        self, rule: int, text: str, start: int, end: int, *, whole: bool, after: str | None
+    ) -> int | None:
         """Return where the longest valid match of a rule that ends at a place starts.
 
         Args:
@@ -77,12 +81,14 @@ class Plan:
             start: Where the oldest match that ends there starts, in this part.
             end: Where it ends.
             whole: Whether the part begins where the text does.
+            after: The character behind, where the match has waited for it, "" for the text's
+                end; None where it has not.
 
         Returns:
             A place not before ``start``; None when no match is valid.
         """
         validator = self._validators[rule]
-        return start if validator is None else validator(text, start, end, whole)
+        return start if validator is None else validator(text, start, end, whole, after)
 
     def _replacement(self, automaton: Automaton, label: str) -> str:
         """Return what names a run, or does not where a rule would find it in the very name.
@@ -128,19 +134,14 @@ def _looks_back(rule: Rule) -> int:
     return max(length, rule.max_hold or 0) + 1
 
 
-def _validator(rule: Rule) -> Callable[[str, int, int, bool], int | None] | None:
+def _validator(rule: Rule) -> _Validator | None:
     if rule.validator is None:
         return None
-    validator, backward = VALIDATORS[rule.validator], Backward(rule)
+    holds, backward = VALIDATORS[rule.validator], Backward(rule)
 
-    def holds(part: str) -> bool:
-        return validator("".join(map(fold, part)) if rule.fold else part)
-
-    def longest(text: str, start: int, end: int, whole: bool) -> int | None:
-        if start >= 0 and holds(text[start:end]):
-            return start
-        starts = backward.starts(text, max(start, 0), end, whole=whole)
-        return next((begin for begin in starts if holds(text[begin:end])), None)
+    def longest(text: str, start: int, end: int, whole: bool, after: str | None) -> int | None:
+        matches = backward.ending(text, max(start, 0), end, whole=whole, after=after)
+        return min((match.start for match in matches if holds(match.text)), default=None)
 
     return longest
 

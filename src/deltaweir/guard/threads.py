@@ -75,15 +75,17 @@ class Threads:
     ) -> list[Run]:
         """Return the matches that end before the next character, and with it: the valid ones."""
         found = []
-        starts, base, plan = self._starts, self._base, self._plan
-        for end, events in ((self.position, early), (self.position + 1, late)):
+        starts, base, plan, kept = self._starts, self._base, self._plan, self._kept
+        now = self.position
+        follows = kept[now - base : now - base + 1]
+        for end, events, after in ((now, early, follows), (now + 1, late, None)):
             for thread, rule in events:
-                start = starts[thread] if thread < len(starts) else self.position
-                valid = plan.valid(rule, self._kept, start - base, end - base, whole=not base)
+                start = starts[thread] if thread < len(starts) else now
+                valid = plan.valid(
+                    rule, kept, start - base, end - base, whole=not base, after=after
+                )
                 if valid is not None:
-                    found.append(
-                        Run(valid + base, end, rule, plan.actions[rule], known=self.position + 1)
-                    )
+                    found.append(Run(valid + base, end, rule, plan.actions[rule], known=now + 1))
         return found
 
     def _passed(self) -> list[Run]:

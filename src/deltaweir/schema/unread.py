@@ -1,26 +1,47 @@
-"""What in a choice may hold generated text and is none of its texts: no guard reads it."""
+"""What may hold generated text and is none of a choice's texts: no guard reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from deltaweir.schema.chunk import Choice, TextChoice
+from deltaweir.schema.chunk import AnyChunk, Choice, TextChoice
 from deltaweir.schema.scored import is_scored
-from deltaweir.schema.texts import ELSEWHERE
+
+_HARMLESS = frozenset(
+    {
+        "content_filter_results",  # Azure: its filter's findings
+        "matched_stop",  # SGLang: the stop text of the request
+        "native_finish_reason",  # OpenRouter
+        "prompt_filter_results",  # Azure
+        "provider",  # OpenRouter: who answered
+        "stop_reason",  # vLLM: the stop text of the request
+        "x_groq",  # Groq: ids and usage
+    }
+)
+"""Unknown fields of chunks and choices whose words are their server's own, never the model's."""
+
+
+def take_out_unread_of(chunk: AnyChunk) -> bool:
+    """Take out of a chunk its own unknown fields with words that may be the model's.
+
+    Returns:
+        Whether anything was there.
+    """
+    return _without(chunk.__dict__, _may_be_said) > 0
 
 
 def take_out_unread(choice: Choice | TextChoice) -> bool:
     """Take out of a choice what may hold generated text but is none of its `texts`.
 
     These are sounds; reasoning that is no text, or another than ``reasoning_content``; unknown
-    fields of a delta, of tool calls and of log probabilities; and a whole message beside the
-    delta. Token ids stay.
+    fields of a delta, of tool calls and of log probabilities; and those of the choice that have
+    words, unless they are known to be their server's own. Token ids stay.
 
     Returns:
         Whether anything was there.
     """
-    removed = _without(choice.__dict__, lambda name, _: name in ELSEWHERE)
+    removed = _without(choice.__dict__, _may_be_said)
     if choice.logprobs is not None:
         removed += _without(choice.logprobs.__dict__, lambda *field: not is_scored(*field))
     if isinstance(choice, TextChoice):
@@ -39,6 +60,19 @@ def take_out_unread(choice: Choice | TextChoice) -> bool:
     for record in (*functions, *(delta.tool_calls or ())):
         removed += 0 if record is None else _without(record.__dict__)
     return removed > 0
+
+
+def _may_be_said(name: str, value: Any) -> bool:
+    """Tell whether a field has words, and they may be the model's."""
+    return name not in _HARMLESS and _has_words(value)
+
+
+def _has_words(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_words, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_words, value))
+    return isinstance(value, str) and value != ""
 
 
 def _without(unknown: dict[str, Any], unread: Callable[[str, Any], bool] = lambda *_: True) -> int:
