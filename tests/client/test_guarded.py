@@ -905,3 +905,13 @@ def test_no_list_of_entries_tells_what_another_hides(pieces_of: int) -> None:
     assert not leaks(everything)
     if pieces_of == 3:
         assert "token_ids" not in everything
+
+
+def test_no_key_of_a_watched_dict_is_private() -> None:
+    """Whatever it is called, it may repeat the text, and leaves with nothing of it."""
+    choice = {"index": 0, "delta": {"content": "hi", "_raw": PLANTED}, "finish_reason": "stop"}
+    chunk = {"choices": [choice], "_all": PLANTED}
+    shown = [*deltaweir.watch(iter([chunk]), model="gpt-4o", guard=KEY)]
+    assert [one["choices"][0]["delta"] for one in shown] == [{"content": "hi"}]
+    assert not leaks(str(shown))
+    assert chunk["_all"] == PLANTED

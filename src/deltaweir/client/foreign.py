@@ -115,10 +115,11 @@ def _plain(value: Any, levels: int) -> Any:
     fields = _fields(value)
     if fields is None:
         return msgspec.to_builtins(value)
+    own = not isinstance(value, dict)  # whose names with an underscore are nobody's business
     return {
         name: inner if type(inner) in _LEAVES else _plain(inner, levels - 1)
         for name, inner in fields.items()
-        if inner is not None and name[0] != "_"
+        if inner is not None and not (own and name[0] == "_")
     }
 
 

@@ -9,8 +9,8 @@ to where its oldest thread started, and no filter could let go of more.
 
 States and moves are made when they are met and remembered: by character, and, where nothing
 matches, for a whole piece of text at once. What is remembered is bounded: when it is too much,
-all is forgotten and made anew, which costs the time but never the memory. Time is linear in
-the text, with the number of states that are alive at once as its worst factor.
+all is forgotten and made anew, which costs time. Time is linear in the text, with the number
+of states that are alive at once as its worst factor, which `deltaweir.guard.nfa` bounds.
 
 One automaton serves any number of streams and threads: what two threads make at once is equal.
 """
@@ -37,8 +37,8 @@ from deltaweir.guard.steps import Steps
 
 MOST_REMEMBERED = 400_000
 """Places in sets of states, and moves, that one automaton remembers."""
-MOST_TEXTS = 50_000
-"""Pieces of text that one automaton remembers."""
+MOST_TEXTS = 250_000
+"""Places that remembered pieces of text take, one for each and one for each of its threads."""
 LONGEST_TEXT = 24
 """Characters of a piece that is remembered; deltas are words and parts of words."""
 
@@ -87,6 +87,7 @@ class Automaton:
             known = symbol.moves.get(state)
             if known is None:
                 known = symbol.moves[state] = self._made(state, symbol)
+                self._remembered += len(known.keep or ())
             state.by_character[character] = known
             self._remembered += 1
             if self.remembered > MOST_REMEMBERED:
@@ -115,9 +116,10 @@ class Automaton:
 
     def _keep(self, state: State, text: str, crossing: Crossing) -> Crossing:
         if len(text) <= LONGEST_TEXT:
-            if self._texts >= MOST_TEXTS:
+            _, keep, begins = crossing
+            self._texts += 1 + len(keep or ()) + len(begins)
+            if self._texts > MOST_TEXTS:
                 self._forget_texts()
-            self._texts += 1
             state.by_text[text] = crossing
         return crossing
 

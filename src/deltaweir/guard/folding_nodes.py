@@ -14,7 +14,7 @@ def folded(node: Node) -> Node:
     """Return a node that reads what characters fold to.
 
     A character that stands for several, such as a ligature, becomes a series; a class takes
-    what its characters fold to.
+    what its characters fold to, each symbol of it.
     """
     match node:
         case Chars(ranges):
@@ -38,8 +38,8 @@ def _folded_class(ranges: Ranges) -> Node:
             symbols = fold(chr(code))
             if size > 1 and not all(_belongs(symbol, ranges) for symbol in symbols):
                 continue
-            if len(symbols) == 1:
-                single.append((ord(symbols), ord(symbols)))
+            if len(symbols) == 1 or size > 1:  # what stands for several is several of the class
+                single += [(ord(symbol), ord(symbol)) for symbol in symbols]
             elif symbols:
                 several.append(Series(tuple(Chars(((ord(one),) * 2,)) for one in symbols)))
     options: list[Node] = [Chars(union(tuple(single)))] if single else []

@@ -21,6 +21,13 @@ from deltaweir.guard.rules import Rule
 MOST_STATES = 2_000_000
 """How many states the rules of one guard may need together."""
 
+MOST_RULE_STATES = 5_000
+"""How many states one pattern may need, two or three for a character with repeats multiplied out.
+
+A character costs time for each state that is alive, a microsecond or so where it was not met
+in them before.
+"""
+
 SHARED = -1
 """The rule of a state that several rules share."""
 
@@ -78,8 +85,16 @@ class Nfa:
             if rule.literals is not None:
                 self._add_literals(number, rule.literals, folds=folds, apart=bool(rule.max_hold))
                 continue
+            before = len(self.steps)
             for branch in parse(rule.regex or ""):
                 self.add(number, branch, folds=folds)
+            if len(self.steps) - before > MOST_RULE_STATES:
+                reason = (
+                    f"it needs {len(self.steps) - before:,} states, and more than "
+                    f"{MOST_RULE_STATES:,} take too long; use smaller repeats, or one without "
+                    "bound and max_hold"
+                )
+                raise InvalidRule(f"rule {rule.id!r}: {reason}", rule=rule.id, reason=reason)
         self._tries.clear()
 
     def closure(self, state: int) -> tuple[int, ...]:

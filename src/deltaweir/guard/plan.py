@@ -140,8 +140,11 @@ def _validator(rule: Rule) -> _Validator | None:
     holds, backward = VALIDATORS[rule.validator], Backward(rule)
 
     def longest(text: str, start: int, end: int, whole: bool, after: str | None) -> int | None:
-        matches = backward.ending(text, max(start, 0), end, whole=whole, after=after)
-        return min((match.start for match in matches if holds(match.text)), default=None)
+        found: int | None = None
+        for match in backward.ending(text, max(start, 0), end, whole=whole, after=after):
+            if (found is None or match.start < found) and holds(match.text):
+                found = match.start
+        return found
 
     return longest
 
