@@ -75,3 +75,19 @@ def test_a_flag_may_find_what_it_likes() -> None:
     one = TextFilter(plan_for((Rule(id="f", regex=".{3}", action="flag"),)))
     assert one.feed("anything") == "anything"
     assert [found.length for found in one.verdicts] == [8]
+
+
+def test_a_flag_at_its_limit_flags_nothing_and_ends_nothing() -> None:
+    """What it says of overflow is for rules that hide."""
+    endless = Rule(id="f", regex="a.*b", action="flag", max_hold=3, on_overflow="block")
+    other = Rule(id="g", literals=("zzz",), action="flag")
+    one = TextFilter(plan_for((endless, other)))
+    assert one.feed("a and more, zzz") == "a and more, zzz"
+    assert one.stopped is None
+    assert [found.rule for found in one.verdicts] == ["g"]
+
+
+def test_a_validator_of_long_matches_is_refused() -> None:
+    """It would look at all of them from each of their places."""
+    with pytest.raises(InvalidRule, match="400 characters"):
+        plan_for((Rule(id="r", regex="(?:[0-9] ?){12,200}", validator="luhn"),))

@@ -14,6 +14,9 @@ from deltaweir.guard.bounds import limit, longest_match
 from deltaweir.guard.rules import Action, Rule, check
 from deltaweir.guard.validators import VALIDATORS
 
+MOST_VALIDATED = 128
+"""Characters of a match that a validator may have to look at, from each place it may start."""
+
 _UNNAMED = ("[REDACTED]", "\u2588\u2588\u2588")
 """What stands for a match where a rule would find its name: no name, or a black bar."""
 
@@ -52,7 +55,12 @@ class Plan:
     def _compile(self, rules: Sequence[Rule], *, only_flags: bool) -> None:
         limits = [limit(rule) for rule in rules]
         self.rules = [
-            msgspec.structs.replace(rule, max_hold=most)
+            msgspec.structs.replace(
+                rule,
+                max_hold=most,
+                # a flag holds nothing, so it has nothing to cover or to end at its limit
+                on_overflow="release" if only_flags else rule.on_overflow,
+            )
             for rule, most in zip(rules, limits, strict=True)
         ]
         self.automaton = Automaton(self.rules) if rules else None
@@ -130,7 +138,13 @@ def _flags(rules: Sequence[Rule]) -> Plan:
 def _looks_back(rule: Rule) -> int:
     if rule.validator is None:
         return 0
-    length = longest_match(rule) or 0
+    length = longest_match(rule) or rule.max_hold or 0
+    if length > MOST_VALIDATED:
+        reason = (
+            f"a match may have {length:,} characters, and a validator looks at {MOST_VALIDATED} "
+            "at most; use smaller repeats, or a smaller max_hold"
+        )
+        raise InvalidRule(f"rule {rule.id!r}: {reason}", rule=rule.id, reason=reason)
     return max(length, rule.max_hold or 0) + 1
 
 
