@@ -68,3 +68,10 @@ def test_rules_that_need_too_much_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "MOST_STATES", 100)
     with pytest.raises(InvalidRule, match="more than 100 states"):
         Nfa([Rule(id="r", regex="a{200}")])
+
+
+def test_a_pattern_that_would_take_too_long_is_refused() -> None:
+    """The message says how large it is, and the ways out; never the pattern."""
+    with pytest.raises(InvalidRule, match="it needs 14,002 states") as caught:
+        Nfa([Rule(id="r", regex="[a-z]{7000}")])
+    assert "a-z" not in str(caught.value)

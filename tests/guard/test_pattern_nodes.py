@@ -96,7 +96,7 @@ def test_a_choice_holds_no_choice() -> None:
         (Repeat(A, 1, None), 1, None, Repeat(A, 1, None)),
         (Repeat(A, 2, 2), 2, 2, Repeat(Repeat(A, 2, 2), 2, 2)),
         (Repeat(A, 2, 2), 0, 1, Repeat(Repeat(A, 2, 2), 0, 1)),
-        (Repeat(A, 0, 1), 2, 3, Repeat(Repeat(A, 0, 1), 2, 3)),
+        (Repeat(A, 0, 1), 2, 3, Repeat(A, 0, 3)),
     ],
 )
 def test_repeats_are_no_deeper_than_they_must_be(
@@ -106,3 +106,10 @@ def test_repeats_are_no_deeper_than_they_must_be(
     built = repeat(item, least=least, most=most)
     assert built == expected
     assert type(built) is type(expected)
+
+
+def test_optional_copies_are_copies_from_none_on() -> None:
+    """The empty word is in each of them, so it is in all together."""
+    maybe = repeat(Chars(((97, 97),)), least=0, most=1)
+    assert repeat(maybe, least=5000, most=5000) == Repeat(Chars(((97, 97),)), 0, 5000)
+    assert repeat(maybe, least=3, most=None) == Repeat(Chars(((97, 97),)), 0, None)

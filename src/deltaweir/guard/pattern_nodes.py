@@ -123,6 +123,8 @@ def repeat(item: Node, *, least: int, most: int | None) -> Node:
         # A hundred question marks around one character would cost as much as a hundred copies.
         endless = most is None or item.most is None
         return repeat(item.item, least=least * item.least, most=None if endless else 1)
+    if isinstance(item, Repeat) and (item.least, item.most) == (0, 1):
+        return repeat(item.item, least=0, most=most)  # any of the copies may be nothing
     return item if least == most == 1 else Repeat(item, least, most)
 
 
