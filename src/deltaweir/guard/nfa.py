@@ -21,7 +21,7 @@ from deltaweir.guard.rules import Rule
 MOST_STATES = 2_000_000
 """How many states the rules of one guard may need together."""
 
-MOST_RULE_STATES = 12_000
+MOST_RULE_STATES = 40_000
 """How many states one pattern may need, two or three for a character with repeats multiplied out.
 
 A character costs time for each state that is alive, a microsecond or so where it was not met
