@@ -446,6 +446,7 @@ def _check_victim(rows: dict[str, Row], promised: Promises) -> int:
     return failed
 
 
+@pytest.mark.live  # it takes long
 @FORKS
 @pytest.mark.timeout(120)
 def test_a_hundred_kills_tear_nothing(path: Path, tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ def check_abandoned(gateway: Running, read: int, tag: str, *, most: int) -> str:
     return row.closed.ending
 
 
+@pytest.mark.live  # it takes long
 def test_a_client_killed_at_every_chunk(gateway: Running) -> None:
     """Wherever in a long stream the client goes, its row says so, with all it has seen."""
     for read in range(25):
@@ -264,6 +265,7 @@ def streams(stack: contextlib.ExitStack, port: int, tag: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its kill is no signal")
+@pytest.mark.live  # it takes long
 def test_a_server_killed_among_its_streams(tmp_path: Path) -> None:
     """The next start closes what the dead one left, from the last checkpoint; none is double."""
     config = configured(tmp_path)
