@@ -112,3 +112,15 @@ class Hiding:
         assert mine.tracked <= start < end <= mine.decided
         dropped = len(mine.text) if mine.dropped is None else mine.dropped
         return end > dropped or not self.hidden(mine.text).isdisjoint(range(start, end))
+
+    def began(self, index: int) -> bool:
+        """Tell whether any text of a choice was fed."""
+        return any(choice == index and mine.text for (choice, _), mine in self.texts.items())
+
+    def hides(self, index: int) -> bool:
+        """Tell whether any decided character of a choice was hidden or dropped."""
+        return any(
+            mine.dropped is not None or any(at < mine.decided for at in self.hidden(mine.text))
+            for (choice, _), mine in self.texts.items()
+            if choice == index
+        )

@@ -199,3 +199,28 @@ def test_a_budget_does_not_count_ids() -> None:
     choice.delta.tool_calls[0].id = "call_of_many_characters"
     assert control.pass_choice(choice, 0.0) == (None, False)
     assert choice.delta.tool_calls[0].id == "call_of_many_characters"
+
+
+def test_held_reasoning_leaves_under_its_own_name() -> None:
+    """A reader that knows one of the two names finds all of it there."""
+    for name in ("reasoning", "reasoning_content"):
+        control = Control(None, Hiding("bad"))
+        control.pass_choice(Choice.model_validate({"delta": {name: "xb"}}), 0.0)
+        ((last,), _) = control.finish(Choice(finish_reason="stop"), cut=False)
+        assert last.model_dump()["delta"] == {name: "b"}
+
+
+def test_calls_without_an_index_do_not_mix() -> None:
+    """What one call holds does not come out in the arguments of the next."""
+    control = Control(None, Hiding("bad"))
+    shown = []
+    for number, arguments in (("a", "xb"), ("b", "y"), ("a", "ad")):
+        call = {"id": number, "function": {"arguments": arguments}}
+        choice = Choice.model_validate({"delta": {"tool_calls": [call]}})
+        assert control.pass_choice(choice, 0.0) == (None, True)
+        shown += choice.model_dump()["delta"]["tool_calls"]
+    assert [(call["index"], call["function"].get("arguments")) for call in shown] == [
+        (0, "x"),
+        (1, "y"),
+        (0, "***"),
+    ]

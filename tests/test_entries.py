@@ -322,15 +322,20 @@ def ids_in(chunks: Sequence[Any]) -> list[int]:
 
 @pytest.mark.parametrize("beside", ["choice", "delta"])
 def test_token_ids_share_the_fate_of_their_chunk(beside: str) -> None:
-    """Ids leave when all texts of their chunk have, and not at all when one was hidden."""
+    """Ids leave when all texts of their chunk have, and not at all when one was hidden.
+
+    Ids without a text tell that the source is out of step: then none leaves any more, since
+    it cannot be known whose they are.
+    """
     weir = Weir(Chunk, guard=Hiding("secret"))
     shown = []
-    texts = [("a", [1]), ("b sec", [2, 3]), ("ond", [4]), ("", [5]), ("secret", [6]), ("c", [7])]
+    texts = [("a", [1]), ("b sec", [2, 3]), ("ond", [4]), ("secret", [5]), ("c", [6])]
+    texts += [("", [7]), ("d", [8])]
     for text, ids in texts:
         delta: dict[str, Any] = {"token_ids": ids} if beside == "delta" else {}
         more: dict[str, Any] = {"token_ids": ids} if beside == "choice" else {}
         shown.append(ids_in(weir.feed(chat({"content": text, **delta}, **more), 0.0)))
-    assert shown == [[1], [], [2, 3, 4], [], [], [7]]
+    assert shown == [[1], [], [2, 3, 4], [], [6], [], []]
 
 
 def test_token_ids_of_held_text() -> None:
@@ -363,6 +368,79 @@ def test_ids_that_are_no_list_are_taken_out() -> None:
         chat({"content": "x", "token_ids": "secret"}, token_ids={"a": "secret"}), 0.0
     )
     assert "secret" not in shown.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [({}, [1]), ({"content": "hello "}, [2]), ({"content": "secret"}, [3])],
+        [({"content": "a"}, []), ({"content": "b"}, [1]), ({"content": "secret"}, [2])],
+        [({"content": "a"}, [1]), ({"content": "b"}, []), ({"content": "secret"}, [2])],
+        [({"content": "my secret"}, []), ({}, [1])],
+    ],
+)
+def test_ids_out_of_step_leave_only_if_nothing_was_hidden(chunks: Any) -> None:
+    """Ahead of their text or behind it, ids may be those of a word; else all leave at the end."""
+    for word in ("secret", "another"):
+        weir = Weir(Chunk, guard=Hiding(word))
+        out = [
+            shown
+            for delta, ids in chunks
+            for shown in weir.feed(chat(delta, **({"token_ids": ids} if ids else {})), 0.0)
+        ]
+        before = ids_in(out)
+        out += weir.feed(chat({"content": " bye"}, finish_reason="stop", token_ids=[9]), 0.0)
+        late = [one for _, ids in chunks for one in ids] + [9]
+        in_step = chunks[0][1][:1] if chunks[0][0] else []
+        assert before == in_step
+        assert ids_in(out) == (late if word == "another" else in_step)
+
+
+def test_tokens_that_another_text_says_by_chance_do_not_leave() -> None:
+    """Tokens of a call that its parser still holds, some of which stand in the content."""
+    weir = Weir(Chunk, guard=Hiding("123"))
+    call = {"tool_calls": [{"index": 0, "function": {"arguments": '{"a": 123}'}}]}
+    tokens = [scored(one, at) for at, one in enumerate(['{"a', '": ', "1", "2", "3", "}"], 1)]
+    out = [
+        *weir.feed(chat({"content": "It is 1 of 2. "}, {"content": tokens}), 0.0),
+        *weir.feed(chat(call), 0.0),
+        *weir.feed(chat({}, finish_reason="tool_calls"), 0.0),
+    ]
+    assert numbers_in(out) == []
+
+
+def test_tokens_a_stop_word_ahead_keep_their_characters() -> None:
+    """A source that holds its text is caught up with at its end, and each token has its own."""
+    weir = Weir(Chunk, guard=Hiding("secret"))
+    tokens = [scored(one, at) for at, one in enumerate(["a ", "sec", "ret", " b"], 1)]
+    texts = ("", "a", " secr", "et b")
+    out = [
+        shown
+        for token, text in zip(tokens, texts, strict=True)
+        for shown in weir.feed(chat({"content": text}, {"content": [token]}), 0.0)
+    ]
+    assert numbers_in(out) == [1, 4]
+
+
+def test_tokens_ahead_are_not_taken_for_those_of_a_text_that_is_alike() -> None:
+    """A source that repeats itself one token ahead: each has its own characters all the same."""
+    weir = Weir(Chunk, guard=Hiding("aab"))
+    out: list[Chunk] = []
+    for number, (token, text) in enumerate([("x", ""), ("x", "x"), ("aab", "x"), ("y", "aab")], 1):
+        out += weir.feed(chat({"content": text}, {"content": [scored(token, number)]}), 0.0)
+    assert numbers_in(out) == []
+    assert numbers_in(weir.feed(chat({"content": "y"}, finish_reason="stop"), 0.0)) == [1, 2, 4]
+
+
+def test_an_illegible_part_ahead_does_not_hold_up_the_rest() -> None:
+    """A token that is a part of the next chunk's character leaves with it."""
+    weir = Weir(Chunk, guard=Hiding("secret"))
+    euro = "€".encode()
+    out = [
+        *weir.feed(chat({"content": ""}, {"content": [scored("", 1, euro[:2])]}), 0.0),
+        *weir.feed(chat({"content": "€"}, {"content": [scored("€", 2)]}), 0.0),
+    ]
+    assert numbers_in(out) == [1, 2]
 
 
 # --- a budget alone -------------------------------------------------------------------------

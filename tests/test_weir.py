@@ -129,6 +129,14 @@ class Holding:
         """Hide nothing."""
         return False
 
+    def began(self, index: int) -> bool:
+        """Tell whether any text of a choice has come."""
+        return any(choice == index for choice, _ in self.seen)
+
+    def hides(self, index: int) -> bool:
+        """Hide nothing."""
+        return False
+
     def clear(self, index: int, field: str, upto: int) -> str:
         """Let go of the text up to a character."""
         text, held = self.seen[index, field], self.held[index][field]

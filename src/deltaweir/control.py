@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from deltaweir.endings import Ending
 from deltaweir.entries import Entries
+from deltaweir.schema.calls import CallPlaces
 from deltaweir.schema.chunk import Choice, TextChoice
 from deltaweir.schema.scored import Scored, brings_entries, put_entries_on, take_entries_off
 from deltaweir.schema.texts import Text, carrier, heads, identifiers, take_out, texts
@@ -34,6 +35,8 @@ class Control:
         self._guard = guard
         self.travelling: dict[int, Entries] = {}
         """The choices whose text a guard holds together with its entries."""
+        self._calls: dict[int, CallPlaces] = {}
+        self._reasoning = "reasoning_content"  # or as the stream calls it
 
     @property
     def verdict(self) -> Ending | None:
@@ -73,7 +76,7 @@ class Control:
         Returns:
             The ending it brings, and whether anything was changed.
         """
-        unread = self._guard is not None and take_out_unread(choice)
+        unread = self._guard is not None and self._prepared(choice)
         ending = self._pass_heads(choice)
         refused = ending is not None
         entries = self._entries_of(choice)
@@ -84,6 +87,8 @@ class Control:
             if ending is None:
                 shown, ending = self.pass_text(choice.index, text.field, text.value, now)
             passed.append((text, shown))
+            if text.field == "reasoning_content":
+                self._reasoning = text.attribute
         replaced = [(text, shown) for text, shown in passed if shown != text.value]
         released = brought if entries is None else entries.release()
         if self._guard is None and (replaced or refused) and brings_entries(choice):
@@ -95,6 +100,14 @@ class Control:
         for text, shown in replaced:
             text.replace(shown)
         return ending, unread or refused or bool(replaced)
+
+    def _prepared(self, choice: AnyChoice) -> bool:
+        """Make a choice one that a guard reads throughout; tell whether it was changed."""
+        changed = take_out_unread(choice)
+        if isinstance(choice, Choice) and choice.delta.tool_calls:
+            places = self._calls.setdefault(choice.index, CallPlaces())
+            changed = places.give(choice.delta) or changed
+        return changed
 
     def silence(self, choice: AnyChoice) -> None:
         """Take all out of a choice that may say nothing more."""
@@ -109,7 +122,7 @@ class Control:
         """Return choices that bring what a classifier's word lets out."""
         if self._guard is None:
             return ()
-        carriers = _carriers(kind, index, [(field, self._guard.clear(index, field, upto))])
+        carriers = self._carriers(kind, index, [(field, self._guard.clear(index, field, upto))])
         entries = self.travelling.get(index)
         if entries is not None and carriers:
             put_entries_on(carriers[-1], entries.release())
@@ -128,7 +141,7 @@ class Control:
         """
         if self._guard is None:
             return (), False
-        carriers = _carriers(type(last), last.index, self._guard.finish(last.index, cut=cut))
+        carriers = self._carriers(type(last), last.index, self._guard.finish(last.index, cut=cut))
         if self._guard.waits(last.index):  # what may leave with it is not yet known
             entries = self.travelling.get(last.index)
             if entries is not None and carriers:
@@ -146,6 +159,13 @@ class Control:
         released = {} if entries is None else entries.release(ended=True, cut=cut)
         put_entries_on(last, released)
         return bool(released)
+
+    def _carriers(
+        self, kind: type[AnyChoice], index: int, held: Sequence[tuple[str, str]]
+    ) -> list[AnyChoice]:
+        """Return choices that bring held texts, under the names that the stream has for them."""
+        names = {"reasoning_content": self._reasoning}
+        return [carrier(kind, index, names.get(field, field), text) for field, text in held if text]
 
     def _pass_heads(self, choice: AnyChoice) -> Ending | None:
         """Pass the names of functions, each whole or not at all."""
@@ -201,17 +221,17 @@ class _Cut:
     def touches(self, _index: int, field: str, _start: int, end: int) -> bool:
         return end > self._shown.get(field, 0)
 
+    def began(self, _index: int) -> bool:
+        return False
+
+    def hides(self, _index: int) -> bool:
+        return True
+
 
 def _before_the_cut(choice: AnyChoice, passed: Sequence[tuple[Text, str]]) -> Scored:
     entries = Entries(choice.index, _Cut(passed))
     entries.take(choice)
     return entries.release()
-
-
-def _carriers(
-    kind: type[AnyChoice], index: int, held: Sequence[tuple[str, str]]
-) -> list[AnyChoice]:
-    return [carrier(kind, index, field, text) for field, text in held if text]
 
 
 def _same(released: Scored | None, brought: Scored | None) -> bool:

@@ -85,3 +85,9 @@ class GuardSlot(Protocol):
 
     def touches(self, index: int, field: str, start: int, end: int) -> bool:
         """Tell whether any of these decided characters was replaced or dropped."""
+
+    def began(self, index: int) -> bool:
+        """Tell whether any text of a choice has come."""
+
+    def hides(self, index: int) -> bool:
+        """Tell whether any character of a choice was replaced or dropped so far."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.client.foreign_objects import KINDS, STREAMS, Old, Strict, chat, text, usage
+from tests.client.foreign_objects import KINDS, STREAMS, Old, Strict, chat, ours, text, usage
 
-from deltaweir.client.foreign import chunk_of, likened
+from deltaweir.client.foreign import chunk_of, likened, tells_all
 from deltaweir.errors import StreamFailed
 from deltaweir.types import Choice, Chunk, Delta, TextChoice, TextChunk, Usage
 
@@ -197,3 +197,51 @@ def test_reasoning_keeps_its_name() -> None:
     shorter = Chunk(choices=[Choice(delta=Delta(reasoning="H")), Choice(index=1)])
     made = likened(chat({"reasoning": "Hm"}), shorter)
     assert [choice["delta"] for choice in made["choices"]] == [{"reasoning": "H"}, {}]
+
+
+class Pydantic:
+    """A model as pydantic has it: fields, extra fields, and private attributes apart."""
+
+    __slots__ = ("__dict__", "__pydantic_extra__", "__pydantic_private__")
+
+    def __init__(self, extra: dict[str, Any] | None = None, /, **fields: Any) -> None:
+        self.__dict__.update(fields)
+        self.__pydantic_extra__ = extra
+        self.__pydantic_private__: dict[str, Any] | None = None
+
+
+def test_extra_fields_are_data_whatever_they_are_called() -> None:
+    """A server may call a field anything; only attributes with an underscore are not read."""
+    delta = Pydantic({"_raw": "x"}, content="a", _aside=1)
+    assert isinstance(chunk := chunk_of({"choices": [{"delta": delta}]}), Chunk)
+    assert chunk.choices[0].delta.model_dump() == {"content": "a", "_raw": "x"}
+    assert chunk_of(ours(chat({"content": "a", "_raw": "x"}))) == chunk_of(
+        chat({"content": "a", "_raw": "x"})
+    )
+
+
+def test_which_objects_tell_all() -> None:
+    """What has words where nobody reads is told from what has none."""
+
+    class Slotted:
+        __slots__ = ("content",)
+
+    private, attributed = Pydantic(content="a"), Old(content="a")
+    private.__pydantic_private__ = {"_text": "x"}
+    attributed.__dict__["text"] = "x"
+    for delta, known in (
+        ({"content": "a", "_raw": ["x", ("y", None)]}, True),
+        (Delta(content="a"), True),
+        (Pydantic({"_raw": "x"}, content="a", _aside=object()), True),
+        (Pydantic(content="a", _aside=""), True),
+        (Pydantic(content="a", _aside="x"), False),
+        (Pydantic({"_raw": Pydantic(_aside=["x"])}), False),
+        (private, False),
+        (types.SimpleNamespace(content="a"), True),
+        (types.SimpleNamespace(content="a", _aside="x"), False),
+        (Old(content="a"), True),
+        (attributed, False),
+        (Slotted(), False),
+        (types.MappingProxyType({"content": "a"}), False),
+    ):
+        assert tells_all({"choices": [Pydantic(delta=delta)]}) is known

@@ -208,3 +208,52 @@ def test_a_name_that_cannot_be_checked(
     assert one.whole(0, "tool_calls[0].name", "name") is leaves
     assert one.verdict is (None if leaves else Ending.BLOCKED)
     assert [found.rule for found in one.verdicts] == [FAILURE]
+
+
+def test_what_a_guard_keeps_is_bounded() -> None:
+    """Names in pieces without end, and finds in ever new ones, do not fill the memory."""
+    one = guard("flag")
+    for number in range(1500):
+        assert one.whole(0, f"tool_calls[{number}].name", "bad")
+        assert one.whole(0, "tool_calls[0].name", "x" * 100 + str(number))
+    assert len(one.verdicts) == len(one._found) == 1000
+    assert len(one._heads) == 1000
+    assert max(map(len, one._heads.values())) == 1000
+
+
+def test_a_find_in_a_name_that_goes_on_is_told_once() -> None:
+    """Each piece is looked at with those before it."""
+    one = guard("flag")
+    for piece in ("is_bad", "_and", "_more"):
+        assert one.whole(0, "function_call.name", piece)
+    assert one.verdicts == [Verdict("word", "flag", 0, "function_call.name", 3, 3)]
+
+
+def test_a_choice_knows_whether_something_of_it_was_hidden() -> None:
+    """Choices are told apart; what is held is not hidden yet."""
+    one = guard(scope=("content", "refusal"))
+    assert not one.began(0)
+    one.feed(0, "reasoning_content", "bad", 0.0)  # no rule looks at it
+    assert one.began(0)
+    assert not one.began(1)
+    one.feed(0, "content", "a ba", 0.0)
+    assert not one.hides(0)
+    one.feed(0, "content", "d", 0.0)
+    assert one.hides(0)
+    one.feed(1, "content", "a", 0.0)
+    assert not one.hides(1)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "hidden"),
+    [("content", "x bad y", range(2, 5)), ("tool_calls[0]", '{"x": "bad"}', range(7, 12))],
+)
+def test_characters_are_asked_for_by_several_lists(field: str, text: str, hidden: range) -> None:
+    """A second list of one text gets the same answers; arguments end with the match."""
+    one = guard()
+    one.track(0, field)
+    one.feed(0, field, text, 0.0)
+    one.finish(0, cut=False)
+    for _ in range(2):
+        touched = [at for at in range(len(text)) if one.touches(0, field, at, at + 1)]
+        assert touched == [*hidden]

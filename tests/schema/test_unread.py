@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from deltaweir.schema.unread import take_out_unread
-from deltaweir.types import Choice, TextChoice
+from deltaweir.schema.unread import take_out_unread, take_out_unread_of
+from deltaweir.types import Choice, Chunk, TextChoice, TextChunk
 
 ENTRY = {"token": "a", "logprob": -1.0}
 
@@ -73,3 +73,22 @@ def test_unknown_log_probabilities(unknown: dict[str, Any]) -> None:
     text = TextChoice.model_validate({"text": "a", "message": "x", "logprobs": unknown})
     assert take_out_unread(text)
     assert text == TextChoice.model_validate({"text": "a", "logprobs": {}})
+
+
+@pytest.mark.parametrize("kind", [Choice, TextChoice, Chunk, TextChunk])
+def test_fields_beside_the_text(kind: Any) -> None:
+    """Of unknown ones figures stay, and what is known to be the server's own."""
+    kept = {"a": 1, "b": 0.5, "c": None, "d": "", "provider": "x", "timings": {"ms": 1}}
+    gone = {"e": "x", "f": ["x"], "g": {"x": 1}, "output_ids": [1], "x_groq": {"debug": "x"}}
+    read = kind.model_validate(kept | gone)
+    take = take_out_unread if kind in {Choice, TextChoice} else take_out_unread_of
+    assert take(read) is True
+    assert read.model_extra == kept
+    assert take(read) is False
+
+
+def test_token_ids_beside_the_choices() -> None:
+    """Nobody can tell which text they are of."""
+    chunk = Chunk.model_validate({"choices": [], "token_ids": [1]})
+    assert take_out_unread_of(chunk) is True
+    assert chunk == Chunk()

@@ -8,6 +8,7 @@ names with a value, into plain data, into our record. Nothing is dumped or encod
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,10 @@ _OBJECTS: dict[str, type[Chunk | TextChunk]] = {
     "text_completion": TextChunk,
 }
 _LEAVES = frozenset({str, int, float, bool, type(None)})
+_WORDLESS = frozenset({int, float, bool, type(None), object})
+_HOLDERS = frozenset({str, bytes, dict, list, tuple, set})
+_READ = frozenset({"__dict__", "__weakref__", "__pydantic_extra__", "__pydantic_fields_set__"})
+"""Slots that are read, or have no words."""
 _NAMES = frozenset(
     name
     for kind in (Chunk, Choice, Delta, FunctionDelta, ToolCallDelta, TextChunk, TextChoice, Usage)
@@ -101,6 +106,44 @@ def likened(original: Any, chunk: AnyChunk) -> Any:
     return chunk
 
 
+def tells_all(value: Any) -> bool:
+    """Tell whether an object is known to hold nothing that its record does not have.
+
+    An object holds its attributes and slots: what `chunk_of` does not read of them must be
+    empty. Of one that has none nobody can say where its words come from.
+
+    Args:
+        value: What was read.
+    """
+    kind = type(value)
+    if kind in _LEAVES or isinstance(value, str):
+        return True
+    if kind is list or kind is tuple:
+        return all(map(tells_all, value))
+    if kind is not dict and not isinstance(value, Record):
+        state = getattr(value, "__dict__", None)
+        if state is None:
+            return False
+        read = not isinstance(value, Mapping)  # whose attributes are not
+        aside = [inner for name, inner in state.items() if not read or name[0] == "_"]
+        aside += [getattr(value, name, "unknown") for name in _slots(kind.__mro__)]
+        if not all(map(_is_empty, aside)):
+            return False
+    return all(map(tells_all, (_fields(value) or {}).values()))
+
+
+@functools.lru_cache(maxsize=256)
+def _slots(kinds: tuple[type, ...]) -> frozenset[str]:
+    """Return the slots of a class and its bases that are not read."""
+    slots = {name for one in kinds for name in getattr(one, "__slots__", ())}
+    return frozenset(slots - _READ)
+
+
+def _is_empty(value: Any) -> bool:
+    kind = type(value)
+    return kind in _WORDLESS or (kind in _HOLDERS and not value)
+
+
 def _plain(value: Any, levels: int) -> Any:
     """Return a value as fresh plain data without nulls in mappings: null is "not there"."""
     kind = type(value)
@@ -115,11 +158,10 @@ def _plain(value: Any, levels: int) -> Any:
     fields = _fields(value)
     if fields is None:
         return msgspec.to_builtins(value)
-    own = not isinstance(value, dict)  # whose names with an underscore are nobody's business
     return {
         name: inner if type(inner) in _LEAVES else _plain(inner, levels - 1)
         for name, inner in fields.items()
-        if inner is not None and not (own and name[0] == "_")
+        if inner is not None
     }
 
 
@@ -132,11 +174,11 @@ def _fields(value: Any) -> Mapping[str, Any] | None:
     if isinstance(value, Mapping):
         return dict(value)
     own: Mapping[str, Any] | None = getattr(value, "__dict__", None)
-    more = getattr(value, "__pydantic_extra__", None)
-    if more:
-        own = {**(own or {}), **more}
-    if own and any(name[0] != "_" for name in own):
-        return own
+    # attributes with an underscore are nobody's business; the extra fields are data
+    public = {name: inner for name, inner in (own or {}).items() if name[0] != "_"}
+    public |= getattr(value, "__pydantic_extra__", None) or {}
+    if public:
+        return public
     named = {name: getattr(value, name) for name in _NAMES if hasattr(value, name)}
     return None if own is None and not named else named
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from deltaweir.client.clocks import Timeouts
-from deltaweir.client.foreign import chunk_of, likened
+from deltaweir.client.foreign import chunk_of, likened, tells_all
 from deltaweir.client.metering import Metering, weir_for
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.client.view import StreamView
@@ -46,6 +46,7 @@ class _Watched(StreamView[Any, Any]):
         self._kind: type[Chunk | TextChunk] | None = None
         self._held: list[AnyChunk] = []
         self._changes = metered.budget is not None or guard is not None
+        self._guarded = guard is not None and guard.policy.reads_answers
         super().__init__(
             source,
             Reply,
@@ -90,13 +91,16 @@ class _Watched(StreamView[Any, Any]):
         super()._show(chunks)
 
     def _object(self, chunk: AnyChunk) -> Any:
-        """Return what the program gets for a chunk: the original unless the weir changed it."""
+        """Return what the program gets for a chunk: the original unless the weir changed it.
+
+        Behind a guard it is one made anew also where the original may have what nobody read.
+        """
         original = self._original
-        if chunk is self._chunk and not (
+        if chunk is not self._chunk or (
             self._changes and chunk != chunk_of(original, kind=type(chunk))
         ):
-            return original
-        return likened(original, chunk)
+            return likened(original, chunk)
+        return likened(original, chunk) if self._guarded and not tells_all(original) else original
 
     def _given(self, chunk: AnyChunk) -> Any:
         return self._objects.pop(id(chunk))

@@ -154,7 +154,7 @@ class TextFilter(Threads):
         """Tell whether characters that are decided touch one that was not shown.
 
         Args:
-            start: The first, no earlier than in any question before.
+            start: The first.
             end: The one behind the last.
         """
         return self._covered is not None and self._covered.touches(start, end)

@@ -26,6 +26,12 @@ _ENDINGS: dict[Action, Ending] = {
 FAILURE = "guard_failure"
 """The rule that a verdict names when the guard itself could not go on."""
 
+_LONGEST_NAME = 1000
+"""Characters of a name that are kept for its next piece; OpenAI allows 64."""
+
+_MOST_NAMES = 1000
+"""Names, and ids, that are kept for their next piece; the oldest is forgotten first."""
+
 AnyFilter = TextFilter | ArgumentsFilter
 
 
@@ -117,10 +123,10 @@ class StreamGuard:
         assert judging is not None
         if finding is None:
             action: Action = "block" if self.policy.on_error == "closed" else "flag"
-            self._found.append(question.verdict(action, FAILURE, judging.start(question)))
+            self._note([question.verdict(action, FAILURE, judging.start(question))])
         elif finding.flagged:
             action = question.judge.action
-            self._found.append(question.verdict(action, finding.category, judging.start(question)))
+            self._note([question.verdict(action, finding.category, judging.start(question))])
         else:
             action = "flag"
         self._answered = question
@@ -136,11 +142,13 @@ class StreamGuard:
         name = text if text.startswith(known) else known + text  # some repeat all of it
         if name == known:
             return self.verdict is None
-        self._heads[index, field] = name
+        self._heads[index, field] = name[-_LONGEST_NAME:]
+        if len(self._heads) > _MOST_NAMES:
+            del self._heads[next(iter(self._heads))]
         try:
             unchanged = self._is_free(index, field, name)
         except Exception:  # noqa: BLE001  # as above
-            self._found.append(Verdict(FAILURE, "block", index, field, 0, 0))
+            self._note([Verdict(FAILURE, "block", index, field, 0, 0)])
             unchanged = self.policy.on_error == "open"
         if not unchanged:
             self._withheld += len(text)
@@ -153,8 +161,7 @@ class StreamGuard:
             return True
         one = TextFilter(plan, field=field, choice=index)
         unchanged = one.feed(name) + one.finish(cut=False) == name
-        if len(self._found) < MOST_VERDICTS:
-            self._found += one.verdicts
+        self._note([found for found in one.verdicts if found not in self._found])
         if one.stopped is not None:
             self.verdict = self.verdict or _ENDINGS[one.stopped]
         return unchanged
@@ -226,6 +233,18 @@ class StreamGuard:
         one = self._filter(index, field)
         return one is not None and one.touches(start, end)
 
+    def began(self, index: int) -> bool:
+        """Tell whether any text of a choice has come, whether a rule looks at it or not."""
+        return any(choice == index for choice, _ in self._filters)
+
+    def hides(self, index: int) -> bool:
+        """Tell whether any character of a choice was not shown so far."""
+        return any(
+            one is not None and one.withheld > 0
+            for (choice, _), one in self._filters.items()
+            if choice == index
+        )
+
     def _filter(self, index: int, field: str) -> AnyFilter | None:
         """Return the filter of a text; None where no rule looks at it."""
         key = index, field
@@ -238,15 +257,19 @@ class StreamGuard:
             self._filters[key] = None if plan is None else kind(plan, field=field, choice=index)
         return self._filters[key]
 
+    def _note(self, found: Sequence[Verdict]) -> None:
+        """Keep verdicts, as many as are told."""
+        self._found += found[: max(0, MOST_VERDICTS - len(self._found))]
+
     def _failed(self, index: int, field: str, one: AnyFilter, text: str) -> str:
         """Deal with a filter that cannot go on; return what may leave all the same."""
         closed = self.policy.on_error == "closed"
         action: Action = "block" if closed else "flag"
-        self._found.append(Verdict(FAILURE, action, index, field, one.position, 0))
+        self._note([Verdict(FAILURE, action, index, field, one.position, 0)])
         if closed:
             self.verdict = self.verdict or Ending.BLOCKED
             return ""
-        self._found += one.verdicts
+        self._note(one.verdicts)
         self._withheld += one.withheld
         self._filters[index, field] = None
         self._last = -1, "", None

@@ -161,7 +161,10 @@ def take_out(choice: Choice | TextChoice) -> Choice | TextChoice:
 def carrier(
     kind: type[Choice | TextChoice], index: int, field: str, text: str
 ) -> Choice | TextChoice:
-    """Return a choice that brings one text to one field and nothing else."""
+    """Return a choice that brings one text to one field and nothing else.
+
+    For the field ``reasoning_content`` its other name, ``reasoning``, may be given.
+    """
     if kind is TextChoice:
         return TextChoice(index=index, text=text)
     if field == "function_call":

@@ -14,29 +14,34 @@ _HARMLESS = frozenset(
         "matched_stop",  # SGLang: the stop text of the request
         "native_finish_reason",  # OpenRouter
         "prompt_filter_results",  # Azure
+        "prompt_token_ids",  # vLLM
         "provider",  # OpenRouter: who answered
         "stop_reason",  # vLLM: the stop text of the request
-        "x_groq",  # Groq: ids and usage
+        "timings",  # llama.cpp: figures
     }
 )
-"""Unknown fields of chunks and choices whose words are their server's own, never the model's."""
+"""Unknown fields of chunks and choices whose words are their server's own, never the model's.
+
+Groq's ``x_groq`` is none: asked to debug, it has the generated tokens, and of a failure the text.
+"""
 
 
 def take_out_unread_of(chunk: AnyChunk) -> bool:
-    """Take out of a chunk its own unknown fields with words that may be the model's.
+    """Take out of a chunk its own unknown fields that may hold words or tokens of the model's.
 
     Returns:
         Whether anything was there.
     """
-    return _without(chunk.__dict__, _may_be_said) > 0
+    ids = chunk.__dict__.pop("token_ids", None)  # of which choice nobody can tell
+    return _without(chunk.__dict__, _may_be_said) > 0 or ids is not None
 
 
 def take_out_unread(choice: Choice | TextChoice) -> bool:
     """Take out of a choice what may hold generated text but is none of its `texts`.
 
     These are sounds; reasoning that is no text, or another than ``reasoning_content``; unknown
-    fields of a delta, of tool calls and of log probabilities; and those of the choice that have
-    words, unless they are known to be their server's own. Token ids stay.
+    fields of a delta, of tool calls and of log probabilities; and those of the choice that may
+    hold words or tokens, unless they are known to be their server's own. Its token ids stay.
 
     Returns:
         Whether anything was there.
@@ -63,16 +68,8 @@ def take_out_unread(choice: Choice | TextChoice) -> bool:
 
 
 def _may_be_said(name: str, value: Any) -> bool:
-    """Tell whether a field has words, and they may be the model's."""
-    return name not in _HARMLESS and _has_words(value)
-
-
-def _has_words(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_words, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_words, value))
-    return isinstance(value, str) and value != ""
+    """Tell whether a field may hold words or tokens of the model's; a single figure does not."""
+    return name not in _HARMLESS and isinstance(value, str | list | dict) and len(value) > 0
 
 
 def _without(unknown: dict[str, Any], unread: Callable[[str, Any], bool] = lambda *_: True) -> int:
