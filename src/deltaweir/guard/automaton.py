@@ -17,7 +17,7 @@ One automaton serves any number of streams and threads: what two threads make at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from deltaweir.guard.alphabet import Alphabet, Atom
 from deltaweir.guard.nfa import Nfa
@@ -147,18 +147,23 @@ class Automaton:
         groups[thread : thread + 1] = [rest] if rest else []
         return self._state(state.left, tuple(groups)), bool(rest)
 
-    def limited_in(self, state: State) -> Iterable[tuple[int, int]]:
+    def limited_in(self, state: State) -> Sequence[tuple[int, int]]:
         """Return thread and rule of all that have a limit, the oldest first."""
-        for number, group in enumerate(state.groups):
-            for rule in sorted({self.nfa.rule[one] for one in group} & self.limited):
-                yield number, rule
+        if state.limited is None:
+            state.limited = tuple(
+                (number, rule)
+                for number, group in enumerate(state.groups)
+                for rule in sorted({self.nfa.rule[one] for one in group} & self.limited)
+            )
+            self._remembered += len(state.limited)
+        return state.limited
 
     def forget(self) -> None:
         """Forget all states and moves; streams that are in one go on from it."""
         states, self._states, self._symbols, self._characters = self._states, {}, {}, {}
         self._remembered = self._steps.remembered = 0
         for state in [*states.values(), self.root]:
-            state.by_character = {}
+            state.by_character, state.limited = {}, None
         self._forget(states)
         self._states[self.root.left, self.root.groups] = self.root
 
@@ -174,22 +179,25 @@ class Automaton:
         key = left, groups
         known = self._states.get(key)
         if known is None:
-            ends = [
-                (number, final.rule)
-                for number, group in enumerate(groups)
-                if not group.isdisjoint(self._last)
-                for one in sorted(group & self._last)
-                for final in self.nfa.finals[one]
-                if final.after is not None and final.after.at_end
-            ]
-            known = self._states[key] = State(left, groups, tuple(ends))
+            known = self._states[key] = State(left, groups, self._ends(groups))
             self._remembered += sum(map(len, groups)) + 1
         return known
+
+    def _ends(self, groups: Groups) -> tuple[tuple[int, int], ...]:
+        """Return thread and rule of each match that the end of the text completes."""
+        ends: dict[int, int] = {}
+        for number, group in enumerate(groups):
+            if not group.isdisjoint(self._last):
+                for one in group & self._last:
+                    for final in self.nfa.finals[one]:
+                        if final.after is not None and final.after.at_end:
+                            ends.setdefault(final.rule, number)
+        return tuple(sorted((number, rule) for rule, number in ends.items()))
 
     def _made(self, state: State, symbol: Symbol) -> Move:
         """Make a move."""
         steps, count = symbol.steps, state.count
-        early: list[tuple[int, int]] = []
+        early: dict[int, int] = {}
         late: dict[int, int] = {}
         seen = NOTHING
         groups: list[frozenset[int]] = []
@@ -203,7 +211,8 @@ class Automaton:
                 targets = targets | step.targets if targets else step.targets
                 for rule in step.late:
                     late.setdefault(rule, number)  # the oldest covers most
-                early += [(number, rule) for rule in step.early]
+                for rule in step.early:
+                    early.setdefault(rule, number)
             targets = _without(targets, seen)
             if targets:
                 seen = seen | targets if seen else targets
@@ -219,7 +228,7 @@ class Automaton:
             self._state(begin.left, tuple(groups)),
             None if len(keep) == count else tuple(keep),
             bool(targets),
-            tuple(sorted(early)),
+            tuple(sorted((early[rule], rule) for rule in early)),
             tuple([(late[rule], rule) for rule in sorted(late)]),
         )
 

@@ -15,8 +15,9 @@ from deltaweir.guard.nfa import Nfa
 from deltaweir.guard.pattern import longest, parse
 from deltaweir.guard.rules import Rule
 
-MOST_SETS = 20_000
-"""How many sets of states are looked at before a rule counts as too complex to bound."""
+MOST_WORK = 400_000
+"""How many states of a set are looked at, for each class of characters that they tell apart,
+before a rule counts as too complex to bound: about a second at the worst."""
 
 _FOLDED_FACTOR = 16
 """How many characters that folding skips may stand, on average, at each one of a match."""
@@ -53,17 +54,34 @@ def limit(rule: Rule) -> int | None:
         return rule.max_hold
     length = longest_match(rule)
     if length is None:
-        waits = None if rule.validator else _longest_wait(rule)
-        if waits is None:
-            raise InvalidRule(
-                f"rule {rule.id!r}: its matches have no longest, and text that may be one could "
-                "wait for ever; bound its repeats, let it match early (its head, then any "
-                "tail), or set max_hold",
-                rule=rule.id,
-                reason="unbounded",
-            )
-        length = waits
+        length = _certain_wait(rule)
     return _FOLDED_FACTOR * (length + 1) if rule.fold else None
+
+
+def _certain_wait(rule: Rule) -> int:
+    """Return the longest wait of a rule whose matches have no longest.
+
+    Raises:
+        InvalidRule: There is none, or nobody can tell in reasonable time.
+    """
+    ways = None if rule.validator else _ways(Nfa([rule]))
+    waits = None if ways is None else _longest_way(ways)
+    if waits is not None:
+        return waits
+    if ways is None and not rule.validator:
+        raise InvalidRule(
+            f"rule {rule.id!r}: its matches have no longest, and it is too complex to tell how "
+            "long it could wait; make it simpler, or set max_hold",
+            rule=rule.id,
+            reason="too complex",
+        )
+    raise InvalidRule(
+        f"rule {rule.id!r}: its matches have no longest, and text that may be one could "
+        "wait for ever; bound its repeats, let it match early (its head, then any "
+        "tail), or set max_hold",
+        rule=rule.id,
+        reason="unbounded",
+    )
 
 
 def worst_hold(rule: Rule) -> int:
@@ -107,19 +125,22 @@ def _ways(nfa: Nfa) -> _Ways | None:
     every = [atom.plain for atom in Alphabet(nfa.kinds, folds=False).atoms()]
     longer: dict[States, set[States]] = {}
     begins: dict[States, int] = {}
+    work = 0
     first = frozenset(one for start in nfa.starts for one in nfa.closure(start.state))
     waiting = [first]
     longer[first] = set()
     while waiting:
         states = waiting.pop()
         asked = _asked(nfa, states)
-        for classes in {one & asked for one in every}:  # mostly few: the others change nothing
+        told_apart = {one & asked for one in every}  # mostly few: the others change nothing
+        work += len(every) // 8 + len(states) * len(told_apart)
+        if work > MOST_WORK:
+            return None
+        for classes in told_apart:
             after, held = _after(nfa, states, classes)
             if not after:
                 continue
             if after not in longer:
-                if len(longer) >= MOST_SETS:
-                    return None
                 longer[after] = set()
                 waiting.append(after)
             if held is None:

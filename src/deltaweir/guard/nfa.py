@@ -28,6 +28,9 @@ A character costs time for each state that is alive, a microsecond or so where i
 in them before.
 """
 
+MOST_CLOSURES = 1_000_000
+"""How many states the steps of one pattern may lead to, each with all that can be left out."""
+
 SHARED = -1
 """The rule of a state that several rules share."""
 
@@ -95,6 +98,7 @@ class Nfa:
                     "bound and max_hold"
                 )
                 raise InvalidRule(f"rule {rule.id!r}: {reason}", rule=rule.id, reason=reason)
+            self._close(rule, before)
         self._tries.clear()
 
     def closure(self, state: int) -> tuple[int, ...]:
@@ -105,6 +109,19 @@ class Nfa:
             known = tuple(one for one in reached if self.steps[one] or one in self.finals)
             self._closures[state] = known
         return known
+
+    def _close(self, rule: Rule, first: int) -> None:
+        """Find all closures of a pattern's states, before a text makes somebody wait for them."""
+        found = 0
+        for steps in self.steps[first:]:
+            for _, target in steps:
+                found += 0 if target in self._closures else len(self.closure(target)) + 1
+            if found > MOST_CLOSURES:
+                reason = (
+                    "too many of its parts that can be left out stand behind each other; use "
+                    "smaller repeats around them"
+                )
+                raise InvalidRule(f"rule {rule.id!r}: {reason}", rule=rule.id, reason=reason)
 
     def goes_on(self, state: int) -> bool:
         """Tell whether a state can still lead to a match."""

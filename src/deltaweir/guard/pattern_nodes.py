@@ -119,17 +119,13 @@ def repeat(item: Node, *, least: int, most: int | None) -> Node:
     """Return a node for the item from ``least`` to ``most`` times; None for any number."""
     if most == 0 or (isinstance(item, Series) and not item.items):
         return EMPTY
-    if isinstance(item, Repeat) and _plain(item.least, item.most) and _plain(least, most):
-        # A hundred question marks around one character would cost as much as a hundred copies.
+    if isinstance(item, Repeat) and item.least <= 1:
+        # Together they leave out no number. Kept apart, copies that may be nothing or may be
+        # many would cost as much as the square of their number.
         endless = most is None or item.most is None
-        return repeat(item.item, least=least * item.least, most=None if endless else 1)
-    if isinstance(item, Repeat) and (item.least, item.most) == (0, 1):
-        return repeat(item.item, least=0, most=most)  # any of the copies may be nothing
+        together = None if endless else (most or 0) * (item.most or 0)
+        return repeat(item.item, least=least * item.least, most=together)
     return item if least == most == 1 else Repeat(item, least, most)
-
-
-def _plain(least: int, most: int | None) -> bool:
-    return least <= 1 and most in (1, None)
 
 
 def shortest(node: Node) -> int:

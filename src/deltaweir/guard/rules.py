@@ -62,7 +62,10 @@ class Rule(
             many as its language needs, which must have a bound then.
         on_overflow: What happens when ``max_hold`` is reached: ``redact`` covers what is held
             and all that follows while a match may go on, ``block`` ends the stream, ``release``
-            lets it go, which leaks what turns out to be a match.
+            lets it go, which leaks: the match that began there, however it goes on, and every
+            match of this rule that began later, inside what was let go, and had come to the
+            same place in the rule. With ``[xa]+b`` and two characters, the whole of ``xxxab``
+            leaves, though ``ab`` alone is a match of two. A rule that flags lets go always.
         description: What it finds and what it lets pass, for people.
         examples: Texts in which it must match.
         counterexamples: Texts in which it must not.

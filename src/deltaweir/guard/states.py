@@ -14,14 +14,16 @@ Left = tuple[int, int]
 class State:
     """A state: what the threads can be in, and the moves out of it that are known."""
 
-    __slots__ = ("by_character", "by_text", "count", "ends", "groups", "left")
+    __slots__ = ("by_character", "by_text", "count", "ends", "groups", "left", "limited")
 
     def __init__(self, left: Left, groups: Groups, ends: tuple[tuple[int, int], ...]) -> None:
         self.left = left
         self.groups = groups
         self.count = len(groups)
         self.ends = ends
-        """Thread and rule of each match that the end of the text completes."""
+        """Thread and rule of each match that the end of the text completes, the oldest of each."""
+        self.limited: tuple[tuple[int, int], ...] | None = None
+        """Thread and rule of all that have a limit, once somebody has asked."""
         self.by_character: dict[str, Move] = {}
         self.by_text: dict[str, Crossing] = {}
 
@@ -33,9 +35,10 @@ class Move(NamedTuple):
         state: The next state.
         keep: Which threads go on, by number; None when all do.
         begins: Whether a thread starts with this character.
-        early: Thread and rule of each match that ended before this character.
-        late: Thread and rule of each match that ends with it; a thread beyond the last is the
-            one that starts with it.
+        early: Thread and rule of each match that ended before this character: of those that
+            start at several places, the longest.
+        late: Likewise of each match that ends with it; a thread beyond the last is the one that
+            starts with it.
     """
 
     state: State

@@ -91,13 +91,21 @@ class Threads:
     def _passed(self) -> list[Run]:
         """Deal with the threads that are over their limit; return what they cover."""
         found: list[Run] = []
-        plan, gone = self._plan, 0
-        self._swallowing = {one for one in self._swallowing if one[0] in self._starts}
+        plan, gone, starts = self._plan, 0, self._starts
+        if self._swallowing:
+            alive = set(starts)
+            self._swallowing = {one for one in self._swallowing if one[0] in alive}
         covered = self._runs[-1].end if self._runs else 0
-        for thread, rule in [*self._automaton.limited_in(self._state)]:
-            start = self._starts[thread - gone]
+        least = -1 if self._swallowing else self._limit or 0
+        if self.position - max(starts[0], covered) <= least:
+            return found
+        for thread, rule in self._automaton.limited_in(self._state):
+            start = starts[thread]
             swallows = (start, rule) in self._swallowing
-            if not swallows and self.position - max(start, covered) <= (plan.limits[rule] or 0):
+            held = self.position - max(start, covered)
+            if held <= least:
+                break  # the younger ones hold less, and none of them swallows
+            if not swallows and held <= (plan.limits[rule] or 0):
                 continue
             overflow = plan.rules[rule].on_overflow
             if overflow == "release":
