@@ -247,3 +247,11 @@ def test_presets() -> None:
     assert [row["rules"] for row in rows] == [len(preset(name)) for name in PRESETS]
     piped = [line.split("\t") for line in invoke("guard", "list").stdout.splitlines()]
     assert piped == [[str(value) for value in row.values()] for row in rows]
+
+
+def test_a_name_cannot_steer_the_terminal() -> None:
+    """What no preset is called is shown once, its control characters spelled out."""
+    ended = invoke("guard", "check", "ev\x1b[31mil", columns=1000)
+    assert ended.exit_code == 2
+    assert "\x1b" not in ended.output
+    assert ended.output.count("31mil") == 1

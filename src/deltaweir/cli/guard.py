@@ -141,7 +141,8 @@ def _explain(error: InvalidRule, source: str, *, as_json: bool) -> None:
         typer.echo(json.dumps({"ok": False, "rules": [], "error": said}, indent=2))
         return
     message = error.message
-    say(f"deltaweir: {message if source in message else f'{source}: {message}'}")
+    shown = source if source.isprintable() else repr(source)[1:-1]  # no escapes for a terminal
+    say(f"deltaweir: {message if shown in message else f'{shown}: {message}'}")
     if error.rule is not None and error.position is not None and sys.stderr.isatty():
         for line in _place(source, error.rule, error.position):
             say(line)

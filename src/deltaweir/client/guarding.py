@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -99,9 +100,9 @@ class ToldByWeir:
 
     _weir: Weir[Any]
 
+    @abc.abstractmethod
     def _server_said(self) -> Mapping[str, Any]:
         """Return what the server has told under ``deltaweir``."""
-        raise NotImplementedError
 
     @property
     def complete(self) -> bool:

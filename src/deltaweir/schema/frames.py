@@ -11,6 +11,7 @@ import msgspec
 
 from deltaweir.errors import DeltaweirError
 from deltaweir.schema.chunk import AnyChunk, Choice, TextChoice
+from deltaweir.schema.texts import only_text
 from deltaweir.wire.sse import encode
 
 _ENCODER = msgspec.json.Encoder()
@@ -77,24 +78,10 @@ class FrameWriter:
 
 
 def _only_text(choice: Choice | TextChoice) -> str | None:
-    """Return a choice's text when it brings nothing else."""
-    if choice.finish_reason is not None or choice.logprobs is not None or choice.__dict__:
+    """Return a choice's text when it brings nothing else, not even a role."""
+    if isinstance(choice, Choice) and choice.delta.role is not None:
         return None
-    if isinstance(choice, TextChoice):
-        return choice.text
-    delta = choice.delta
-    if (
-        delta.role is None
-        and delta.tool_calls is None
-        and delta.reasoning_content is None
-        and delta.reasoning is None
-        and delta.refusal is None
-        and delta.function_call is None
-        and delta.audio is None
-        and not delta.__dict__
-    ):
-        return delta.content
-    return None
+    return only_text(choice)
 
 
 def error_body(error: DeltaweirError, *, partial_usage: dict[str, object] | None = None) -> bytes:
