@@ -12,7 +12,8 @@ import pytest
 from deltaweir.client.provider import Origin, provider_of
 from deltaweir.errors import ConnectionFailed
 from deltaweir.net import blocking
-from deltaweir.net.asynchronous import AsyncPool, Connection
+from deltaweir.net.async_pool import AsyncPool
+from deltaweir.net.asynchronous import Connection
 from deltaweir.net.blocking import MAX_IDLE
 from deltaweir.net.route import Route
 from deltaweir.testing.faults import Drop, NeverRead, Pause, Reset, Step

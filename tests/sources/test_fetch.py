@@ -11,7 +11,7 @@ from deltaweir.client.clocks import Timeouts
 from deltaweir.client.moderation import Moderations
 from deltaweir.client.provider import Outgoing, outgoing, provider_of
 from deltaweir.errors import InternalServerError, StallTimeout
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.blocking import Pool
 from deltaweir.sources.fetch import fetch, fetch_async
 from deltaweir.testing.faults import Pause, error_answer, json_answer

@@ -18,7 +18,8 @@ from deltaweir import errors
 from deltaweir.client.attempt import Attempt
 from deltaweir.client.exchange import StreamExchange, WholeExchange
 from deltaweir.client.provider import outgoing, provider_of
-from deltaweir.net.asynchronous import HIGH_WATER_BYTES, AsyncPool
+from deltaweir.net.async_pool import AsyncPool
+from deltaweir.net.asynchronous import HIGH_WATER_BYTES
 from deltaweir.net.blocking import Pool
 from deltaweir.schema.chunk import Chunk
 from deltaweir.schema.reply import Reply

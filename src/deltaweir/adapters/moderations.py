@@ -11,7 +11,7 @@ from deltaweir.client.moderation import Moderations, finding_in, moderation_requ
 from deltaweir.client.provider import Outgoing, Provider
 from deltaweir.errors import APIStatusError, ClassifierFailed, DeltaweirError, StallTimeout
 from deltaweir.guard.findings import Finding, NoFinding
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.blocking import Pool
 from deltaweir.sources.fetch import fetch, fetch_async
 

@@ -27,7 +27,7 @@ from deltaweir.client.streams import AsyncStream
 from deltaweir.client.whole import RecordT
 from deltaweir.models.progress import Progress
 from deltaweir.models.weights import is_embedded
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.fetch import fetch_async

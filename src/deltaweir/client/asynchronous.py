@@ -18,7 +18,7 @@ from deltaweir.client.requests import ModelList
 from deltaweir.client.streams import AsyncStream
 from deltaweir.meter.budget import AnyBudget, limit_of
 from deltaweir.models.progress import Progress
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 

@@ -19,7 +19,7 @@ from deltaweir.client.classic_objects import (
     WireTextReply,
     classic_object,
 )
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.schema.reply import Reply, TextReply
 
 

@@ -17,7 +17,7 @@ from deltaweir.client.dispatch import Dispatch
 from deltaweir.errors import InvalidRequest
 from deltaweir.models.catalogue import default_entry
 from deltaweir.models.weights import is_embedded
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.blocking import Pool
 
 # settings of Azure's flavour, whose addresses are made otherwise

@@ -1,4 +1,4 @@
-"""Connections for asyncio programs, and the pool that keeps them for another request."""
+"""Connections for asyncio programs: read by waiting, or handed on as bytes arrive."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ import collections
 import contextlib
 import ssl
 import time
-import weakref
-from collections.abc import AsyncGenerator
-from typing import cast
+from typing import Protocol, cast
 
-from deltaweir.client.provider import Origin
-from deltaweir.net.blocking import IDLE_S, MAX_IDLE, RECEIVE_BYTES
-from deltaweir.net.route import (
-    Route,
-    connect_error,
-    discard_unsent,
-    route_to,
-    tls_context,
-    tunnelled,
-)
+from deltaweir.net.blocking import IDLE_S, RECEIVE_BYTES
+from deltaweir.net.route import Route, connect_error, discard_unsent, tunnelled
 from deltaweir.wire.http1 import ResponseReader
 
 HIGH_WATER_BYTES = 256 * 1024
 """Bytes that may wait for a slow reader before the peer is paused."""
 
 
+class Receiver(Protocol):
+    """Takes what a connection brings, in the very call in which the loop brings it."""
+
+    def received(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    def left(self, error: OSError | None) -> None:
+        """Take note that no more will come: the peer has closed, or the connection broke."""
+
+
 class Connection(asyncio.Protocol):
     """One connection to an origin; asyncio calls it when something happens.
+
+    What comes is kept for `receive`, or goes to the receiver that `hand_to` names.
 
     Args:
         route: The way there.
@@ -45,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._opening: asyncio.Timeout | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._receiver: Receiver | None = None
         self._writer: asyncio.Future[None] | None = None
         self._ended = False
         self._error: OSError | None = None
@@ -113,11 +116,36 @@ class Connection(asyncio.Protocol):
             self._pieces.appendleft(data[RECEIVE_BYTES:])
             data = data[:RECEIVE_BYTES]
         self._waiting_bytes -= len(data)
-        if self._waiting_bytes <= RECEIVE_BYTES and self._paused and self._transport is not None:
+        if self._waiting_bytes <= RECEIVE_BYTES:
+            self.resume()
+        return data
+
+    def hand_to(self, receiver: Receiver | None) -> None:
+        """Hand what comes from now on to a receiver, and what has come already at once.
+
+        Args:
+            receiver: Called with each piece until another is named; None keeps what comes.
+        """
+        self._receiver = receiver
+        while self._pieces and self._receiver is not None:
+            data = self._pieces.popleft()
+            self._waiting_bytes -= len(data)
+            self._receiver.received(data)
+        if self._ended and self._receiver is not None:
+            self._receiver.left(self._error)
+
+    def pause(self) -> None:
+        """Take no more from the peer for a while: who reads here is too slow."""
+        if not self._paused and self._transport is not None and not self._ended:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Take from the peer again; idempotent."""
+        if self._paused and self._transport is not None:
             self._paused = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()
-        return data
 
     def stale(self) -> bool:
         """Tell whether the peer has closed, or said something unasked, while it was idle."""
@@ -127,6 +155,7 @@ class Connection(asyncio.Protocol):
         """Close at once, and wake whoever waits; idempotent, on the connection's loop."""
         self._error = self._error or ConnectionAbortedError("closed by the reader")
         self._ended = True
+        self._receiver = None
         self._pieces.clear()
         if self._opening is not None:
             with contextlib.suppress(RuntimeError):  # its time is up already
@@ -147,27 +176,26 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Keep bytes for the reader, and pause the peer when too many wait."""
+        """Hand bytes on, or keep them for the reader and pause the peer when too many wait."""
+        if self._receiver is not None:
+            self._receiver.received(data)
+            return
         self._pieces.append(data)
         self._waiting_bytes += len(data)
-        if self._waiting_bytes > HIGH_WATER_BYTES and not self._paused:
-            assert self._transport is not None
-            self._paused = True
-            self._transport.pause_reading()
+        if self._waiting_bytes > HIGH_WATER_BYTES:
+            self.pause()
         self._wake()
 
     def eof_received(self) -> None:
         """Take note that the peer sends no more; the transport closes itself."""
-        self._ended = True
-        self._wake()
+        self._end()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take note that the connection is gone."""
-        self._ended = True
         if error is not None and not isinstance(error, OSError):
             error = ConnectionResetError(f"the transport failed: {type(error).__name__}")
         self._error = self._error or error
-        self._wake()
+        self._end()
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -180,6 +208,12 @@ class Connection(asyncio.Protocol):
         writer, self._writer = self._writer, None
         if writer is not None and not writer.done():
             writer.set_result(None)
+
+    def _end(self) -> None:
+        ended, self._ended = self._ended, True
+        if self._receiver is not None and not ended:
+            self._receiver.left(self._error)
+        self._wake()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
@@ -195,94 +229,3 @@ class Connection(asyncio.Protocol):
         self._transport = await loop.start_tls(
             self._transport, self, tls, server_hostname=self.route.origin.host
         )
-
-
-class AsyncPool:
-    """Connections that wait for another request, and the making of new ones.
-
-    Args:
-        proxy: A proxy's address; None asks the environment, empty uses none.
-        ca_file: Certificates to trust instead of the system's.
-
-    Belongs to the event loop it is used on; on another it begins anew. When its loop ends, or
-    nobody has the pool any more, its connections are closed.
-    """
-
-    def __init__(self, *, proxy: str | None = None, ca_file: str | None = None) -> None:
-        self._proxy = proxy
-        self._ca_file = ca_file
-        self._tls: ssl.SSLContext | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._idle: dict[Route, collections.deque[Connection]] = {}
-        self._made: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._keeper: AsyncGenerator[None] | None = None
-        self._closed = False
-
-    def take(self, origin: Origin, *, fresh: bool = False) -> Connection:
-        """Return an idle connection, or one that is still to be opened with `tls`.
-
-        Args:
-            origin: Where it goes.
-            fresh: Whether an idle one will not do.
-
-        Raises:
-            InvalidRequest: The proxy is not usable.
-        """
-        self._settle()
-        route = route_to(origin, proxy=self._proxy)
-        idle = self._idle.setdefault(route, collections.deque())
-        while idle and not fresh:
-            connection = idle.pop()
-            if not connection.stale():
-                return connection
-            connection.close()
-        connection = Connection(route)
-        self._made.add(connection)
-        return connection
-
-    def tls(self, origin: Origin) -> ssl.SSLContext | None:
-        """Return what checks an origin's certificates; None for plain HTTP.
-
-        Raises:
-            InvalidRequest: The file of certificates is not usable.
-        """
-        if origin.scheme == "https" and self._tls is None:
-            self._tls = tls_context(self._ca_file)
-        return self._tls if origin.scheme == "https" else None
-
-    def give(self, connection: Connection) -> None:
-        """Take a connection back whose response has ended, for another request."""
-        connection.fresh = False
-        connection.idle_since = time.monotonic()
-        idle = self._idle.setdefault(connection.route, collections.deque())
-        idle.append(connection)
-        while idle and (self._closed or len(idle) > MAX_IDLE or idle[0].stale()):
-            idle.popleft().close()
-
-    def close(self) -> None:
-        """Close all idle connections; those in use are closed when they are given back."""
-        self._closed = True
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
-
-    def _settle(self) -> None:
-        """Belong to the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        self._loop = loop
-        self._idle = {}
-        self._made = weakref.WeakSet()
-        self._keeper = _keep(self._made)
-        with contextlib.suppress(StopIteration):  # so that the loop knows it, and ends it
-            self._keeper.__anext__().send(None)
-
-
-async def _keep(connections: weakref.WeakSet[Connection]) -> AsyncGenerator[None]:
-    """Close connections when the loop shuts its generators down, or drops this one."""
-    try:
-        yield
-    finally:
-        for connection in list(connections):
-            connection.close()

@@ -9,7 +9,7 @@ from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.client.provider import Outgoing
 from deltaweir.client.whole import RecordT, WholeExchange
 from deltaweir.errors import DeltaweirError
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.blocking import Pool
 from deltaweir.sources.remote import AsyncRemoteSource, RemoteSource
 

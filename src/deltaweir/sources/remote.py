@@ -15,6 +15,7 @@ import time
 from deltaweir.client.attempt import Attempt, ChunkT
 from deltaweir.errors import ConnectionFailed, DeltaweirError
 from deltaweir.net import asynchronous, blocking
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.sources.steps import RemoteSteps
 
 DRAIN_S = 0.05
@@ -149,7 +150,7 @@ class AsyncRemoteSource(RemoteSteps[ChunkT, asynchronous.Connection]):
     def __init__(
         self,
         exchange: Attempt[ChunkT],
-        pool: asynchronous.AsyncPool,
+        pool: AsyncPool,
         *,
         connect_s: float | None,
     ) -> None:
