@@ -31,6 +31,7 @@ from deltaweir.control import Control
 from deltaweir.endings import Ending, State
 from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
 from deltaweir.schema.ends import is_cut
+from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk
 from deltaweir.schema.texts import only_text, says_something, take_out
 from deltaweir.schema.unread import take_out_unread_of
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
@@ -214,7 +215,8 @@ class Weir(Generic[ChunkT]):
         shown, ending = control.pass_only_text(choice, text, now)
         if shown == text and ending is None:
             return (chunk,)
-        _rewritten(chunk)
+        if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
+            chunk.retold = True
         role = None if isinstance(choice, TextChoice) else choice.delta.role
         out = [chunk] if shown or role or chunk.usage is not None else []
         return out if ending is None else [*out, *self._end(ending)]
@@ -294,5 +296,5 @@ class Weir(Generic[ChunkT]):
 
 def _rewritten(chunk: Chunk | TextChunk) -> None:
     """Make a chunk that remembers its own bytes forget them: they say more than may be shown."""
-    if "raw" in chunk.__struct_fields__:
-        chunk.raw = None  # type: ignore[union-attr]  # of the records that remember
+    if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
+        chunk.raw = None

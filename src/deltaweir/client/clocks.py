@@ -130,16 +130,7 @@ class Clocks:
         if not left:
             return StallTimeout("the source gave up waiting, though no clock was set")
         name, _ = min(left, key=lambda pair: pair[1])
-        limit = getattr(self._timeouts, name)
-        what = {
-            "headers": "no answer began",
-            "first_content": "no content came",
-            "stall": "nothing came after the last chunk",
-            "total": "the answer was not whole",
-        }[name]
-        return StallTimeout(
-            f"{what} within {limit:g} s; raise timeouts[{name!r}] to wait longer", param=name
-        )
+        return _ran_out(name, getattr(self._timeouts, name))
 
     def _left(self) -> list[tuple[str, float]]:
         used = [("total", self._timeouts.total, self._total)]
@@ -150,3 +141,83 @@ class Clocks:
         else:
             used.append(("first_content", self._timeouts.first_content, self._before_content))
         return [(name, limit - spent) for name, limit, spent in used if limit is not None]
+
+
+class Deadlines:
+    """The clocks of an answer that is pushed: when will the next one run out?
+
+    Where `Clocks` adds up waits, this looks at moments, so that a chunk costs one assignment.
+    All moments are seconds on one monotonic clock.
+
+    Args:
+        timeouts: How long to wait for what.
+        now: When the request is sent.
+
+    Attributes:
+        last: When the last chunk came; set it with each.
+    """
+
+    __slots__ = ("_answered", "_began", "_content", "_paused", "_timeouts", "last")
+
+    def __init__(self, timeouts: Timeouts, now: float) -> None:
+        self._timeouts = timeouts
+        self._began = now
+        self._answered = False
+        self._content = False
+        self._paused: float | None = None
+        self.last = now
+
+    @property
+    def due(self) -> float | None:
+        """When the first clock runs out; None for never, or while the source is paused."""
+        if self._paused is not None:
+            return None
+        return min((moment for _, moment in self._due()), default=None)
+
+    def answered(self) -> None:
+        """Take note that the answer has begun."""
+        self._answered = True
+
+    def content(self) -> None:
+        """Take note that content has come."""
+        self._content = True
+
+    def pause(self, now: float) -> None:
+        """Stop all clocks: we wait for a reader, not for the peer."""
+        if self._paused is None:
+            self._paused = now
+
+    def resume(self, now: float) -> None:
+        """Let the clocks go on."""
+        if self._paused is not None:
+            self._began += now - self._paused
+            self.last += now - self._paused
+            self._paused = None
+
+    def error(self) -> StallTimeout:
+        """Return the error of the clock that runs out first."""
+        name, _ = min(self._due(), key=lambda pair: pair[1])
+        return _ran_out(name, getattr(self._timeouts, name))
+
+    def _due(self) -> list[tuple[str, float]]:
+        limits = self._timeouts
+        moments = [("total", limits.total, self._began)]
+        if not self._answered:
+            moments.append(("headers", limits.headers, self._began))
+        if self._content:
+            moments.append(("stall", limits.stall, self.last))
+        else:
+            moments.append(("first_content", limits.first_content, self._began))
+        return [(name, since + limit) for name, limit, since in moments if limit is not None]
+
+
+def _ran_out(name: str, limit: float) -> StallTimeout:
+    what = {
+        "headers": "no answer began",
+        "first_content": "no content came",
+        "stall": "nothing came after the last chunk",
+        "total": "the answer was not whole",
+    }[name]
+    return StallTimeout(
+        f"{what} within {limit:g} s; raise timeouts[{name!r}] to wait longer", param=name
+    )

@@ -1,0 +1,92 @@
+"""The upstreams of a configuration at work: their connections, and how they fare."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import Callable
+
+from deltaweir.errors import ConnectionFailed
+from deltaweir.gateway.config import UpstreamConfig
+from deltaweir.gateway.failover import Breaker
+from deltaweir.net.async_pool import AsyncPool
+
+
+class Upstream:
+    """One provider: a pool of connections, a limit on them, and a breaker.
+
+    Args:
+        config: What the configuration says of it.
+
+    Attributes:
+        active: How many connections are in use.
+    """
+
+    def __init__(self, config: UpstreamConfig) -> None:
+        self.config = config
+        self.provider = config.provider
+        self.clocks = config.clocks
+        self.breaker = Breaker()
+        self.pool = AsyncPool(
+            proxy=config.proxy, ca_file=config.ca_file, max_idle=config.max_connections
+        )
+        self.active = 0
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        return self.config.name
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for another request."""
+        return self.pool.idle
+
+    async def reserve(self, timeout_s: float | None) -> Callable[[], None]:
+        """Wait for the right to use a connection; return what gives it back, called once.
+
+        Args:
+            timeout_s: Seconds to wait at most; None for ever.
+
+        Raises:
+            ConnectionFailed: All connections were in use all the time.
+        """
+        if self.active >= self.config.max_connections or self._waiting:
+            await self._turn(timeout_s)
+        else:
+            self.active += 1
+        return self._freed
+
+    def close(self) -> None:
+        """Close the connections that are not in use; the others when they are given back."""
+        self.pool.close()
+
+    async def _turn(self, timeout_s: float | None) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._freed()  # its turn came in the very moment it gave up
+            else:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise ConnectionFailed(
+                    f"all {self.config.max_connections} connections to it were in use; raise "
+                    "max_connections"
+                ) from error
+            raise
+
+    def _freed(self) -> None:
+        """Hand a connection's right to the next that waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.active -= 1

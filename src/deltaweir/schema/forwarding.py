@@ -1,0 +1,268 @@
+"""Chunks that a server of ours passes on: they remember the bytes they came in. Pure.
+
+A chunk that nothing was taken from goes out as it came, fields that nobody here knows among
+them; one whose text alone was changed, as one splice of the new text between what stood around
+the old one. And since the chunks of a stream differ in little but their text, a chunk that has
+the shape of an earlier one, byte for byte around its text, is not parsed again: replacing one
+JSON string by another changes nothing else of what a text says.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from deltaweir.schema.chunk import Choice, Chunk, Delta, TextChoice, TextChunk
+from deltaweir.schema.texts import ELSEWHERE, only_text
+from deltaweir.schema.unread import take_out_unread, take_out_unread_of
+
+MOST_SHAPES = 4
+"""Shapes that are kept of one stream: one for each choice of a few."""
+MOST_MISSES = 8
+"""Chunks in a row that had no known shape, after which none is learned any more."""
+
+_REST = re.compile(rb'(?:[^"\\]|\\.)*')
+_FILLING = re.compile(rb'"obfuscation"\s*:\s*"([A-Za-z0-9]*)"')
+_TEXT = msgspec.json.Decoder(str)
+_ENCODER = msgspec.json.Encoder()
+
+
+class ForwardedChunk(Chunk):
+    """A chunk of a chat completion, with the bytes it came in.
+
+    Attributes:
+        raw: The bytes, as long as nothing but its text was changed; None from then on.
+        retold: Whether its text was changed.
+    """
+
+    raw: bytes | None = msgspec.field(default=None, name="(raw)")
+    retold: bool = msgspec.field(default=False, name="(retold)")
+
+
+class ForwardedTextChunk(TextChunk):
+    """A chunk of a text completion, with the bytes it came in; as `ForwardedChunk`."""
+
+    raw: bytes | None = msgspec.field(default=None, name="(raw)")
+    retold: bool = msgspec.field(default=False, name="(retold)")
+
+
+AnyForwarded = ForwardedChunk | ForwardedTextChunk
+ForwardedT = TypeVar("ForwardedT", ForwardedChunk, ForwardedTextChunk)
+
+
+def spliced(chunk: AnyForwarded) -> bytes | None:
+    """Return a chunk's JSON by its own bytes; None where it must be encoded anew."""
+    raw = chunk.raw
+    if raw is None or not chunk.retold:
+        return raw
+    found = _place_of_text(type(chunk).model_validate_json(raw), raw)
+    if found is None:
+        return None
+    choice = chunk.choices[0]
+    text = choice.text if isinstance(choice, TextChoice) else choice.delta.content
+    return b"%b%b%b" % (raw[: found[0]], _ENCODER.encode(text or "")[1:-1], raw[found[1] :])
+
+
+class Forwarder(Generic[ForwardedT]):
+    """Read the chunks of one stream that are to be passed on.
+
+    Args:
+        kind: The chunk type.
+        guarded: Whether a guard reads the stream, so that fields it cannot read must not pass.
+        shapes: Whether chunks of a known shape may go unparsed; not where each is changed.
+    """
+
+    def __init__(self, kind: type[ForwardedT], *, guarded: bool, shapes: bool = True) -> None:
+        self._kind = kind
+        self._guarded = guarded
+        self._shapes: list[_Shape[ForwardedT]] = []
+        self._misses = 0 if shapes else MOST_MISSES
+
+    def read(self, data: bytes) -> ForwardedT:
+        """Return the chunk that an event's data is.
+
+        Raises:
+            StreamFailed: It is no chunk.
+        """
+        for shape in self._shapes:
+            known = shape.read(data)
+            if known is not None:
+                self._misses = 0
+                return known
+        chunk = self._kind.model_validate_json(data)
+        chunk.retold = False
+        chunk.raw = data if _has_all_keys(data) else None
+        # one without unknown fields is read faster than compared
+        if self._misses < MOST_MISSES and _has_unknown(chunk):
+            self._learn(chunk)
+        return chunk
+
+    def _learn(self, chunk: ForwardedT) -> None:
+        self._misses += 1
+        shape = _Shape.of(chunk, self._guarded)
+        if shape is not None:
+            self._shapes = [shape, *self._shapes[: MOST_SHAPES - 1]]
+
+
+class _Shape(Generic[ForwardedT]):
+    """What is the same in many chunks: all but their text, and the filling that hides its length.
+
+    ``before`` and ``after`` are what comes; ``shown`` is what goes out around the text where
+    that is less, since a guard cannot read it all.
+    """
+
+    __slots__ = ("_after", "_before", "_filling", "_kind", "_known", "_model", "_shown", "_start")
+
+    def __init__(
+        self, model: ForwardedT, before: bytes, after: bytes, shown: tuple[bytes, bytes] | None
+    ) -> None:
+        self._model: ForwardedT = model
+        self._before = before
+        self._start = len(before)
+        filling = _FILLING.search(after)
+        self._filling: tuple[bytes, bytes] | None = None
+        if filling is not None:
+            self._filling = after[: filling.start(1)], after[filling.end(1) :]
+        self._after = after
+        self._shown = shown
+        self._kind: type[ForwardedT] = type(model)
+        self._known = {
+            name: getattr(model, name)
+            for name in ("id", "created", "model", "object", "service_tier", "system_fingerprint")
+            if hasattr(model, name)
+        }
+
+    @classmethod
+    def of(cls, chunk: ForwardedT, guarded: bool) -> _Shape[ForwardedT] | None:
+        """Return the shape of a chunk; None where others of it must be looked at one by one."""
+        raw = chunk.raw
+        if raw is None or chunk.usage is not None or chunk.deltaweir is not None:
+            return None
+        found = _place_of_text(chunk, raw)
+        if found is None:
+            return None
+        before, after = raw[: found[0]], raw[found[1] :]
+        shown = _without_unread(type(chunk).model_validate_json(raw)) if guarded else (b"", b"")
+        return None if shown is None else cls(chunk, before, after, shown if any(shown) else None)
+
+    def read(self, data: bytes) -> ForwardedT | None:
+        """Return the chunk of this shape that data are; None where they are none."""
+        if not data.startswith(self._before):
+            return None
+        end = data.find(b'"', self._start)
+        if data.find(b"\\", self._start, end) >= 0:
+            rest = _REST.match(data, self._start)
+            end = -1 if rest is None else rest.end()
+        if end < 0:
+            return None
+        after = self._after
+        if data[end:] != after:
+            after = data[end:]
+            if not self._filled(after):
+                return None
+        try:
+            text = _TEXT.decode(b'"%b"' % data[self._start : end])
+        except (msgspec.DecodeError, UnicodeError):
+            return None  # told by whoever parses all of it
+        if not text:
+            return None
+        return self._made(text, data, data[self._start : end])
+
+    def _filled(self, after: bytes) -> bool:
+        """Tell whether what follows a text differs in its filling alone."""
+        if self._filling is None:
+            return False
+        before, behind = self._filling
+        if not (after.startswith(before) and after.endswith(behind)):
+            return False
+        filling = after[len(before) : len(after) - len(behind)]
+        return len(after) >= len(before) + len(behind) and (not filling or filling.isalnum())
+
+    def _made(self, text: str, data: bytes, escaped: bytes) -> ForwardedT:
+        index = self._model.choices[0].index
+        choice: Any
+        if isinstance(self._model, TextChunk):
+            choice = TextChoice(index=index, text=text)
+        else:
+            choice = Choice(delta=Delta(content=text), index=index)
+        if self._shown is not None:
+            data = b"%b%b%b" % (self._shown[0], escaped, self._shown[1])
+        made: ForwardedT = self._kind(choices=[choice], raw=data, **self._known)
+        return made
+
+
+def _without_unread(chunk: AnyForwarded) -> tuple[bytes, bytes] | None:
+    """Return what goes out around a chunk's text without what a guard cannot read.
+
+    Two empty texts mean that all of it may go out; None, that chunks like it bring text elsewhere.
+    """
+    choice = chunk.choices[0]
+    if take_out_unread(choice) or any(name in choice.__dict__ for name in ELSEWHERE):
+        return None
+    if not take_out_unread_of(chunk):
+        return b"", b""
+    if isinstance(chunk, Chunk):
+        chunk.obfuscation = None  # its length was that of the whole
+    stripped = _ENCODER.encode(chunk.model_dump())
+    found = _place_of_text(chunk, stripped)
+    return None if found is None else (stripped[: found[0]], stripped[found[1] :])
+
+
+def _has_unknown(chunk: AnyForwarded) -> bool:
+    if chunk.__dict__:
+        return True
+    choices: Any = chunk.choices
+    return any(
+        choice.__dict__ or (isinstance(choice, Choice) and choice.delta.__dict__)
+        for choice in choices
+    )
+
+
+def _has_all_keys(data: bytes) -> bool:
+    """Tell whether a chunk has the key that typed clients fail without, and many servers forget."""
+    return b'"finish_reason"' in data or b'"choices":[]' in data or b'"choices": []' in data
+
+
+_PLACES = {
+    True: re.compile(rb'"content"\s*:\s*"((?:[^"\\]|\\.)*)"'),
+    False: re.compile(rb'"text"\s*:\s*"((?:[^"\\]|\\.)*)"'),
+}
+
+
+def _place_of_text(chunk: Chunk | TextChunk, data: bytes) -> tuple[int, int] | None:
+    """Return where in its bytes a chunk's text stands, if that is all it brings."""
+    choices: Any = chunk.choices
+    if len(choices) != 1:
+        return None
+    choice = choices[0]
+    text = _only_known_text(choice)
+    if not text:
+        return None
+    places = [*_PLACES[isinstance(chunk, Chunk)].finditer(data)]
+    if len(places) != 1:  # a name that stands twice may be elsewhere
+        return None
+    try:
+        said = _TEXT.decode(b'"%b"' % places[0][1])
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    return places[0].span(1) if said == text else None
+
+
+def _only_known_text(choice: Choice | TextChoice) -> str | None:
+    """Return a choice's text when none of its known fields brings anything else."""
+    bare: Choice | TextChoice
+    if isinstance(choice, TextChoice):
+        bare = TextChoice(
+            finish_reason=choice.finish_reason, logprobs=choice.logprobs, text=choice.text
+        )
+        return only_text(bare)
+    delta = choice.delta
+    if delta.role is not None:
+        return None
+    known = {name: getattr(delta, name) for name in Delta.__struct_fields__}
+    bare = Choice(
+        delta=Delta(**known), finish_reason=choice.finish_reason, logprobs=choice.logprobs
+    )
+    return only_text(bare)
