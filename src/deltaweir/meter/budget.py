@@ -8,114 +8,41 @@ the cut lies in the first delta whose running total passes it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Protocol
 
 from deltaweir.errors import BudgetExceeded, InvalidRequest
-from deltaweir.meter.prices import Price, pico, usd
+from deltaweir.meter.limit import NO_LIMIT, AnyBudget, Limit, least, limit_of
+from deltaweir.meter.prices import Price, usd
 from deltaweir.meter.tokens import TokenCounter, Tokenizer
 from deltaweir.schema.chunk import Usage
 
-_TEXT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>tok|tokens?|usd)", re.ASCII)
-_MOST_TOKENS = 2**63 - 1
-_WANTED = 'expected {"tokens": n, "usd": x}, or a text such as "500tok" or "0.02usd"'
+__all__ = [
+    "NO_LIMIT",
+    "AnyBudget",
+    "Budget",
+    "EngineBudget",
+    "Lease",
+    "Limit",
+    "check_prompt",
+    "limit_of",
+]
 
 
-class Limit(NamedTuple):
-    """How much one stream may generate; None where there is no limit."""
+class Lease(Protocol):
+    """A share of a budget that several streams have in common."""
 
-    tokens: int | None = None
-    """Generated tokens, over all choices."""
-    pico: int | None = None
-    """Picodollars for prompt and answer together."""
+    @property
+    def granted(self) -> Limit:
+        """What this stream may use so far."""
 
-    def __bool__(self) -> bool:
-        return self != (None, None)
+    def more(self, used_tokens: int, used_pico: int | None) -> Limit:
+        """Take more; return all that is granted now, unchanged when nothing is left.
 
-    def tighter(self, other: Limit) -> Limit:
-        """Return the limit that keeps both."""
-        return Limit(
-            tokens=_least(self.tokens, other.tokens),
-            pico=_least(self.pico, other.pico),
-        )
-
-
-NO_LIMIT = Limit()
-
-
-AnyBudget = Mapping[str, int | float | None] | str | Limit | None
-"""What a ``budget`` may be; see `limit_of`."""
-
-
-def limit_of(value: Any) -> Limit:
-    """Return the limit that a ``budget`` stands for.
-
-    Args:
-        value: ``{"tokens": n, "usd": x}`` with either or both, a text such as ``"500tok"`` or
-            ``"0.02usd"`` (several joined by commas), a `Limit`, or None for none.
-
-    Raises:
-        InvalidRequest: It is neither; the message says what was wanted.
-    """
-    if value is None:
-        return NO_LIMIT
-    if isinstance(value, Limit):
-        return value
-    if isinstance(value, str):
-        return _of_text(value)
-    if isinstance(value, Mapping):
-        return _of_mapping(value)
-    raise _refused(f"a {type(value).__name__}")
-
-
-def _of_mapping(value: Mapping[Any, Any]) -> Limit:
-    unknown = set(value) - {"tokens", "usd"}
-    if unknown:
-        raise _refused(f"the key {str(min(unknown, key=str))[:40]!r}")
-    tokens, money = value.get("tokens"), value.get("usd")
-    if tokens is not None:
-        if isinstance(tokens, bool) or not isinstance(tokens, int):
-            raise _refused(f"tokens of type {type(tokens).__name__}")
-        if not 0 <= tokens <= _MOST_TOKENS:
-            bits = tokens.bit_length()  # str refuses numbers of thousands of digits
-            raise _refused(f"{tokens} tokens" if bits < 64 else f"tokens of {bits} bits")  # noqa: PLR2004  # as any database
-    if money is None:
-        return Limit(tokens=tokens)
-    if isinstance(money, bool) or not isinstance(money, int | float):
-        raise _refused(f"usd of type {type(money).__name__}")
-    return Limit(tokens=tokens, pico=_pico(money))
-
-
-def _pico(money: float | str) -> int:
-    try:
-        return pico(money)
-    except InvalidRequest as error:
-        raise _refused(f"an amount that is none ({error.message})") from error
-
-
-def _of_text(text: str) -> Limit:
-    limit = NO_LIMIT
-    for part in text.split(","):
-        found = _TEXT.fullmatch(part.strip())
-        if found is None:
-            raise _refused(f"{text[:40]!r}")
-        number, unit = found["number"], found["unit"]
-        if unit == "usd":
-            limit = limit.tighter(Limit(pico=_pico(number)))
-        elif "." in number or len(number) > len(str(_MOST_TOKENS)):
-            raise _refused(f"{text[:40]!r}")
-        else:
-            limit = limit.tighter(_of_mapping({"tokens": int(number)}))
-    return limit
-
-
-def _refused(got: str) -> InvalidRequest:
-    return InvalidRequest(f"got a budget with {got}, {_WANTED}", param="budget")
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((each for each in (one, other) if each is not None), default=None)
+        Args:
+            used_tokens: What this stream has generated.
+            used_pico: What it has cost; None where that is not known.
+        """
 
 
 def check_prompt(limit: Limit, price: Price | None, prompt_tokens: int) -> None:
@@ -154,6 +81,7 @@ class Budget:
         reported: Returns what the provider said last.
         hidden: Returns how many generated tokens of that no text has shown, such as hidden
             reasoning; they are debited as overshoot.
+        lease: What a shared budget has granted so far, and grants when asked for more.
     """
 
     def __init__(
@@ -165,8 +93,11 @@ class Budget:
         price: Price | None = None,
         reported: Callable[[], Usage | None] = lambda: None,
         hidden: Callable[[], int] = lambda: 0,
+        lease: Lease | None = None,
     ) -> None:
         self._limit = limit
+        self._lease = lease
+        self._prompt_tokens, self._cached = prompt_tokens, 0
         self._tokenizer = tokenizer
         self._price = price
         self._reported = reported
@@ -174,7 +105,7 @@ class Budget:
         self._seen: Usage | None = None
         self._hidden = 0
         self._counters: dict[tuple[int, str], TokenCounter] = {}
-        self._most = self._tokens(prompt_tokens, cached=0)
+        self._most = self._tokens()
 
     @property
     def sent(self) -> int:
@@ -203,6 +134,11 @@ class Budget:
             return None
         others = sum(each.total for each in self._counters.values() if each is not counter)
         allowed = counter.fitting(text, self._most - others - self._hidden)
+        while allowed is not None and self._grew(self.sent + self._hidden):
+            if self._most is None:  # never less than before
+                allowed = None
+            else:
+                allowed = counter.fitting(text, self._most - others - self._hidden)
         if allowed is not None and field.endswith(".name"):
             allowed = 0
         counter.feed(text if allowed is None else text[:allowed])
@@ -211,17 +147,32 @@ class Budget:
     def _debit(self, reported: Usage) -> None:
         self._seen = reported
         self._hidden = self._hidden_now()
-        self._most = self._tokens(reported.prompt_tokens, cached=_cached(reported))
+        self._prompt_tokens, self._cached = reported.prompt_tokens, _cached(reported)
+        self._most = self._tokens()
 
-    def _tokens(self, prompt_tokens: int, *, cached: int) -> int | None:
-        """Return how many tokens may be generated after this prompt; None for any number."""
+    def _grew(self, used: int) -> bool:
+        """Ask a lease for more; tell whether it gave any."""
+        if self._lease is None:
+            return False
+        before = self._most
+        cost = None
+        if self._price is not None:
+            cost = self._price.cost(_figures(self._prompt_tokens, used))
+        self._lease.more(used, cost)
+        self._most = self._tokens()
+        return self._most is None or (before is not None and self._most > before)
+
+    def _tokens(self) -> int | None:
+        """Return how many tokens may be generated after the prompt; None for any number."""
         limit, price = self._limit, self._price
+        if self._lease is not None:
+            limit = limit.tighter(self._lease.granted)
         if limit.pico is None or price is None:
             return limit.tokens
         bought = price.completion_tokens_within(
-            limit.pico, prompt_tokens=prompt_tokens, cached_tokens=cached
+            limit.pico, prompt_tokens=self._prompt_tokens, cached_tokens=self._cached
         )
-        return _least(limit.tokens, bought)
+        return least(limit.tokens, bought)
 
 
 class EngineBudget:
@@ -231,12 +182,19 @@ class EngineBudget:
         limit: What may be generated.
         usage: Returns the engine's count of what it has handed over.
         price: What its tokens cost; None for nothing, so that no sum of money is ever passed.
+        lease: As for `Budget`.
     """
 
     def __init__(
-        self, limit: Limit, usage: Callable[[], Usage | None], *, price: Price | None = None
+        self,
+        limit: Limit,
+        usage: Callable[[], Usage | None],
+        *,
+        price: Price | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self._limit = limit
+        self._lease = lease
         self._usage = usage
         self._price = price
         self._sent = 0
@@ -259,18 +217,37 @@ class EngineBudget:
         if usage is None:
             return None
         most = self._most(usage)
-        if most is not None and usage.completion_tokens > most:
-            return 0
+        while most is not None and usage.completion_tokens > most:
+            if not self._grew(usage, most):
+                return 0
+            most = self._most(usage)
         self._sent = usage.completion_tokens
         return None
 
+    def _grew(self, usage: Usage, most: int) -> bool:
+        if self._lease is None:
+            return False
+        cost = 0 if self._price is None else self._price.cost(usage)
+        self._lease.more(usage.completion_tokens, cost)
+        now = self._most(usage)
+        return now is None or now > most
+
     def _most(self, usage: Usage) -> int | None:
-        if self._limit.pico is None or self._price is None:
-            return self._limit.tokens
+        limit = self._limit
+        if self._lease is not None:
+            limit = limit.tighter(self._lease.granted)
+        if limit.pico is None or self._price is None:
+            return limit.tokens
         bought = self._price.completion_tokens_within(
-            self._limit.pico, prompt_tokens=usage.prompt_tokens, cached_tokens=_cached(usage)
+            limit.pico, prompt_tokens=usage.prompt_tokens, cached_tokens=_cached(usage)
         )
-        return _least(self._limit.tokens, bought)
+        return least(limit.tokens, bought)
+
+
+def _figures(prompt: int, completion: int) -> Usage:
+    return Usage(
+        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+    )
 
 
 def _cached(usage: Usage) -> int:

@@ -10,7 +10,7 @@ JSON string by another changes nothing else of what a text says.
 from __future__ import annotations
 
 import re
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -49,7 +49,6 @@ class ForwardedTextChunk(TextChunk):
 
 
 AnyForwarded = ForwardedChunk | ForwardedTextChunk
-ForwardedT = TypeVar("ForwardedT", ForwardedChunk, ForwardedTextChunk)
 
 
 def spliced(chunk: AnyForwarded) -> bytes | None:
@@ -65,7 +64,7 @@ def spliced(chunk: AnyForwarded) -> bytes | None:
     return b"%b%b%b" % (raw[: found[0]], _ENCODER.encode(text or "")[1:-1], raw[found[1] :])
 
 
-class Forwarder(Generic[ForwardedT]):
+class Forwarder:
     """Read the chunks of one stream that are to be passed on.
 
     Args:
@@ -74,13 +73,13 @@ class Forwarder(Generic[ForwardedT]):
         shapes: Whether chunks of a known shape may go unparsed; not where each is changed.
     """
 
-    def __init__(self, kind: type[ForwardedT], *, guarded: bool, shapes: bool = True) -> None:
+    def __init__(self, kind: type[AnyForwarded], *, guarded: bool, shapes: bool = True) -> None:
         self._kind = kind
         self._guarded = guarded
-        self._shapes: list[_Shape[ForwardedT]] = []
+        self._shapes: list[_Shape] = []
         self._misses = 0 if shapes else MOST_MISSES
 
-    def read(self, data: bytes) -> ForwardedT:
+    def read(self, data: bytes) -> AnyForwarded:
         """Return the chunk that an event's data is.
 
         Raises:
@@ -99,14 +98,14 @@ class Forwarder(Generic[ForwardedT]):
             self._learn(chunk)
         return chunk
 
-    def _learn(self, chunk: ForwardedT) -> None:
+    def _learn(self, chunk: AnyForwarded) -> None:
         self._misses += 1
         shape = _Shape.of(chunk, self._guarded)
         if shape is not None:
             self._shapes = [shape, *self._shapes[: MOST_SHAPES - 1]]
 
 
-class _Shape(Generic[ForwardedT]):
+class _Shape:
     """What is the same in many chunks: all but their text, and the filling that hides its length.
 
     ``before`` and ``after`` are what comes; ``shown`` is what goes out around the text where
@@ -116,9 +115,9 @@ class _Shape(Generic[ForwardedT]):
     __slots__ = ("_after", "_before", "_filling", "_kind", "_known", "_model", "_shown", "_start")
 
     def __init__(
-        self, model: ForwardedT, before: bytes, after: bytes, shown: tuple[bytes, bytes] | None
+        self, model: AnyForwarded, before: bytes, after: bytes, shown: tuple[bytes, bytes] | None
     ) -> None:
-        self._model: ForwardedT = model
+        self._model = model
         self._before = before
         self._start = len(before)
         filling = _FILLING.search(after)
@@ -127,7 +126,7 @@ class _Shape(Generic[ForwardedT]):
             self._filling = after[: filling.start(1)], after[filling.end(1) :]
         self._after = after
         self._shown = shown
-        self._kind: type[ForwardedT] = type(model)
+        self._kind = type(model)
         self._known = {
             name: getattr(model, name)
             for name in ("id", "created", "model", "object", "service_tier", "system_fingerprint")
@@ -135,7 +134,7 @@ class _Shape(Generic[ForwardedT]):
         }
 
     @classmethod
-    def of(cls, chunk: ForwardedT, guarded: bool) -> _Shape[ForwardedT] | None:
+    def of(cls, chunk: AnyForwarded, guarded: bool) -> _Shape | None:
         """Return the shape of a chunk; None where others of it must be looked at one by one."""
         raw = chunk.raw
         if raw is None or chunk.usage is not None or chunk.deltaweir is not None:
@@ -147,7 +146,7 @@ class _Shape(Generic[ForwardedT]):
         shown = _without_unread(type(chunk).model_validate_json(raw)) if guarded else (b"", b"")
         return None if shown is None else cls(chunk, before, after, shown if any(shown) else None)
 
-    def read(self, data: bytes) -> ForwardedT | None:
+    def read(self, data: bytes) -> AnyForwarded | None:
         """Return the chunk of this shape that data are; None where they are none."""
         if not data.startswith(self._before):
             return None
@@ -180,7 +179,7 @@ class _Shape(Generic[ForwardedT]):
         filling = after[len(before) : len(after) - len(behind)]
         return len(after) >= len(before) + len(behind) and (not filling or filling.isalnum())
 
-    def _made(self, text: str, data: bytes, escaped: bytes) -> ForwardedT:
+    def _made(self, text: str, data: bytes, escaped: bytes) -> AnyForwarded:
         index = self._model.choices[0].index
         choice: Any
         if isinstance(self._model, TextChunk):
@@ -189,8 +188,7 @@ class _Shape(Generic[ForwardedT]):
             choice = Choice(delta=Delta(content=text), index=index)
         if self._shown is not None:
             data = b"%b%b%b" % (self._shown[0], escaped, self._shown[1])
-        made: ForwardedT = self._kind(choices=[choice], raw=data, **self._known)
-        return made
+        return self._kind(choices=[choice], raw=data, **self._known)
 
 
 def _without_unread(chunk: AnyForwarded) -> tuple[bytes, bytes] | None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from deltaweir.schema.chunk import ChoiceLogprobs, TextChoice, Usage
+from deltaweir.schema.chunk import (
+    AnyChunk,
+    Choice,
+    ChoiceLogprobs,
+    Chunk,
+    Delta,
+    FunctionDelta,
+    TextChoice,
+    TextChunk,
+    ToolCallDelta,
+    Usage,
+)
 from deltaweir.schema.record import Record, always, null
 
 
@@ -75,3 +86,53 @@ class TextReply(Record):
 
 AnyReply = Reply | TextReply
 """A whole reply of either endpoint."""
+
+
+def as_chunk(reply: AnyReply) -> AnyChunk:
+    """Return a whole reply as the one chunk that says the same, for whoever reads chunks.
+
+    Log probabilities and unknown fields are left out.
+    """
+    if isinstance(reply, TextReply):
+        return TextChunk(
+            choices=[
+                TextChoice(index=one.index, text=one.text, finish_reason=one.finish_reason)
+                for one in reply.choices
+            ],
+            created=reply.created,
+            id=reply.id,
+            model=reply.model,
+            usage=reply.usage,
+        )
+    return Chunk(
+        choices=[
+            Choice(index=one.index, delta=_delta(one.message), finish_reason=one.finish_reason)
+            for one in reply.choices
+        ],
+        created=reply.created,
+        id=reply.id,
+        model=reply.model,
+        service_tier=reply.service_tier,
+        usage=reply.usage,
+    )
+
+
+def _delta(message: Message) -> Delta:
+    calls = [
+        ToolCallDelta(index=index, id=call.id, type=call.type, function=_function(call.function))
+        for index, call in enumerate(message.tool_calls or ())
+    ]
+    return Delta(
+        audio=message.audio,
+        content=message.content,
+        function_call=_function(message.function_call),
+        reasoning=message.reasoning,
+        reasoning_content=message.reasoning_content,
+        refusal=message.refusal,
+        role=message.role,
+        tool_calls=calls or None,
+    )
+
+
+def _function(call: FunctionCall | None) -> FunctionDelta | None:
+    return None if call is None else FunctionDelta(name=call.name, arguments=call.arguments)
