@@ -155,7 +155,7 @@ def check_abandoned(gateway: Running, read: int, tag: str, *, most: int) -> str:
     assert row.closed is not None
     assert row.tally.completion_tokens is not None or not read
     if answer is not None:
-        usage = answer._stream.usage
+        usage = answer.usage
         assert row.tally.completion_tokens == (usage and usage.completion_tokens)
     *_, seen = [0, *(int(one.split(b",")[0]) for one in got.split(b'"completion_tokens":')[1:])]
     assert (row.tally.completion_tokens or 0) >= seen

@@ -49,6 +49,7 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
         kind: The chunk type.
         chance: Returns a number from 0 to 1.
         now: Returns seconds since the epoch.
+        read: Returns the chunk that an event's data is; None reads the chunk type's JSON.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
         *,
         chance: Callable[[], float],
         now: Callable[[], float],
+        read: Callable[[bytes], ChunkT] | None = None,
     ) -> None:
         super().__init__(request, chance=chance, now=now)
-        self._kind = kind
+        self._read = read or cast("Callable[[bytes], ChunkT]", kind.model_validate_json)
         self._decoder = Decoder()
         self._early: list[ChunkT] = []
         self._page: bool | None = None
@@ -194,7 +196,7 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
                 return
         if event.name == "error":
             raise self._said(parsed(data))
-        chunk = cast("ChunkT", self._kind.model_validate_json(data))
+        chunk = self._read(data)
         if chunk.__dict__ and tells_error(chunk):
             raise self._said(chunk.__dict__)
         self.usage = chunk.usage or self.usage

@@ -14,7 +14,7 @@ from deltaweir.client.guarding import GuardedWeir
 from deltaweir.errors import InvalidRequest
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.meter.account import Account, AnyMeter, EngineMeter
-from deltaweir.meter.budget import Budget, EngineBudget, Limit, check_prompt
+from deltaweir.meter.budget import Budget, EngineBudget, Lease, Limit, check_prompt
 from deltaweir.meter.meter import Meter
 from deltaweir.meter.prices import Price
 from deltaweir.meter.prompt import PromptCount, count_prompt, count_text_prompt
@@ -108,6 +108,7 @@ class ModelBasis:
         self._base_url = base_url
         self._own = price
         self._when = datetime.now(UTC)
+        self._counted: dict[str | None, PromptCount | None] = {}
 
     def tokenizer(self, model: str | None) -> tuple[Tokenizer, bool]:
         """Return the tokenizer of a model, and whether the model is known to have it."""
@@ -116,6 +117,17 @@ class ModelBasis:
 
     def prompt(self, model: str | None) -> PromptCount | None:
         """Return the prompt's tokens; None when it is not known, or of a form nobody knows."""
+        if model not in self._counted:
+            self._counted[model] = self._count(model)
+        return self._counted[model]
+
+    def price(self, model: str | None) -> Price | None:
+        """Return what a model's tokens cost; None when that is not known."""
+        if self._own is not None or model is None:
+            return self._own
+        return price_of(model, base_url=self._base_url, when=self._when)
+
+    def _count(self, model: str | None) -> PromptCount | None:
         asked = self._asked
         if asked is None:
             return None
@@ -136,12 +148,6 @@ class ModelBasis:
             )
         except InvalidRequest:
             return None  # its provider may know better, and says so itself when it does not
-
-    def price(self, model: str | None) -> Price | None:
-        """Return what a model's tokens cost; None when that is not known."""
-        if self._own is not None or model is None:
-            return self._own
-        return price_of(model, base_url=self._base_url, when=self._when)
 
 
 class Metering(NamedTuple):
@@ -178,21 +184,30 @@ def text_metering(request: AnyRequest, limit: Limit, *, base_url: str | None) ->
     return metering(basis, request.model, limit)
 
 
-def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
+def metering(
+    basis: ModelBasis, model: str | None, limit: Limit, lease: Lease | None = None
+) -> Metering:
     """Return meter and budget of a stream whose text we count.
 
     Without a limit nothing is loaded before somebody reads the count.
+
+    Args:
+        basis: What it is counted and priced by.
+        model: The model as it is asked for.
+        limit: What may be generated, and what it may cost.
+        lease: The share of a common budget; None where there is none.
 
     Raises:
         BudgetExceeded: The prompt alone costs more than the budget.
         InvalidRequest: The budget is in money, and the model's price or the prompt is not known.
     """
     meter = Meter(basis, model=model)
-    if not limit:
+    granted = limit if lease is None else limit.tighter(lease.granted)
+    if not granted:
         return Metering(SharedMeter(meter), None)
     basis.tokenizer(model)  # loaded here, where waiting is allowed for
     prompt_tokens, price = 0, None
-    if limit.pico is not None:
+    if granted.pico is not None:
         prompt = basis.prompt(model)
         if prompt is None:
             raise InvalidRequest(
@@ -210,12 +225,16 @@ def metering(basis: ModelBasis, model: str | None, limit: Limit) -> Metering:
         price=price,
         reported=lambda: shared.reported,
         hidden=lambda: shared.hidden,
+        lease=lease,
     )
     return Metering(shared, budget)
 
 
 def engine_metering(
-    usage: Callable[[], Usage | None], limit: Limit, price: Price | None = None
+    usage: Callable[[], Usage | None],
+    limit: Limit,
+    price: Price | None = None,
+    lease: Lease | None = None,
 ) -> Metering:
     """Return meter and budget of a stream whose engine counts its own tokens.
 
@@ -223,8 +242,10 @@ def engine_metering(
         usage: Returns the engine's count so far.
         limit: What may be generated.
         price: What its tokens cost; None for nothing.
+        lease: The share of a common budget; None where there is none.
     """
-    budget = EngineBudget(limit, usage, price=price) if limit else None
+    granted = limit if lease is None else limit.tighter(lease.granted)
+    budget = EngineBudget(limit, usage, price=price, lease=lease) if granted else None
     return Metering(SharedMeter(EngineMeter(usage, price=price)), budget)
 
 

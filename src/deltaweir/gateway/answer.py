@@ -9,7 +9,7 @@ goes wrong later is an error event, after which no ``[DONE]`` comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,18 +18,16 @@ from deltaweir.client.frames import StreamFrames
 from deltaweir.client.streams import AsyncStream
 from deltaweir.endings import Ending
 from deltaweir.errors import DeltaweirError, ServiceUnavailable
+from deltaweir.gateway.lane import Receive, Send
 from deltaweir.schema.frames import error_body
 from deltaweir.wire.sse import DONE, HEARTBEAT
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-_STREAM_HEADERS = [
+STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # or nginx would collect the frames
 ]
+"""Headers of every event stream (FACTS, section 4)."""
 _RETRY_AFTER = {503: b"1", 429: b"1"}
 
 
@@ -49,8 +47,12 @@ async def send_json(
 
 async def send_error(send: Send, error: DeltaweirError, *, request_id: str) -> None:
     """Answer with an error's status and body."""
-    more = [(b"retry-after", _RETRY_AFTER[error.status])] if error.status in _RETRY_AFTER else []
-    await send_json(send, error.status, error_body(error), request_id=request_id, headers=more)
+    more = getattr(error, "headers", None)  # of those that know when to ask again
+    if more is None and error.status in _RETRY_AFTER:
+        more = [(b"retry-after", _RETRY_AFTER[error.status])]
+    await send_json(
+        send, error.status, error_body(error), request_id=request_id, headers=more or ()
+    )
 
 
 class Answer:
@@ -86,7 +88,7 @@ class Answer:
         self._heartbeat_s = heartbeat_s
         self._annotate = annotate
         self._headers = [
-            *_STREAM_HEADERS,
+            *STREAM_HEADERS,
             (b"x-request-id", request_id.encode()),
             *((key.encode(), value.encode("latin-1")) for key, value in (headers or {}).items()),
         ]

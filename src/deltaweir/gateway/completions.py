@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 import msgspec
 
-from deltaweir.client.counting import prompt_of
-from deltaweir.client.destination import Settings
-from deltaweir.client.embedded import Call, Prepared, best_of, call_of, prepare
-from deltaweir.client.metering import engine_metering, weir_for
-from deltaweir.client.streams import AsyncStream
+from deltaweir.client.requests import new_request_id
 from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
-from deltaweir.gateway.answer import Answer, Message, Receive, Send, send_error
-from deltaweir.gateway.config import ModelConfig
+from deltaweir.gateway.answer import STREAM_HEADERS, send_error, send_json
+from deltaweir.gateway.answering import Answering, EmbeddedAnswering, UpstreamAnswering
+from deltaweir.gateway.asked import Asked, check_embedded, check_forwarded
+from deltaweir.gateway.bodies import ClientGoneError, fields_of, read_body
+from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.ledger import Ledger
+from deltaweir.gateway.outflow import Outflow
 from deltaweir.gateway.rows import StreamRow
-from deltaweir.gateway.service import Gateway, Scope
+from deltaweir.gateway.runs import Run
+from deltaweir.gateway.service import Gateway, Route, Scope
 from deltaweir.gateway.terms import Terms, terms_of
-from deltaweir.meter.budget import check_prompt
-from deltaweir.schema.chunk import Chunk, TextChunk
-from deltaweir.schema.reply import Reply, TextReply
-from deltaweir.sources.local.source import AsyncLocalSource
 
-_MOST_USER_CHARS = 256
-"""What is kept of the ``user`` of a request, since it stands in every row of the ledger."""
-
-
-class Asked:
-    """A checked request, with everything its stream needs."""
-
-    def __init__(
-        self, call: Call, model: ModelConfig, terms: Terms, *, user: str | None, name: str
-    ) -> None:
-        self.call = call
-        self.model = model
-        self.terms = terms
-        said = call.request.user
-        self.user = said and said[:_MOST_USER_CHARS] if user is None else user
-        self.name = name
-        """The model's name as the client used it."""
+QUICK_BYTES = 16 * 1024
+"""Bytes of a request that is checked at once; a larger one's prompt is looked at in a thread."""
 
 
 class Completions:
@@ -53,45 +35,43 @@ class Completions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request_id = f"req_{secrets.token_hex(12)}"
+        began, request_id = time.monotonic(), new_request_id()
         if scope["method"] != "POST":
             error = InvalidRequest("completions take POST", status=405, code="not_allowed")
             await send_error(send, error, request_id=request_id)
             return
         try:
-            asked = await self._asked(scope, receive)
-            # a model may have to be loaded, and a ledger opened, which takes seconds
-            ready, ledger = await asyncio.to_thread(self._ready, asked)
-            row = StreamRow(
-                ledger,
-                model=asked.name,
-                upstream=f"embedded {asked.model.embedded}",
-                user=asked.user,
-                tag=asked.terms.tag,
-                endpoint="chat" if self._chat else "text",
-                streamed=bool(asked.call.request.stream),
-            )
+            asked = await self._asked(scope, receive, request_id)
+            answering, ledger = await self._ready(asked)
+            run = self._run(asked, answering, began)
+            row = self._row(asked, answering, ledger)
         except DeltaweirError as error:
             await send_error(send, error, request_id=request_id)
             return
         except ClientGoneError:
             return
         with row:
+            row.follow(run)
+            self._gateway.runs.add(run)
+            slow = self._server.slow_reader_s
+            job = _Job(asked, answering, run, row)
             try:
-                stream = self._stream(asked, ready, request_id)
-            except DeltaweirError as error:
-                await send_error(send, error, request_id=request_id)
-                return
-            row.follow(stream)
-            answer = self._answer(stream, receive, send, request_id=request_id)
-            await self._sent(answer, asked, ready)
+                with Lane(scope, receive, send, run, slow_reader_s=slow) as lane:
+                    await (self._stream if asked.wants_stream else self._whole)(job, lane, send)
+            finally:
+                run.leave()
+                self._gateway.runs.discard(run)
 
-    async def _asked(self, scope: Scope, receive: Receive) -> Asked:
+    @property
+    def _server(self) -> Any:
+        return self._gateway.config.server
+
+    async def _asked(self, scope: Scope, receive: Receive, request_id: str) -> Asked:
         gateway = self._gateway
-        user = await gateway.user_of(scope)
+        caller = await gateway.caller_of(scope)
         if gateway.draining:
             raise ServiceUnavailable("the server is stopping; ask again")
-        body = await read_body(receive, int(gateway.config.server.max_body_mib * 2**20))
+        body = await read_body(receive, int(self._server.max_body_mib * 2**20))
         fields = fields_of(body)
         for ours in ("budget", "guard"):
             # options of our clients, of which a guard could be a path; here both stand in
@@ -100,116 +80,110 @@ class Completions:
         terms = terms_of(fields.pop("deltaweir", None), scope["headers"])
         named = fields.get("model")
         # of another type it is refused with the request
-        model = gateway.model_for(named if isinstance(named, str) else None)
-        call = await self._call(fields, (*model.guards, *terms.guards))
-        call.request.model = model.embedded
-        limit = call.limit.tighter(terms.limit).tighter(model.limit)
-        return Asked(call._replace(limit=limit), model, terms, user=user, name=model.name)
+        route = gateway.route_to(named if isinstance(named, str) else None)
+        guards = (*route.model.guards, *terms.guards)
+        if guards and (len(body) > QUICK_BYTES or not gateway.guards.ready(guards)):
+            # rules may have to be compiled, and a long prompt takes its time
+            call = await asyncio.to_thread(self._call, fields, route, terms, guards)
+        else:
+            call = self._call(fields, route, terms, guards)
+        return Asked(call, fields, route, terms, caller, self._chat, request_id)
 
-    async def _call(self, fields: dict[str, Any], guards: tuple[str, ...]) -> Call:
-        """Return the checked request; its prompt too, where guards look at it."""
-        if not guards:
-            return call_of(fields, chat=self._chat, settings=Settings())
-        # rules may have to be compiled, and a long prompt takes its time
-        return await asyncio.to_thread(self._guarded, fields, guards)
-
-    def _guarded(self, fields: dict[str, Any], guards: tuple[str, ...]) -> Call:
+    def _call(
+        self, fields: dict[str, Any], route: Route, terms: Terms, guards: tuple[str, ...]
+    ) -> Any:
+        """Return the checked call of a request, its prompt as guards let it through."""
         policy = self._gateway.guards.named(guards, param="deltaweir.guard")
-        return call_of(fields, chat=self._chat, settings=Settings(guard=policy))
+        limit = terms.limit.tighter(route.model.limit)
+        if route.model.embedded is None:
+            return check_forwarded(fields, policy, limit, chat=self._chat)
+        call = check_embedded(fields, route.model.embedded, policy, chat=self._chat)
+        return call._replace(limit=call.limit.tighter(limit))
 
-    def _ready(self, asked: Asked) -> tuple[Prepared, Ledger | None]:
-        """Return all that the stream needs; blocks."""
-        ready = prepare(asked.call)
-        price, limit = asked.model.own_price, asked.call.limit
-        if price is not None and limit.pico is not None:
-            prompt = prompt_of(asked.call.request.model_dump())
-            check_prompt(limit, price, prompt.tokens)
-        return ready, self._gateway.ledger()
+    async def _ready(self, asked: Asked) -> tuple[Answering, Ledger | None]:
+        """Return who answers, and the ledger."""
+        gateway = self._gateway
+        quick = gateway.is_open and asked.route.upstreams and gateway.is_warm(asked.route)
+        if quick and asked.call.limit.pico is None:
+            return self._prepared(asked), gateway.ledger()
+        # a model may have to be loaded, and a ledger opened, which takes seconds
+        return await asyncio.to_thread(lambda: (self._prepared(asked), gateway.ledger()))
 
-    async def _sent(self, answer: Answer, asked: Asked, ready: Prepared) -> None:
-        """Send an answer, known to the gateway meanwhile."""
-        self._gateway.answers.add(answer)
-        try:
-            if asked.call.request.stream:
-                await answer.stream()
-            else:
-                await answer.whole(lambda reply: best_of(reply, ready) if not self._chat else reply)
-        finally:
-            self._gateway.answers.discard(answer)
+    def _prepared(self, asked: Asked) -> Answering:
+        price = self._gateway.price_of(asked.route.model)
+        if asked.route.upstreams:
+            self._gateway.warm(asked.route)
+            return UpstreamAnswering(asked, price)
+        return EmbeddedAnswering(asked, price)
 
-    def _stream(self, asked: Asked, ready: Prepared, request_id: str) -> AsyncStream[Any, Any]:
-        source: AsyncLocalSource[Any] = AsyncLocalSource(
-            ready.planned,
-            ready.weights,
-            ready.engine,
-            identity=ready.identity,
-            created=ready.created,
-        )
-        metered = engine_metering(lambda: source.usage, ready.limit, asked.model.own_price)
-        kind, reply_kind = (Chunk, Reply) if self._chat else (TextChunk, TextReply)
-        return AsyncStream(
-            source,
-            reply_kind,
-            weir=weir_for(kind, metered, ready.options, ready.guard.stream()),
-            metering=metered,
-            timeouts=ready.timeouts,
-            request_id=request_id,
-        )
-
-    def _answer(
-        self, stream: AsyncStream[Any, Any], receive: Receive, send: Send, *, request_id: str
-    ) -> Answer:
-        server = self._gateway.config.server
-        return Answer(
-            stream,
-            receive,
-            send,
-            request_id=request_id,
-            heartbeat_s=server.heartbeat_s,
+    def _run(self, asked: Asked, answering: Answering, began: float) -> Run:
+        server = self._server
+        return answering.run(
+            None,
+            request_id=asked.request_id,
+            began=began,
             annotate=server.annotate,
-            usage_asked=stream.usage_asked,
+            heartbeat_s=server.heartbeat_s,
+            finishes=asked.terms.finishes and asked.wants_stream,
+            whole=not asked.wants_stream,
         )
 
+    def _row(self, asked: Asked, answering: Answering, ledger: Ledger | None) -> StreamRow:
+        return StreamRow(
+            ledger,
+            model=asked.route.name,
+            upstream_model=answering.upstream_model,
+            key_id=None if asked.caller.key is None else asked.caller.key.id,
+            user=asked.user,
+            tag=asked.terms.tag,
+            endpoint="chat" if self._chat else "text",
+            streamed=asked.wants_stream,
+        )
 
-class ClientGoneError(Exception):
-    """The client hung up before its request was whole."""
+    def _headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        return [*STREAM_HEADERS, (b"x-request-id", request_id.encode())]
+
+    async def _stream(self, job: _Job, lane: Lane, send: Send) -> None:
+        """Answer with a stream."""
+        run = job.run
+        outflow = Outflow(lane, self._headers(run.request_id))
+        run.write_to(outflow)
+        await job.begun()
+        await run.done
+        failure = run.failure
+        if failure is None or outflow.begun:
+            await outflow.end()
+        elif not lane.gone:
+            await send_error(send, failure, request_id=run.request_id)
+
+    async def _whole(self, job: _Job, lane: Lane, send: Send) -> None:
+        """Answer with one JSON body."""
+        run = job.run
+        await job.begun()
+        await run.done
+        if lane.gone:
+            return
+        if run.failure is not None:
+            await send_error(send, run.failure, request_id=run.request_id)
+            return
+        reply = job.answering.reply(run)
+        if self._server.annotate:
+            reply.deltaweir = run.outbox.account()
+        body = msgspec.json.encode(reply.model_dump())
+        await send_json(send, 200, body, request_id=run.request_id)
 
 
-async def read_body(receive: Receive, limit_bytes: int) -> bytes:
-    """Return a request's body.
+class _Job(NamedTuple):
+    """One answer on its way."""
 
-    Raises:
-        InvalidRequest: It is larger than the limit (413).
-        ClientGoneError: The client hung up.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        message: Message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limit_bytes:
-            raise InvalidRequest(
-                f"the request is larger than {limit_bytes} bytes", status=413, code="too_large"
-            )
-        pieces.append(piece)
-        more = message.get("more_body", False)
-    return b"".join(pieces)
+    asked: Asked
+    answering: Answering
+    run: Run
+    row: StreamRow
 
-
-def fields_of(body: bytes) -> dict[str, Any]:
-    """Return a request's fields.
-
-    Raises:
-        InvalidRequest: The body is not a JSON object.
-    """
-    try:
-        fields = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidRequest(f"got a body of {len(body)} bytes that is not JSON") from error
-    if not isinstance(fields, dict):
-        raise InvalidRequest("got a body that is not a JSON object")
-    return fields
+    async def begun(self) -> None:
+        """Have it answered; returns when the answer has begun, or there will be none."""
+        try:
+            await self.answering.begin(self.run, self.row)
+        except DeltaweirError as error:
+            self.run.failed(error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +19,7 @@ from deltaweir.adapters.guards import policy_from
 from deltaweir.adapters.rule_files import PRESETS, preset, rules_from
 from deltaweir.client.provider import provider_of
 from deltaweir.errors import InvalidRequest, InvalidRule
+from deltaweir.gateway.environment import resolved
 from deltaweir.guard.judging import Judge
 from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
 from deltaweir.guard.rules import Action, Scope
@@ -31,7 +31,6 @@ MOST_JOINED = 64
 """How many combinations of guards are kept compiled, since requests choose among them."""
 
 _SHOWN_CHARACTERS = 80
-_ENVIRONMENT = "env:"
 
 
 class ModerationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,12 +73,8 @@ class ModerationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         from deltaweir.adapters.classifiers import Classifier
 
         fields = msgspec.structs.asdict(self)
-        key = self.api_key or ""
-        if key.startswith(_ENVIRONMENT):
-            name = key.removeprefix(_ENVIRONMENT)
-            fields["api_key"] = os.environ.get(name)
-            if not fields["api_key"]:
-                raise InvalidRequest(f"the environment has no {name}", param="api_key")
+        if self.api_key is not None:
+            fields["api_key"] = resolved(self.api_key, param="api_key")
         return Classifier(fields.pop("base_url"), name="moderation", **fields)
 
 
@@ -165,6 +160,7 @@ class Guards:
     def __init__(self, tables: Mapping[str, GuardConfig]) -> None:
         self._tables = tables
         self._kept = functools.lru_cache(MOST_JOINED)(self._joined)
+        self._ready: set[frozenset[str]] = set()
 
     @property
     def names(self) -> list[str]:
@@ -198,7 +194,14 @@ class Guards:
                 param=param,
             )
         # in one order, so that nobody can have the same guards compiled twice
-        return self._kept(tuple(name for name in known if name in chosen))
+        policy = self._kept(tuple(name for name in known if name in chosen))
+        if len(self._ready) < MOST_JOINED:
+            self._ready.add(frozenset(chosen))
+        return policy
+
+    def ready(self, names: Iterable[str]) -> bool:
+        """Tell whether `named` was asked for these before, so that it returns at once."""
+        return frozenset(names) in self._ready
 
     def _joined(self, names: tuple[str, ...]) -> Policy:
         policy = NOTHING

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from deltaweir.accounts import moment_of, report
 from deltaweir.client.counting import prompt_of
 from deltaweir.errors import DeltaweirError, InvalidRequest
-from deltaweir.gateway.completions import ClientGoneError, fields_of, read_body
+from deltaweir.gateway.bodies import ClientGoneError, fields_of, read_body
 from deltaweir.gateway.config import ModelConfig
 from deltaweir.gateway.service import Gateway
 from deltaweir.meter.prices import usd

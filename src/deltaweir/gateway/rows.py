@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from deltaweir.accounts import Attempt, Closed, Opened, Tally
-from deltaweir.client.streams import AsyncStream
+from deltaweir.client.timing import Timing
 from deltaweir.endings import Ending
 from deltaweir.gateway.ledger import Handle, Ledger
 from deltaweir.meter.account import Account
+
+
+class Followed(Protocol):
+    """A stream whose figures a row takes."""
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None while it runs."""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended."""
+
+    @property
+    def timing(self) -> Timing:
+        """How fast it was."""
+
+    def account(self, *, both: bool = False) -> Account:
+        """Return what it used so far."""
 
 
 class StreamRow:
@@ -19,11 +38,17 @@ class StreamRow:
     Args:
         ledger: Where it is written; None writes nothing.
         model: The model's name as the client used it.
-        upstream: Who computes it.
+        upstream_model: Its name at the upstream; None where that is the same.
+        key_id: The id of the client's key; None without keys.
         user: Who asked, None when nobody said.
         tag: What its cost is filed under.
         endpoint: Which of OpenAI's two forms it has.
         streamed: Whether a stream was asked for.
+
+    Attributes:
+        stream_id: The stream's id.
+        upstream: Who was asked last; empty before anybody was.
+        attempts: How many were asked.
 
     Raises:
         LedgerUnavailable: The ledger is closed.
@@ -34,32 +59,56 @@ class StreamRow:
         ledger: Ledger | None,
         *,
         model: str,
-        upstream: str,
         user: str | None,
         tag: str | None,
         endpoint: Literal["chat", "text"],
         streamed: bool,
+        upstream_model: str | None = None,
+        key_id: str | None = None,
     ) -> None:
-        self._stream: AsyncStream[Any, Any] | None = None
-        self._upstream = upstream
-        self._started = time.time()
+        self.stream_id = f"stm_{secrets.token_hex(16)}"
+        self.upstream = ""
+        self.attempts = 0
+        self._stream: Followed | None = None
+        self._asked_at = 0.0
         self._handle: Handle | None = None
         if ledger is not None:
             opened = Opened(
-                stream_id=f"stm_{secrets.token_hex(16)}",
-                started=self._started,
+                stream_id=self.stream_id,
+                started=time.time(),
                 model=model,
+                upstream_model=upstream_model,
+                key_id=key_id,
                 user=user,
                 tag=tag,
                 endpoint=endpoint,
                 streamed=streamed,
             )
             self._handle = ledger.opened(opened, self._tally)
-            self._handle.attempt(self._attempt(opened.stream_id))
 
-    def follow(self, stream: AsyncStream[Any, Any]) -> None:
+    def asked(self, upstream: str) -> None:
+        """Begin an attempt: somebody is asked to answer.
+
+        Args:
+            upstream: Who.
+        """
+        self.upstream = upstream
+        self.attempts += 1
+        self._asked_at = time.time()
+        self._attempt()
+
+    def refused(self, ending: Ending) -> None:
+        """End an attempt that gave no content; another may follow."""
+        self._attempt(ended=time.time(), ending=str(ending.value))
+
+    def follow(self, stream: Followed) -> None:
         """Take a stream's figures from now on."""
         self._stream = stream
+
+    @property
+    def ending(self) -> Ending:
+        """How the stream ended: as failed, where nothing better is known."""
+        return (None if self._stream is None else self._stream.ending) or Ending.FAILED
 
     def __enter__(self) -> Self:
         return self
@@ -70,28 +119,34 @@ class StreamRow:
         if handle is None:
             return
         ended, tally = time.time(), self._tally()
-        ending = (stream.ending if stream is not None else None) or Ending.FAILED
+        ending = str(self.ending.value)
         timing = None if stream is None else stream.timing
-        handle.attempt(
-            self._attempt(handle.stream_id, ended=ended, tally=tally, ending=str(ending.value))
-        )
+        if self.attempts:
+            self._attempt(ended=ended, tally=tally, ending=ending)
         handle.close(
             Closed(
                 stream_id=handle.stream_id,
                 ended=ended,
                 tally=tally,
-                ending=str(ending.value),
+                ending=ending,
                 finish_reason=None if stream is None else stream.finish_reason,
                 first_content_s=None if timing is None else timing.first_content,
                 total_s=None if timing is None else timing.total,
             )
         )
 
-    def _attempt(self, stream_id: str, **end: Any) -> Attempt:
-        """Return the one attempt of a stream, running or with its end."""
-        return Attempt(
-            stream_id=stream_id, number=1, upstream=self._upstream, started=self._started, **end
-        )
+    def _attempt(self, **end: Any) -> None:
+        """Tell of the last attempt, running or with its end."""
+        if self._handle is not None:
+            self._handle.attempt(
+                Attempt(
+                    stream_id=self.stream_id,
+                    number=self.attempts,
+                    upstream=self.upstream,
+                    started=self._asked_at,
+                    **end,
+                )
+            )
 
     def _tally(self) -> Tally:
         stream = self._stream

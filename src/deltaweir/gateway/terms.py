@@ -21,6 +21,7 @@ _TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 _MOST_GUARD_CHARS = 256
 _KNOWN = ("budget", "guard", "on_disconnect", "record", "resume", "tag")
 _MOST_HEADER_BYTES = 8192
+_CANCEL, _FINISH = "cancel", "finish"
 
 
 class Terms(NamedTuple):
@@ -31,11 +32,24 @@ class Terms(NamedTuple):
     """What its cost is filed under."""
     guards: tuple[str, ...] = ()
     """The names of the guards that shall look at it too; whether there are such is not known."""
+    on_disconnect: str | None = None
+    """What becomes of the stream when its client hangs up: ``cancel`` or ``finish``."""
+
+    @property
+    def finishes(self) -> bool:
+        """Whether the stream goes on when its client has hung up."""
+        return self.on_disconnect == _FINISH
 
     def with_(self, other: Terms) -> Terms:
         """Return terms that keep both."""
         guards = (*self.guards, *other.guards)
-        return Terms(self.limit.tighter(other.limit), self.tag or other.tag, guards)
+        return Terms(
+            self.limit.tighter(other.limit),
+            self.tag or other.tag,
+            guards,
+            # a stream that goes on costs more
+            min(filter(None, (self.on_disconnect, other.on_disconnect)), default=None),
+        )
 
 
 def terms_of(body: Any, headers: list[tuple[bytes, bytes]]) -> Terms:
@@ -86,6 +100,7 @@ def _read(value: Any, where: str) -> Terms:
         limit_of(value.get("budget")),
         _tag(value.get("tag"), where),
         _guards(value.get("guard"), where),
+        value.get("on_disconnect"),
     )
 
 
@@ -99,9 +114,9 @@ def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
             f"got a resume of type {type(resume).__name__}, expected true or false",
             param=f"{where}.resume",
         )
-    if value.get("on_disconnect") not in (None, "cancel"):
+    if value.get("on_disconnect") not in (None, _CANCEL, _FINISH):
         raise InvalidRequest(
-            "this server ends a stream whose client hangs up; expected on_disconnect = 'cancel'",
+            f"got an on_disconnect that is none, expected {_CANCEL!r} or {_FINISH!r}",
             param=f"{where}.on_disconnect",
         )
 

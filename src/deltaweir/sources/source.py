@@ -1,12 +1,15 @@
-"""What a source of chunks must do, for readers that block and for readers that await."""
+"""What a source of chunks must do for readers that block, that await, or that are called."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from deltaweir.errors import DeltaweirError
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+ReadT_contra = TypeVar("ReadT_contra", bound=Chunk | TextChunk, contravariant=True)
 
 
 class AnySource(Protocol):
@@ -30,6 +33,32 @@ class AnySource(Protocol):
         Idempotent, from any thread, and never takes a lock: it may be called while garbage
         is collected or in a signal handler.
         """
+
+
+class PushingSource(AnySource, Protocol):
+    """One stream of chunks that calls its reader, on the thread of its event loop.
+
+    The reader's methods are those of `Reader`.
+    """
+
+    def pause(self) -> None:
+        """Push nothing more for a while."""
+
+    def resume(self) -> None:
+        """Push again; idempotent."""
+
+
+class Reader(Protocol[ReadT_contra]):
+    """Takes what a source pushes; after `ended` or `failed` nothing comes."""
+
+    def took(self, chunks: Sequence[ReadT_contra]) -> None:
+        """Take chunks; the source may be paused or closed meanwhile."""
+
+    def ended(self) -> None:
+        """Take note that the source has ended; whether that was whole, finish reasons tell."""
+
+    def failed(self, error: DeltaweirError) -> None:
+        """Take note that the source failed; it has ended."""
 
 
 class Source(AnySource, Protocol[ChunkT]):

@@ -10,31 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from deltaweir.client.attempt import Attempt, ChunkT
 from deltaweir.errors import DeltaweirError
 from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.asynchronous import Connection
 from deltaweir.net.route import lost
-from deltaweir.schema.chunk import Chunk, TextChunk, Usage
+from deltaweir.schema.chunk import Usage
 from deltaweir.sources.remote import DRAIN_S
-
-
-ReadT = TypeVar("ReadT", bound=Chunk | TextChunk, contravariant=True)
-
-
-class Reader(Protocol[ReadT]):
-    """Takes what a source pushes, on the loop's thread; after `ended` or `failed` nothing comes."""
-
-    def took(self, chunks: Sequence[ReadT]) -> None:
-        """Take chunks; the source may be paused or closed meanwhile."""
-
-    def ended(self) -> None:
-        """Take note that the source has ended; whether that was whole, finish reasons tell."""
-
-    def failed(self, error: DeltaweirError) -> None:
-        """Take note that the source failed; it has ended."""
+from deltaweir.sources.source import Reader
 
 
 class UpstreamSource(Generic[ChunkT]):
@@ -45,6 +30,9 @@ class UpstreamSource(Generic[ChunkT]):
         pool: Where its connection comes from.
         reader: Who takes the chunks.
         released: Called once, when the source needs its connection no more.
+
+    Attributes:
+        reader: Who takes the chunks; another may take over.
     """
 
     def __init__(
@@ -57,7 +45,7 @@ class UpstreamSource(Generic[ChunkT]):
     ) -> None:
         self._exchange = exchange
         self._pool = pool
-        self._reader = reader
+        self.reader = reader
         self._released: Callable[[], None] | None = released
         self._connection: Connection | None = None
         self._again: asyncio.Task[None] | None = None
@@ -193,7 +181,7 @@ class UpstreamSource(Generic[ChunkT]):
         """Hand chunks on, and look whether they were the last."""
         exchange = self._exchange
         if chunks:
-            self._reader.took(chunks)
+            self.reader.took(chunks)
             if self._closed:
                 return
         if exchange.failure is not None:
@@ -209,7 +197,7 @@ class UpstreamSource(Generic[ChunkT]):
         elif self._connection is not None:
             self._connection.resume()
             self._draining = asyncio.get_running_loop().call_later(DRAIN_S, self._drop)
-        self._reader.ended()
+        self.reader.ended()
 
     def _drain(self, data: bytes) -> None:
         try:
@@ -236,7 +224,7 @@ class UpstreamSource(Generic[ChunkT]):
         self._drop()
         if not (self._closed or self._over):
             self._over = True
-            self._reader.failed(error)
+            self.reader.failed(error)
 
     def _drop(self, *, released: bool = True) -> None:
         connection, self._connection = self._connection, None

@@ -1,0 +1,243 @@
+"""Ask a model's upstreams for one answer, one after the other until one of them begins.
+
+Until the first content nothing of an answer has been shown, so another upstream may take over;
+after it nothing is tried again, since two attempts are two texts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from deltaweir.client.attempt import Attempt as Exchange
+from deltaweir.client.failures import ending_of
+from deltaweir.client.whole import WholeExchange
+from deltaweir.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    DeltaweirError,
+    PermissionDenied,
+    ServiceUnavailable,
+    StreamFailed,
+    StreamTruncated,
+)
+from deltaweir.gateway.failover import Itinerary
+from deltaweir.gateway.rows import StreamRow
+from deltaweir.gateway.runs import Run
+from deltaweir.gateway.upstreams import Upstream
+from deltaweir.schema.chunk import AnyChunk, Usage
+from deltaweir.schema.record import Record
+from deltaweir.schema.texts import has_content
+from deltaweir.sources.upstream import UpstreamSource
+
+_log = logging.getLogger("deltaweir.gateway")
+
+
+class Question(NamedTuple):
+    """What upstreams are asked."""
+
+    exchange: Callable[[Upstream], Exchange[Any]]
+    """Makes the exchange of an attempt."""
+    reply: type[Record] | None
+    """What an answer in one piece is; None for a stream."""
+
+
+async def ask(
+    run: Run, upstreams: Sequence[Upstream], question: Question, row: StreamRow
+) -> Record | None:
+    """Ask until an upstream has begun to answer, or the run has ended.
+
+    Args:
+        run: Takes the chunks of the answer.
+        upstreams: Whom to ask, in order of preference.
+        question: What to ask.
+        row: Is told of each attempt.
+
+    Returns:
+        The answer, where it comes in one piece.
+
+    Raises:
+        DeltaweirError: Nobody answers; the error of the last that was asked, as a client may
+            hear it.
+    """
+    way = Itinerary([one.breaker for one in upstreams], chance=random.random())  # noqa: S311  # no secret
+    told: DeltaweirError | None = None
+    while run.open:
+        step = way.next(time.monotonic())
+        if step is None:
+            raise told or _resting(way.rest(time.monotonic()))
+        if step.pause_s:
+            await asyncio.wait([run.done], timeout=step.pause_s)
+            if not run.open:
+                break
+        upstream = upstreams[step.upstream]
+        attempt = _Attempt(run, upstream, question)
+        row.asked(upstream.name)
+        upstream.breaker.asked()
+        error = await attempt.outcome()
+        if error is None:
+            if run.open or run.begun:
+                upstream.breaker.answered()
+            else:
+                upstream.breaker.let_go()
+            return attempt.reply
+        row.refused(ending_of(error))
+        _log.warning("upstream %s: %s", upstream.name, error)
+        told = _told(error, upstream.name)
+        now, wall = time.monotonic(), time.time()
+        if not way.failed(step.upstream, error, attempt.head, now=now, wall=wall):
+            raise told
+    return None
+
+
+class _Attempt:
+    """One upstream is asked; hears what comes until that is an answer, or none."""
+
+    def __init__(self, run: Run, upstream: Upstream, question: Question) -> None:
+        self.reply: Record | None = None
+        self._run = run
+        self._upstream = upstream
+        self._kind = question.reply
+        self._exchange = question.exchange(upstream)
+        self._source: UpstreamSource[Any] | None = None
+        self._begun = False
+        self._settled: asyncio.Future[DeltaweirError | None]
+        self._settled = asyncio.get_running_loop().create_future()
+
+    @property
+    def head(self) -> Any:
+        """The head of the answer; None when there is none."""
+        return self._exchange.head
+
+    async def outcome(self) -> DeltaweirError | None:
+        """Ask, and return why there is no answer; None where there is one, or nobody waits."""
+        clocks = self._upstream.clocks
+        run = self._run
+        try:
+            release = await self._upstream.reserve(clocks.connect)
+        except ConnectionFailed as error:
+            return error
+        source: UpstreamSource[Any] = UpstreamSource(
+            self._exchange, self._upstream.pool, self, released=release
+        )
+        self._source = source
+        run.follow(self, clocks)
+        try:
+            await source.begin(clocks.connect)
+        except DeltaweirError as error:
+            return error if run.open else None
+        return await self._settled
+
+    # a source to the run
+
+    @property
+    def usage(self) -> Usage | None:
+        """The upstream's last word on usage."""
+        return self._exchange.usage
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has begun."""
+        return self._exchange.answered
+
+    @property
+    def said_done(self) -> bool:
+        """Whether the stream said ``[DONE]``."""
+        return self._exchange.said_done
+
+    def pause(self) -> None:
+        """Take nothing more for a while."""
+        if self._source is not None:
+            self._source.pause()
+
+    def resume(self) -> None:
+        """Take chunks again."""
+        if self._source is not None:
+            self._source.resume()
+
+    def close(self) -> None:
+        """End the attempt and its connection."""
+        if self._source is not None:
+            self._source.close()
+        self._settle(None)
+
+    def expired(self, error: DeltaweirError) -> bool:
+        """Take note that a clock ran out; tell whether that ends this attempt alone."""
+        if self._begun or self._settled.done():
+            return False
+        if self._source is not None:
+            self._source.close()
+        self._settle(error)
+        return True
+
+    # a reader to the upstream
+
+    def took(self, chunks: Sequence[AnyChunk]) -> None:
+        """Hand chunks on; the first with content, or with an end, are the answer."""
+        if not self._begun:
+            if self._exchange.ended and not any(
+                has_content(choice) or choice.finish_reason
+                for chunk in chunks
+                for choice in chunk.choices
+            ):
+                return  # it has ended before it began
+            self._begun = True
+            if self._source is not None:
+                self._source.reader = self._run
+            self._settle(None)
+        self._run.took(chunks)
+
+    def ended(self) -> None:
+        """Take note of an end without a beginning, or of a whole answer."""
+        if self._kind is None:
+            self._settle(StreamTruncated("it ended its answer before any content"))
+            return
+        exchange = self._exchange
+        assert isinstance(exchange, WholeExchange)
+        try:
+            self.reply = exchange.reply(self._kind)
+        except DeltaweirError as error:
+            self._settle(error)
+        else:
+            self._settle(None)
+
+    def failed(self, error: DeltaweirError) -> None:
+        """Take note that there is no answer."""
+        self._settle(error)
+
+    def _settle(self, error: DeltaweirError | None) -> None:
+        if not self._settled.done():
+            self._settled.set_result(error)
+
+
+def _resting(seconds: float) -> DeltaweirError:
+    wait = max(1, round(seconds + 0.5))
+    return ServiceUnavailable(
+        f"the upstreams of this model are left alone after failures; ask again in {wait} s",
+        code="upstreams_resting",
+    )
+
+
+def _told(error: DeltaweirError, name: str) -> DeltaweirError:
+    """Return an upstream's error as a client may hear it; the log has what is for operators."""
+    if isinstance(error, AuthenticationFailed | PermissionDenied):
+        told: DeltaweirError = StreamFailed(f"the upstream {name!r} refused this server's key")
+    elif isinstance(error, ConnectionFailed) and not isinstance(error, TimeoutError):
+        told = type(error)(f"the upstream {name!r}: {_without_address(error)}", param=error.param)
+    else:
+        error.message = f"the upstream {name!r}: {error.message}"
+        error.args = (error.message,)
+        return error
+    told.__cause__ = error
+    return told
+
+
+def _without_address(error: ConnectionFailed) -> str:
+    """Return what a client may know: that there is no connection, not where it would have led."""
+    if error.code == "stall_timeout":
+        return error.message
+    return "no connection"

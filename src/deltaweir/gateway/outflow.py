@@ -1,0 +1,56 @@
+"""Frames on their way to one reader: the head of the answer goes out with the first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from deltaweir.gateway.lane import Lane
+
+
+class Outflow:
+    """Write frames into a lane, which is opened by the first of them.
+
+    Args:
+        lane: The reader's.
+        headers: Those of the answer.
+
+    Attributes:
+        last: When something was written last, in seconds on the monotonic clock.
+        opened: When the head and the first frames were handed to the system; None before.
+    """
+
+    def __init__(self, lane: Lane, headers: list[tuple[bytes, bytes]]) -> None:
+        self.lane = lane
+        self.last = time.monotonic()
+        self.opened: float | None = None
+        self._headers = headers
+        self._head: asyncio.Task[None] | None = None
+        self._unsent: list[bytes] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether the status of the answer is decided."""
+        return self._head is not None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes: whole frames."""
+        self.last = time.monotonic()
+        if self.opened is not None:
+            self.lane.write(data)
+            return
+        self._unsent.append(data)
+        if self._head is None:
+            self._head = asyncio.get_running_loop().create_task(self._open())
+
+    async def end(self) -> None:
+        """End the answer, once the reader has taken enough of it."""
+        if self._head is not None:
+            await self._head
+        await self.lane.end()
+
+    async def _open(self) -> None:
+        await self.lane.start(200, self._headers)
+        self.lane.write(b"".join(self._unsent))
+        self._unsent.clear()
+        self.opened = time.monotonic()
