@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from deltaweir.errors import InvalidRequest
-from deltaweir.gateway.config import Config, LedgerConfig, ledger_path, load_config
+from deltaweir.gateway.config import (
+    Config,
+    LedgerConfig,
+    ServerConfig,
+    ledger_in,
+    ledger_path,
+    load_config,
+)
 from deltaweir.meter.budget import NO_LIMIT, Limit
 
 MODEL = '[[models]]\nname = "a"\nembedded = "smollm2"\n'
@@ -75,3 +82,69 @@ def test_where_a_ledger_lies() -> None:
     assert ledger_path("sqlite:///deltaweir.db") == "deltaweir.db"
     assert ledger_path("sqlite:////var/lib/deltaweir.db") == "/var/lib/deltaweir.db"
     assert LedgerConfig(url="").url == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("port = 70000", "server: port: got 70000, expected a number from 0 up to 65,535"),
+        ("workers = 0", "server: workers: got 0, expected a number from 1 up to 256"),
+        ("heartbeat_s = 0", "heartbeat_s: got 0.0, expected a number above 0"),
+        ("slow_reader_s = nan", "slow_reader_s: got nan"),
+        ("drain_s = -1", "drain_s: got -1.0"),
+        ("max_body_mib = inf", "max_body_mib: got inf"),
+        ('host = ""', "host: got an empty text"),
+        ('auth = "key"', "server: auth: got 'key', expected one of none, keys"),
+        ('log = "xml"', "server: log: got 'xml', expected one of text, json, none"),
+        ('auth = "keys"\n[ledger]\nurl = ""', 'auth = "keys" needs a ledger'),
+    ],
+)
+def test_values_that_no_server_can_have(tmp_path: Path, line: str, message: str) -> None:
+    """Key, value and what was wanted are named."""
+    with pytest.raises(InvalidRequest) as caught:
+        load(tmp_path, f"[server]\n{line}")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "takes"),
+    [
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/*", "/v1/chat/completions"),
+        ("/v1/comp*", "/v1/completions"),
+        ("/v1/*", "/v1/chat/completions"),
+        ("/v1/models/gpt-4o", "/v1/models/"),
+        ("/v1/streams/*", "/v1/streams/"),
+    ],
+)
+def test_own_routes_are_not_passed_on(pattern: str, takes: str) -> None:
+    """A pattern that takes one of them is refused, since what is passed on is not counted."""
+    with pytest.raises(InvalidRequest, match="which is answered here") as caught:
+        ServerConfig(passthrough=(pattern,))
+    assert f"takes {takes}," in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["embeddings", "/embeddings", "/v1/", "/v1/a/../b", "/v1/a/*/b", "/v1/a?b", "/v1//a", "*", ""],
+)
+def test_what_is_no_path(pattern: str) -> None:
+    """Passed on are paths below /v1/, with a star at most at their end."""
+    with pytest.raises(InvalidRequest, match="expected a path such as /v1/embeddings"):
+        ServerConfig(passthrough=(pattern,))
+
+
+def test_routes_that_are_passed_on() -> None:
+    """One route, or all below one, or all that begin alike."""
+    routes = ("/v1/embeddings", "/v1/audio/*", "/v1/response*")
+    assert ServerConfig(passthrough=routes).passthrough == routes
+
+
+def test_only_the_ledger_of_a_file(tmp_path: Path) -> None:
+    """Who wants no more than the ledger needs no keys and no rules."""
+    path = tmp_path / "deltaweir.toml"
+    path.write_text('[guards.a]\nrules = "none.toml"\n[ledger]\nurl = "sqlite:///a.db"\n')
+    assert ledger_in(path).url == "sqlite:///a.db"
+    path.write_text("[ledger]\nurl = 5")
+    with pytest.raises(InvalidRequest, match=r"deltaweir\.toml: ledger: url: Expected `str`"):
+        ledger_in(path)

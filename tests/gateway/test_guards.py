@@ -114,7 +114,7 @@ def test_few_combinations_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (MODEL + "guard = 'nope'\n[guards.own]\npreset = 'pii'", "there are: own, standard"),
         (MODEL + "guard = ['pii', '']", "no guard is called ''"),
         (MODEL + "guard = ''", "no guard is called ''"),
-        (MODEL + "guard = 5", "models[0].guard"),
+        (MODEL + "guard = 5", "model 'smollm2': guard"),
         (MODEL + "gard = 'pii'", "did you mean guard"),
         ("guards = 5\n" + MODEL, "expected tables [guards.NAME]"),
         ("[guards]\nown = 'pii'\n" + MODEL, "guard 'own': got a str, expected a table"),

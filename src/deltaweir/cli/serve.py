@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deltaweir.cli import options
 from deltaweir.cli.show import say
+
+if TYPE_CHECKING:
+    from deltaweir.gateway.config import Config
+
+_MOST_WORKERS = 256
 
 
 def serve(
@@ -22,6 +29,17 @@ def serve(
             "--port", "-p", metavar="N", min=0, max=65535, help="Which port: 8080; 0 takes any."
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-w",
+            metavar="N",
+            min=1,
+            max=_MOST_WORKERS,
+            help="How many processes answer: 1. Each can keep one core busy.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -29,7 +47,8 @@ def serve(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether the configuration is right.")
+        bool,
+        typer.Option("--check", help="Only say what would be served; nothing is asked or opened."),
     ] = False,
 ) -> None:
     """Serve models to every OpenAI client.
@@ -38,57 +57,152 @@ def serve(
       deltaweir serve
       deltaweir serve --model smollm2 --port 9000
       deltaweir serve --config deltaweir.toml --check
+      deltaweir serve --config deltaweir.toml --workers 4
 
-    Point a client at it by its base_url, http://127.0.0.1:8080/v1; any api_key will do. Ctrl-C
-    and SIGTERM let open streams end, for up to drain_s seconds.
+    A small deltaweir.toml:
+      [[upstreams]]
+      name = "openai"
+      base_url = "https://api.openai.com/v1"
+      api_key = "env:OPENAI_API_KEY"
+
+      [[models]]
+      name = "gpt-4o-mini"
+      upstreams = ["openai"]
+      guard = "standard"
+
+    Point a client at it by its base_url, http://127.0.0.1:8080/v1; any api_key will do, unless
+    the file says auth = "keys". Without [[models]] an upstream called openai serves all it has,
+    as openai/NAME.
+
+    Ctrl-C and SIGTERM let open streams end, for up to drain_s seconds; a second one does not
+    wait. SIGHUP reads the file again: what runs goes on as it began, and a mistake in the file
+    changes nothing. --check exits with 0 when the file is right, else with 2.
     """
     # heavy: only this command pays for it
     from deltaweir.errors import EngineMissing
 
     try:
+        from deltaweir.gateway.listening import bound
         from deltaweir.gateway.server import Server
+        from deltaweir.gateway.supervisor import Supervisor
     except ImportError as error:
         raise EngineMissing(
             "the gateway is not installed: pip install 'deltaweir[local,gateway]'",
             code="gateway_missing",
         ) from error
-    settings = _settings(config, model=model, host=host, port=port)
-    if check:
-        say(f"{config or 'the configuration'} is right")
-        return
-    _prepare(settings)
-    server = Server(settings)
-    server.on_started = lambda: say(
-        f"serving {', '.join(one.name for one in settings.models)} "
-        f"at http://{_shown(settings.server.host)}:{server.port}/v1"
+    given = {"host": host, "port": port, "workers": workers}
+    read = functools.partial(
+        _settings,
+        config,
+        model,
+        **{name: value for name, value in given.items() if value is not None},
     )
-    server.run()
+    settings = _read(read)
+    if check:
+        _check(settings, config)
+        return
+    log_to_stderr()
+    if settings.server.workers > 1:
+        _prepare(settings, load_here=False)
+        supervisor = Supervisor(
+            settings, reread=None if config is None else read, begin=log_to_stderr
+        )
+        supervisor.on_started = lambda: say(_started(settings, supervisor.port))
+        supervisor.run()
+        return
+    sockets = bound(settings.server.host, settings.server.port)
+    _prepare(settings, load_here=True)
+    server = Server(settings, reread=None if config is None else read)
+    server.on_started = lambda: say(_started(settings, server.port))
+    server.run(sockets)
 
 
-def _settings(path: Path | None, *, model: str | None, host: str | None, port: int | None) -> Any:
+class _Said(logging.Handler):
+    """Shows records as everything else is shown that is no answer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record."""
+        say(self.format(record))
+
+
+def log_to_stderr() -> None:
+    """Show what the gateway has to say of itself on stderr; called in each of its processes.
+
+    Lines on streams have a logger and a form of their own.
+    """
+    log = logging.getLogger("deltaweir.gateway")
+    if not any(isinstance(one, _Said) for one in log.handlers):
+        handler = _Said()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+def _settings(path: Path | None, model: str | None, **given: Any) -> Config:
     """Return the configuration, what the command line says put over the file's."""
     from msgspec.structs import replace
 
     from deltaweir.gateway.config import embedded_config, load_config
 
-    config = embedded_config(model) if path is None else load_config(path)
     if model is not None and path is not None:
         raise typer.BadParameter("--model and --config exclude each other")
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    config = embedded_config(model) if path is None else load_config(path)
     return replace(config, server=replace(config.server, **given))
 
 
-def _prepare(settings: Any) -> None:
-    """Download and load the models now, so that the first client need not wait."""
+def _read(read: functools.partial[Config]) -> Config:
+    """Return the settings; a mistake in them is wrong usage, exit code 2."""
+    from deltaweir.errors import InvalidRequest, InvalidRule
+
+    try:
+        return read()
+    except (InvalidRequest, InvalidRule) as error:
+        raise typer.BadParameter(error.message) from error
+
+
+def _check(settings: Config, path: Path | None) -> None:
+    """Say what would be served.
+
+    Raises:
+        BadParameter: An embedded model is neither in the catalogue nor a file that is there.
+    """
+    from deltaweir.cli.served import served
+    from deltaweir.errors import ModelNotFound
+    from deltaweir.gateway.loopback import embedded_in
+    from deltaweir.models.catalogue import find
+
+    for name in embedded_in(settings):
+        try:
+            if not Path(name).is_file():
+                find(name)
+        except ModelNotFound as error:
+            raise typer.BadParameter(error.message) from error
+    typer.echo(f"{path or 'the configuration'} is right. It would serve")
+    typer.echo(served(settings))
+
+
+def _prepare(settings: Config, *, load_here: bool) -> None:
+    """Download and load the embedded models now, so that the first client need not wait."""
+    from deltaweir.gateway.loopback import embedded_in
+
+    names = embedded_in(settings)
+    if not names:
+        return
     from deltaweir.cli.ask import announce
     from deltaweir.client.embedded import weights_of
     from deltaweir.sources.local.answer import load
 
     asked = [one.moderation.host for one in settings.guards.values() if one.moderation]
-    for model in settings.models:
-        announce(model.embedded, read_by=" and ".join(sorted({*asked})))
-        load(weights_of(model.embedded))
+    for name in names:
+        announce(name, read_by=" and ".join(sorted({*asked})))
+        if load_here:
+            load(weights_of(name))
 
 
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _started(settings: Config, port: int) -> str:
+    from deltaweir.cli.served import address
+
+    names = ", ".join(one.name for one in settings.models)
+    workers = settings.server.workers
+    with_workers = f" with {workers} workers" if workers > 1 else ""
+    return f"serving {names} at {address(settings.server.host, port)}{with_workers}"

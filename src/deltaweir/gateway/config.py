@@ -1,10 +1,12 @@
-"""The gateway's configuration: one TOML file, every key with a default, no key unknown."""
+"""The gateway's configuration: one TOML file, every key with a default, no key unknown.
+
+Each kind of table has a struct of its own, and may be imported from here.
+"""
 
 from __future__ import annotations
 
-import difflib
-import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,23 @@ import msgspec
 
 from deltaweir.errors import InvalidRequest, InvalidRule
 from deltaweir.gateway.guards import GuardConfig, Guards, guards_in
-from deltaweir.meter.budget import Limit, limit_of
-from deltaweir.meter.prices import Price, own_price
+from deltaweir.gateway.model_config import ModelConfig
+from deltaweir.gateway.server_config import ServerConfig
+from deltaweir.gateway.tables import hint, label_of, refuse_twice, rows_of, struct_of
+from deltaweir.gateway.upstream_config import UpstreamConfig
 from deltaweir.models.catalogue import default_entry
+
+__all__ = [
+    "Config",
+    "LedgerConfig",
+    "ModelConfig",
+    "ServerConfig",
+    "UpstreamConfig",
+    "embedded_config",
+    "ledger_in",
+    "ledger_path",
+    "load_config",
+]
 
 _SQLITE = "sqlite:///"
 
@@ -36,72 +52,6 @@ def ledger_path(url: str) -> str:
     return path
 
 
-class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[server]``.
-
-    Attributes:
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        cors_origins: Web origins whose pages may call; ``*`` for all.
-        heartbeat_s: Seconds of silence before a comment is sent, since proxies close
-            connections that are silent for 30 to 100.
-        max_body_mib: MiB of the largest request.
-        drain_s: Seconds that open streams have to end when the server is told to stop.
-        annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    cors_origins: tuple[str, ...] = ()
-    heartbeat_s: float = 15.0
-    max_body_mib: float = 16.0
-    drain_s: float = 30.0
-    annotate: bool = True
-
-
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the tables ``[[models]]``.
-
-    Attributes:
-        name: What clients call it.
-        embedded: A catalogue name, or the path of a GGUF file.
-        budget: What each stream may use at most: ``{tokens = 500, usd = 0.02}``, or a text such
-            as ``"500tok"``; a request may only ask for less.
-        price: US dollars per million tokens: ``{input = 0.15, output = 0.6}``, and what
-            `deltaweir.meter.prices.own_price` takes beside; nothing for the embedded model.
-        guard: The name of one of the tables ``[guards.NAME]``, or of a preset, or several in a
-            list; all of them look at each stream, and a request may only add more.
-    """
-
-    name: str
-    embedded: str
-    guard: str | tuple[str, ...] | None = None
-    budget: dict[str, Any] | str | None = None
-    price: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a budget or a price that is none."""
-        limit_of(self.budget)
-        if self.price is not None:
-            own_price(self.name, self.price)
-
-    @property
-    def limit(self) -> Limit:
-        """The budget, as a limit."""
-        return limit_of(self.budget)
-
-    @property
-    def guards(self) -> tuple[str, ...]:
-        """The names of its guards."""
-        named = () if self.guard is None else self.guard
-        return (named,) if isinstance(named, str) else named
-
-    @property
-    def own_price(self) -> Price | None:
-        """The price, as integers; None where none is set."""
-        return None if self.price is None else own_price(self.name, self.price)
-
-
 class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table ``[ledger]``.
 
@@ -119,38 +69,51 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of the configuration; without models, the embedded default is served.
+    """All of the configuration.
 
     Attributes:
         server: The table ``[server]``.
+        upstreams: The tables ``[[upstreams]]``.
         models: The tables ``[[models]]``; the first is what a request without a model gets.
         guards: The tables ``[guards.NAME]``, by name.
         ledger: The table ``[ledger]``.
     """
 
     server: ServerConfig = ServerConfig()
+    upstreams: tuple[UpstreamConfig, ...] = ()
     models: tuple[ModelConfig, ...] = ()
     guards: dict[str, GuardConfig] = {}
     ledger: LedgerConfig = LedgerConfig()
 
     def __post_init__(self) -> None:
-        """Compile all guards, and refuse names that no guard has.
+        """Compile all guards, and refuse names that nothing has or that two have.
 
         Before a server starts is the only time at which somebody reads what is wrong with a
         rule, and can mend it.
         """
+        refuse_twice((one.name for one in self.upstreams), "upstreams", param="upstreams")
+        refuse_twice((one.name for one in self.models), "models", param="models")
+        if self.server.auth == "keys" and not self.ledger.url:
+            raise InvalidRequest(
+                'server: auth = "keys" needs a ledger, since keys are kept there', param="server"
+            )
         guards = Guards(self.guards)
         guards.prepare()
         for model in self.models:
             try:
                 guards.named(model.guards)
+                self._check_upstreams(model)
             except InvalidRequest as error:
                 raise InvalidRequest(
                     f"model {model.name!r}: {error.message}", param="models"
                 ) from error
 
-
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<at>.*)`)?")
+    def _check_upstreams(self, model: ModelConfig) -> None:
+        known = [one.name for one in self.upstreams]
+        for name in model.upstreams:
+            if name not in known:
+                near = hint(name, known) if known else "the file has no [[upstreams]]"
+                raise InvalidRequest(f"no upstream is called {name!r}; {near}", param="models")
 
 
 def embedded_config(model: str | None = None, **server: Any) -> Config:
@@ -168,24 +131,21 @@ def embedded_config(model: str | None = None, **server: Any) -> Config:
 def load_config(path: str | Path) -> Config:
     """Read a configuration file.
 
+    Without models each upstream ``u`` serves all of its own as ``u/*``; without upstreams too,
+    the embedded default is served.
+
+    Args:
+        path: The file; paths of rules and certificates in it are taken from where it lies.
+
     Raises:
-        InvalidRequest: The file is not there, is no TOML, or has a key that is unknown or
-            of another type; the message names the key, and the nearest known one.
+        InvalidRequest: The file is not there, is no TOML, or has a key that is unknown or a
+            value of no use; the message names file, table and key, and the nearest known one.
         InvalidRule: A guard's rules cannot be used; the message names the guard, its file, the
             rule, and the place in its pattern.
     """
+    table = _parsed(path)
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidRequest(f"cannot read {path}: {error.strerror}", param="config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} is not TOML: {error}", param="config") from error
-    try:
-        if "guards" in table:
-            table["guards"] = guards_in(table["guards"], Path(path).parent)
-        config = msgspec.convert(table, Config)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{path}: {_explained(str(error))}", param="config") from error
+        return _config(table, Path(path).parent)
     except InvalidRule as error:
         raise InvalidRule(
             f"{path}: {error.message}",
@@ -196,24 +156,68 @@ def load_config(path: str | Path) -> Config:
         ) from error
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error.message}", param="config") from error
-    if config.models:
-        return config
-    return msgspec.structs.replace(config, models=embedded_config().models)
 
 
-def _explained(message: str) -> str:
-    found = _UNKNOWN.match(message)
-    if found is None:
-        return message
-    at = found["at"] or ""
-    kind: type[msgspec.Struct] = Config
-    if ".server" in at:
-        kind = ServerConfig
-    elif ".models" in at:
-        kind = ModelConfig
-    elif ".ledger" in at:
-        kind = LedgerConfig
-    known = kind.__struct_fields__
-    near = difflib.get_close_matches(found["field"], known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return f"unknown key {found['field']!r} in {at.lstrip('.') or 'the file'}; {hint}"
+def ledger_in(path: str | Path) -> LedgerConfig:
+    """Read only the ledger of a configuration file, for who needs no keys or rules of it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InvalidRequest: The file is not there, is no TOML, or its ledger is none.
+    """
+    try:
+        return struct_of(
+            LedgerConfig, _parsed(path).get("ledger", {}), where="ledger", param="ledger"
+        )
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error.message}", param="config") from error
+
+
+def _parsed(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}", param="config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} is not TOML: {error}", param="config") from error
+
+
+def _config(table: dict[str, Any], directory: Path) -> Config:
+    for key in table:
+        if key not in Config.__struct_fields__:
+            raise InvalidRequest(
+                f"unknown key {key!r} in the file; {hint(key, Config.__struct_fields__)}",
+                param="config",
+            )
+    upstreams = tuple(
+        _upstream(row, number, directory)
+        for number, row in enumerate(rows_of(table.get("upstreams", []), of="upstreams"), 1)
+    )
+    models = tuple(
+        struct_of(ModelConfig, row, where=label_of(row, "model", number), param="models")
+        for number, row in enumerate(rows_of(table.get("models", []), of="models"), 1)
+    )
+    return Config(
+        server=struct_of(ServerConfig, table.get("server", {}), where="server", param="server"),
+        upstreams=upstreams,
+        models=models or _models_unless_told(upstreams),
+        guards=guards_in(table.get("guards", {}), directory),
+        ledger=struct_of(LedgerConfig, table.get("ledger", {}), where="ledger", param="ledger"),
+    )
+
+
+def _upstream(row: Any, number: int, directory: Path) -> UpstreamConfig:
+    given = {}
+    if isinstance(row, Mapping) and isinstance(row.get("ca_file"), str):
+        given["ca_file"] = str(directory / row["ca_file"])
+    return struct_of(
+        UpstreamConfig, row, where=label_of(row, "upstream", number), param="upstreams", **given
+    )
+
+
+def _models_unless_told(upstreams: tuple[UpstreamConfig, ...]) -> tuple[ModelConfig, ...]:
+    if not upstreams:
+        return embedded_config().models
+    return tuple(ModelConfig(name=f"{one.name}/*", upstreams=(one.name,)) for one in upstreams)

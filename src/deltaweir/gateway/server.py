@@ -1,29 +1,39 @@
 """The gateway as a process: uvicorn around the application, and a stop that loses nothing.
 
 Told to stop, the server refuses new requests with 503 while streams go on; after ``drain_s``
-it tells those that are left, and then exits with 0, which uvicorn by itself does not.
+it tells those that are left, and then exits with 0, which uvicorn by itself does not. Told to
+reload (SIGHUP), it reads its configuration again; a mistake in it is logged and changes
+nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator
 from types import FrameType
 
 import uvicorn
 
+from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.app import application
 from deltaweir.gateway.config import Config
+from deltaweir.gateway.listening import BACKLOG, unavailable
 from deltaweir.gateway.protocol import Protocol
-from deltaweir.gateway.service import Gateway
+from deltaweir.gateway.reloading import Reloaded, reloaded, told
+from deltaweir.gateway.service import Authorize, Gateway
 
 LAST_WORDS_S = 1.0
 """How long streams that were told of the stop have to send that, in seconds."""
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CLOSE_S = 5.0
+"""How long connections have to close after the last stream, in seconds."""
+_HANG_UP = getattr(signal, "SIGHUP", None)
+_log = logging.getLogger("deltaweir.gateway")
 
 
 class Server(uvicorn.Server):
@@ -31,10 +41,19 @@ class Server(uvicorn.Server):
 
     Args:
         config: What to serve, and where.
+        reread: Returns the configuration anew, for a reload; may block. None where there is
+            no file.
+        authorize: Takes a request and returns its user's name, None to refuse it.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.gateway = Gateway(config)
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reread: Callable[[], Config] | None = None,
+        authorize: Authorize | None = None,
+    ) -> None:
+        self.gateway = Gateway(config, authorize=authorize)
         server = config.server
         super().__init__(
             uvicorn.Config(
@@ -47,12 +66,15 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                backlog=BACKLOG,
                 timeout_keep_alive=75,  # longer than clients keep theirs, or both close at once
-                timeout_graceful_shutdown=5,
+                timeout_graceful_shutdown=int(CLOSE_S),
             )
         )
         self.on_started: Callable[[], object] = lambda: None
         """Called once, when the server listens."""
+        self._reread = reread
+        self._reloading: asyncio.Task[None] | None = None
         self._drain: asyncio.Task[None] | None = None
 
     @property
@@ -66,9 +88,14 @@ class Server(uvicorn.Server):
 
         Raises:
             LedgerUnavailable: The ledger cannot be opened.
+            AddressUnavailable: Somebody else has begun to listen there meanwhile.
         """
         await asyncio.to_thread(self.gateway.open_ledger)
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            server = self.gateway.config.server
+            raise unavailable(server.host, server.port, error) from error
         if self.started:
             self.on_started()
 
@@ -79,31 +106,87 @@ class Server(uvicorn.Server):
         await self._none_left(LAST_WORDS_S)
         await asyncio.to_thread(self.gateway.close)
 
-    def stop(self) -> None:
-        """Begin to stop; called again, stop at once. On the loop's thread only."""
+    def drain(self) -> None:
+        """Begin to stop, unless it has begun. On the loop's thread only."""
         if self._drain is None:
             self.gateway.draining = True
             self._drain = asyncio.get_running_loop().create_task(self._drained())
+
+    def stop(self) -> None:
+        """Begin to stop; called again, stop at once. On the loop's thread only."""
+        if self._drain is None:
+            self.drain()
         else:
             self.should_exit = self.force_exit = True
 
+    def reload(self) -> None:
+        """Read the configuration again, and serve what it says; what runs goes on as it began.
+
+        A mistake in it is logged, and nothing changes. Without anything to read from, a hang-up
+        has its usual meaning, and the server stops. On the loop's thread only.
+        """
+        if self._reread is None:
+            self.drain()
+            return
+        self._reloading = asyncio.get_running_loop().create_task(
+            self._read_again(self._reread, self._reloading)
+        )
+
+    def take(self, config: Config) -> None:
+        """Serve another configuration from the next request on. On the loop's thread only.
+
+        Raises:
+            InvalidRequest: It cannot be served.
+        """
+        self.gateway.reload(config)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Stop on the usual signals, and do not raise them again afterwards."""
+        """Stop and reload on the usual signals, and do not raise them again afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         loop = asyncio.get_running_loop()
+        had_terminal = has_terminal()
 
-        def told(_number: int, _frame: FrameType | None) -> None:
+        def stop(_number: int, _frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(self.stop)
 
-        before = {number: signal.signal(number, told) for number in _STOP_SIGNALS}
+        def hang_up(_number: int, _frame: FrameType | None) -> None:
+            # a terminal that closes sends the signal too, and nobody wants a reload then
+            closed = had_terminal and not has_terminal()
+            loop.call_soon_threadsafe(self.drain if closed else self.reload)
+
+        wanted: dict[int, Callable[[int, FrameType | None], None]] = {
+            signal.SIGINT: stop,
+            signal.SIGTERM: stop,
+        }
+        if _HANG_UP is not None:
+            wanted[_HANG_UP] = hang_up
+        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number, earlier in before.items():
+                signal.signal(number, earlier)
+
+    async def _read_again(
+        self, reread: Callable[[], Config], earlier: asyncio.Task[None] | None
+    ) -> None:
+        if earlier is not None:  # the file may have changed since that one read it
+            await asyncio.wait([earlier])
+        running = self.gateway.config
+
+        def read() -> Reloaded:
+            return reloaded(running, reread())
+
+        try:
+            after = await asyncio.to_thread(read)
+            self.take(after.config)
+        except DeltaweirError as error:
+            not_reloaded(error)
+        else:
+            _log.info("%s", told(running, after))
 
     async def _drained(self) -> None:
         await self._none_left(self.gateway.config.server.drain_s)
@@ -116,3 +199,13 @@ class Server(uvicorn.Server):
         deadline = loop.time() + seconds
         while self.gateway.answers and loop.time() < deadline:  # noqa: ASYNC110  # rare, and short
             await asyncio.sleep(0.02)
+
+
+def not_reloaded(error: DeltaweirError) -> None:
+    """Log a configuration that cannot take the place of the running one."""
+    _log.error("the configuration was not reloaded, all stays as it was: %s", error)
+
+
+def has_terminal() -> bool:
+    """Say whether somebody may see on a terminal what this process says."""
+    return sys.stderr is not None and sys.stderr.isatty()
