@@ -1,0 +1,225 @@
+"""What all streams of a gateway add up to, in the form that Prometheus reads.
+
+Everything is counted in whole numbers (picodollars, nanoseconds), so that sums are exact in any
+order and the workers' numbers just add up; only the exposition divides. `docs/metrics.md` tells
+what each metric means.
+
+A label's value never holds a key, a user or a prompt, and there are only so many: whoever may
+name any model (``openai/*``) could otherwise fill the memory of this process and of Prometheus.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client.core import CollectorRegistry, Metric
+from prometheus_client.exposition import choose_encoder
+
+from deltaweir.gateway.metric_cells import MOST, Cells, Counts, Name, SharedCells
+from deltaweir.gateway.metric_families import FAMILIES, NANO, PREFIX, Family
+from deltaweir.gateway.summary import Summary
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the directory in which workers find each other's numbers."""
+MOST_PAIRS = 200
+"""Pairs of a model and an upstream that are told apart, beside those of `Metrics.known`."""
+OTHER = "other"
+"""The model of all further ones."""
+LONGEST_LABEL = 120
+"""Characters of a label's value; the rest is cut off."""
+
+Gauge = Literal["streams_running", "held_characters", "ledger_rows_waiting", "ledger_rows_lost"]
+"""What is not counted but read when somebody asks."""
+
+_OPENMETRICS = "application/openmetrics-text"
+_BEYOND = len(FAMILIES["content_gap_seconds"].bounds)
+
+
+class Metrics:
+    """Count what streams come to, and show it; no two share anything, even in one process.
+
+    `ended` and `publish` are for the loop's thread, `exposition` may be called in any. It is a
+    collector as well, for a host that has a registry of its own.
+
+    Args:
+        directory: Where all workers of a machine find each other's numbers; None for one worker.
+
+    Attributes:
+        known: Models that always go by their own name: those of the configuration.
+
+    Raises:
+        OSError: The directory cannot be written, or its file system has no locks.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.known: Collection[str] = ()
+        self._cells = Cells() if directory is None else SharedCells(directory)
+        self._pairs = set[tuple[str, str]]()
+        self._gauges: dict[Gauge, Callable[[], int]] = {}
+        self._pools: Callable[[], Iterable[tuple[str, int, int]]] = tuple
+        self._upstreams = set[str]()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    @classmethod
+    def of_environment(cls) -> Metrics:
+        """Return one that shares its numbers if `PROMETHEUS_MULTIPROC_DIR` says where.
+
+        Raises:
+            OSError: As for the class.
+        """
+        directory = os.environ.get(DIRECTORY)
+        return cls(Path(directory) if directory else None)
+
+    def watch(self, gauge: Gauge, read: Callable[[], int]) -> None:
+        """Show what a function returns, each time somebody asks."""
+        self._gauges[gauge] = read
+
+    def watch_pools(self, read: Callable[[], Iterable[tuple[str, int, int]]]) -> None:
+        """Show the connections of each upstream: its name, how many are active, how many idle."""
+        self._pools = read
+
+    def ended(self, summary: Summary) -> None:
+        """Count a stream that has ended."""
+        pair = self._pair(summary.model, summary.upstream)
+        streamed = "true" if summary.streamed else "false"
+        self._count("streams", (*pair, summary.endpoint, streamed, _label(summary.ending)), 1)
+        self._count("responses", (summary.endpoint, str(summary.status)), 1)
+        self._count("attempts", pair, summary.attempts)
+        self._count("withheld_characters", pair, summary.withheld_chars)
+        self._count_usage(summary, pair)
+        self._observe("stream_seconds", pair, summary.total_s)
+        self._observe("first_content_seconds", pair, summary.first_content_s)
+        self._observe("added_seconds", pair, summary.added_s)
+        if any(summary.gaps):
+            self._count_gaps(summary, pair)
+
+    def publish(self) -> None:
+        """Read what is watched; with several workers, about once a second, for the others."""
+        for gauge, read in self._gauges.items():
+            self._set(gauge, (), read())
+        pools = {_label(name): (active, idle) for name, active, idle in self._pools()}
+        self._upstreams |= pools.keys()
+        for name in self._upstreams:  # one that is gone has no connections
+            active, idle = pools.get(name, (0, 0))
+            self._set("upstream_connections", (name, "active"), active)
+            self._set("upstream_connections", (name, "idle"), idle)
+
+    def text(self) -> bytes:
+        """Return all metrics, up to date, as Prometheus's text; on the loop's thread only."""
+        self.publish()
+        return self.exposition()[1]
+
+    def exposition(self, accept: str = "") -> tuple[str, bytes]:
+        """Return the content type and the text of all metrics, as of the last `publish`.
+
+        Args:
+            accept: The request's ``accept``: who takes OpenMetrics gets it.
+        """
+        encode, kind = choose_encoder(_OPENMETRICS if _OPENMETRICS in accept else "")
+        return kind, encode(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of all workers together."""
+        sums = self._sums()
+        for name, family in FAMILIES.items():
+            metric = Metric(PREFIX + name, family.help, family.kind)
+            for labels, cells in sorted(sums[name].items()):
+                _show(metric, family, dict(zip(family.labels, labels, strict=True)), cells)
+            yield metric
+
+    def close(self) -> None:
+        """Take this worker's gauges away from the others; what it counted stays."""
+        self._cells.close()
+
+    def _sums(self) -> dict[str, dict[Name, list[int]]]:
+        sums: dict[str, dict[Name, list[int]]] = {name: {} for name in FAMILIES}
+        workers = 0
+        for lives, named in [(True, self._cells.own()), *self._cells.others()]:
+            workers += lives
+            for (name, *labels), cells in named:
+                family = FAMILIES.get(name)
+                if family is None or family.width != len(cells):
+                    continue  # left by another version
+                if lives or family.kind != "gauge":
+                    before = sums[name].setdefault(tuple(labels), [0] * len(cells))
+                    before[:] = map(int.__add__, before, cells)
+        sums["workers"][()] = [workers]
+        return sums
+
+    def _pair(self, model: str, upstream: str) -> tuple[str, str]:
+        pair = _label(model), _label(upstream)
+        if pair not in self._pairs and model not in self.known:
+            if len(self._pairs) >= MOST_PAIRS:
+                return OTHER, pair[1]
+            self._pairs.add(pair)
+        return pair
+
+    def _cells_of(self, name: str, labels: tuple[str, ...]) -> Counts:
+        key = (name, *labels)
+        return self._cells.found(key) or self._cells.made(key, FAMILIES[name].width)
+
+    def _count(self, name: str, labels: tuple[str, ...], amount: int) -> None:
+        _add(self._cells_of(name, labels), 0, amount)
+
+    def _set(self, name: str, labels: tuple[str, ...], value: int) -> None:
+        self._cells_of(name, labels)[0] = min(max(value, 0), MOST)
+
+    def _count_usage(self, summary: Summary, pair: tuple[str, str]) -> None:
+        prompt, completion = summary.prompt_tokens, summary.completion_tokens
+        source = (*pair, _label(summary.source or "unknown"))
+        if prompt is not None:
+            self._count("prompt_tokens", source, prompt)
+        if completion is not None:
+            self._count("completion_tokens", source, completion)
+        if summary.cost_pico is not None:
+            self._count("cost_usd", pair, summary.cost_pico)
+        elif prompt or completion:
+            self._count("unpriced_streams", pair, 1)
+
+    def _observe(self, name: str, pair: tuple[str, str], seconds: float | None) -> None:
+        if seconds is not None:
+            nanoseconds = round(seconds * NANO)
+            cells = self._cells_of(name, pair)
+            _add(cells, bisect_left(FAMILIES[name].bounds, nanoseconds), 1)
+            _add(cells, -1, nanoseconds)
+
+    def _count_gaps(self, summary: Summary, pair: tuple[str, str]) -> None:
+        cells = self._cells_of("content_gap_seconds", pair)
+        for power, gaps in enumerate(summary.gaps):
+            if gaps:
+                _add(cells, min(power, _BEYOND), gaps)
+        _add(cells, -1, round((summary.total_s - (summary.first_content_s or 0.0)) * NANO))
+
+
+def _add(cells: Counts, index: int, amount: int) -> None:
+    if amount > 0:  # a count never falls, whatever an upstream claims
+        cells[index] = min(cells[index] + amount, MOST)
+
+
+def _label(value: str) -> str:
+    """Return a text as a label's value: not long, and with nothing that no encoder takes."""
+    value = value[:LONGEST_LABEL]
+    if value.isprintable():
+        return value
+    return "".join(one if one.isprintable() else "?" for one in value)
+
+
+def _show(metric: Metric, family: Family, labels: dict[str, str], cells: list[int]) -> None:
+    """Add one set of labels to a metric."""
+    if family.kind == "histogram":
+        *buckets, total = cells
+        so_far = 0
+        bounds = [*(str(bound / family.scale) for bound in family.bounds), "+Inf"]
+        for bound, count in zip(bounds, buckets, strict=True):
+            so_far += count
+            metric.add_sample(f"{metric.name}_bucket", {**labels, "le": bound}, so_far)
+        metric.add_sample(f"{metric.name}_count", labels, so_far)
+        metric.add_sample(f"{metric.name}_sum", labels, total / family.scale)
+    else:
+        suffix = "_total" if family.kind == "counter" else ""
+        metric.add_sample(metric.name + suffix, labels, cells[0] / family.scale)
