@@ -21,6 +21,7 @@ from deltaweir.stores.failures import (
 from deltaweir.stores.sqlite_schema import (
     APPLICATION_ID,
     MIGRATIONS,
+    READABLE,
     check_library,
     check_version,
     connect,
@@ -137,6 +138,15 @@ def test_reading_does_not_migrate(tmp_path: Path) -> None:
         pytest.raises(LedgerUnavailable, match=f"version 0, wanted is {len(MIGRATIONS)}"),
     ):
         check_version(connection, path)
+
+
+def test_an_older_file_can_be_read_when_its_rows_are_the_same(tmp_path: Path) -> None:
+    """Whoever only reads a ledger need not wait until a server has migrated it."""
+    for version in range(READABLE, len(MIGRATIONS)):
+        with _connected(tmp_path / f"{version}.db") as connection:
+            migrate(connection, "a", busy_s=5, migrations=MIGRATIONS[:version])
+            check_version(connection, "a")
+            assert version_of(connection, "a", known=99) == version
 
 
 def test_a_file_that_stays_locked_is_busy(tmp_path: Path) -> None:

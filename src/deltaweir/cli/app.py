@@ -12,6 +12,7 @@ from deltaweir.cli.complete import complete
 from deltaweir.cli.count import count
 from deltaweir.cli.guard import app as guard
 from deltaweir.cli.help import Command, Group, help_when_alone
+from deltaweir.cli.keys import app as keys
 from deltaweir.cli.model import app as model
 from deltaweir.cli.serve import serve
 from deltaweir.cli.usage import usage
@@ -68,5 +69,6 @@ app.command(cls=Command)(complete)
 app.command(cls=Command)(serve)
 app.command(cls=Command)(count)
 app.command(cls=Command)(usage)
+app.add_typer(keys, name="keys")
 app.add_typer(guard, name="guard")
 app.add_typer(model, name="model")

@@ -55,8 +55,40 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 ) STRICT, WITHOUT ROWID""",
         f"PRAGMA application_id = {APPLICATION_ID}",
     ),
+    # Clients' keys. Whoever knows them by heart asks for `number` only, which every change of
+    # theirs raises, whoever makes it; the file itself changes many times a second.
+    (
+        """CREATE TABLE keys (
+    key_id TEXT NOT NULL PRIMARY KEY, digest BLOB NOT NULL, name TEXT NOT NULL,
+    terms TEXT NOT NULL, created REAL NOT NULL, revoked REAL
+) STRICT, WITHOUT ROWID""",
+        "CREATE TABLE key_changes (number INTEGER NOT NULL) STRICT",
+        "INSERT INTO key_changes VALUES (0)",
+        *(
+            f"CREATE TRIGGER key_{change.lower()} AFTER {change} ON keys"  # noqa: S608  # constants
+            " BEGIN UPDATE key_changes SET number = number + 1; END"
+            for change in ("INSERT", "UPDATE", "DELETE")
+        ),
+        """CREATE TABLE key_spending (
+    key_id TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL, began INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    PRIMARY KEY (key_id, unit, period, began)
+) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE key_leases (
+    key_id TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL, began INTEGER NOT NULL,
+    holder TEXT NOT NULL, amount INTEGER NOT NULL, expires REAL NOT NULL,
+    PRIMARY KEY (key_id, unit, period, began, holder)
+) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE key_rates (
+    key_id TEXT NOT NULL, unit TEXT NOT NULL, weight INTEGER NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (key_id, unit)
+) STRICT, WITHOUT ROWID""",
+    ),
 )
 """The statements that lead from each version to the next, from 0, the empty file."""
+
+READABLE = 1
+"""The oldest version whose streams and attempts are those of the newest."""
 
 
 def connect(path: Path | str, *, read_only: bool, busy_s: float) -> sqlite3.Connection:
@@ -130,16 +162,16 @@ def migrate(
 
 
 def check_version(connection: sqlite3.Connection, path: Path | str) -> None:
-    """Accept a ledger of the newest version, and change nothing.
+    """Accept a ledger whose rows can be read as the newest version's, and change nothing.
 
     Raises:
         LedgerTooNew: The file's version is above the newest.
-        LedgerUnavailable: It is below.
+        LedgerUnavailable: It is below `READABLE`.
         LedgerDamaged: The file is no database, or another program's.
     """
     with named(path):
         found = version_of(connection, path, known=len(MIGRATIONS))
-    if found < len(MIGRATIONS):
+    if found < READABLE:
         raise LedgerUnavailable(
             f"the ledger {path} has schema version {found}, wanted is {len(MIGRATIONS)}; "
             "opening it once for writing migrates it"

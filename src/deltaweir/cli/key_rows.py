@@ -1,0 +1,119 @@
+"""Keys as people and programs read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from deltaweir.allowances import KeyRecord, KeyTerms
+
+TITLES = ("id", "name", "state", "limits", "used", "expires")
+
+
+def limits(terms: KeyTerms) -> list[str]:
+    """Return all that limits a key, each in some words."""
+    said = [str(quota) for quota in terms.quotas]
+    said += _rates(terms)
+    if terms.expires is not None:
+        said.append(f"expires {moment(terms.expires)}")
+    return said
+
+
+def _rates(terms: KeyTerms) -> list[str]:
+    said = []
+    if terms.rpm is not None:
+        said.append(f"{terms.rpm} rpm")
+    if terms.tpm is not None:
+        said.append(f"{terms.tpm} tpm")
+    if terms.models:
+        said.append(f"models {' '.join(terms.models)}")
+    if terms.admin:
+        said.append("admin")
+    return said
+
+
+def cells(record: KeyRecord, spent: Sequence[int], *, now: float, part: str) -> list[str]:
+    """Return a key's cells, one for each of `TITLES`.
+
+    Args:
+        record: The key.
+        spent: What is used of each of its budgets.
+        now: Seconds since 1970.
+        part: What stands between several things in one cell.
+    """
+    from deltaweir.allowances import shown
+
+    terms = record.terms
+    used = [
+        f"{shown(amount, quota.unit)} of {quota}"
+        for quota, amount in zip(terms.quotas, spent, strict=True)
+    ]
+    return [
+        record.id,
+        record.name,
+        record.state(now),
+        part.join(_rates(terms)) or "-",
+        part.join(used) or "-",
+        moment(terms.expires),
+    ]
+
+
+def as_dict(record: KeyRecord, spent: Sequence[int], *, now: float) -> dict[str, Any]:
+    """Return a key as JSON has it; times are seconds since 1970, money is in US dollars."""
+    from deltaweir.meter.prices import usd
+
+    def figure(amount: int, unit: str) -> float:
+        return usd(amount) if unit == "pico" else amount
+
+    terms = record.terms
+    return {
+        "id": record.id,
+        "name": record.name,
+        "state": record.state(now),
+        "admin": terms.admin,
+        "models": list(terms.models),
+        "rpm": terms.rpm,
+        "tpm": terms.tpm,
+        "budgets": [
+            {
+                "unit": "usd" if quota.unit == "pico" else "tokens",
+                "period": quota.period,
+                "limit": figure(quota.amount, quota.unit),
+                "used": figure(amount, quota.unit),
+            }
+            for quota, amount in zip(terms.quotas, spent, strict=True)
+        ],
+        "created": record.created,
+        "expires": terms.expires,
+        "revoked": record.revoked,
+    }
+
+
+def table(rows: Iterable[Sequence[str]]) -> None:
+    """Write rows of cells for people; a cell that finds no room breaks."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in TITLES:
+        drawn.add_column(title, overflow="fold", no_wrap=title in {"id", "state"})
+    for row in rows:
+        drawn.add_row(*map(_plain, row))
+    Console(highlight=False).print(drawn)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text  # so that a name's brackets are no markup
+
+    return Text(text)
+
+
+def moment(seconds: float | None) -> str:
+    """Return a time as people write it, in UTC; a dash for none."""
+    from datetime import UTC, datetime
+
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(int(seconds), tz=UTC).strftime("%Y-%m-%d %H:%M UTC")

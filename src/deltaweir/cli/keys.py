@@ -1,0 +1,242 @@
+"""``deltaweir keys``: who may use the gateway, and how much."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deltaweir.cli.help import Command, Group, help_when_alone
+from deltaweir.cli.key_rows import as_dict, cells, limits, moment, table
+from deltaweir.cli.show import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deltaweir.allowances import KeyTerms
+    from deltaweir.stores.sqlite_keys import SqliteKeys
+
+_DEFAULT_CONFIG = "deltaweir.toml"
+
+app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The gateway's configuration. Default: deltaweir.toml, where there is one.",
+    ),
+]
+
+
+@app.callback()
+def keys(context: typer.Context) -> None:
+    """Make, list and revoke the keys of the gateway's clients.
+
+    Examples:
+      deltaweir keys create --name alice --budget 100000tok/day --rpm 60
+      deltaweir keys list
+      deltaweir keys revoke 4f1c09ab27de
+
+    A server whose configuration says auth = "keys" under [server] lets in only who sends a
+    key, as api_key. Keys are kept in its ledger, without their secrets; a running server knows
+    within a second what is changed here.
+    """
+    help_when_alone(context)
+
+
+@app.command(cls=Command)
+def create(
+    name: Annotated[
+        str, typer.Option("--name", "-n", metavar="NAME", help="Who or what it is for.")
+    ],
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            metavar="AMOUNT",
+            help="400tok, 400tok/day, 5usd/month; several with commas between.",
+        ),
+    ] = None,
+    rpm: Annotated[
+        int | None, typer.Option("--rpm", metavar="N", help="Requests a minute.")
+    ] = None,
+    tpm: Annotated[
+        int | None,
+        typer.Option("--tpm", metavar="N", help="Tokens a minute, of prompts and answers."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models", metavar="NAMES", help="Only these: gpt-4o,openai/*. Default: all."
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="WHEN", help="30d, 12h, 4w, or a date in UTC."),
+    ] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="It may see the usage of all keys.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Make a key, and print it: this is the only time that it is shown.
+
+    Examples:
+      deltaweir keys create --name alice
+      deltaweir keys create --name ci --budget 2usd/month --models gpt-4o-mini
+      KEY=$(deltaweir keys create --name demo --budget 400tok --expires 30d)
+
+    Budgets count prompts and answers: for the key's life, for each day or for each month, in
+    UTC. However many requests run at once, a stream
+    ends where one is reached, and new requests get the status 429. Only the key goes to stdout.
+    """
+    from deltaweir import allowances
+    from deltaweir.errors import InvalidRequest
+
+    now = time.time()
+    try:
+        called = allowances.name_of(name)
+        terms = allowances.KeyTerms(
+            models=allowances.models_of(models or ()),
+            rpm=allowances.a_minute(rpm, param="rpm"),
+            tpm=allowances.a_minute(tpm, param="tpm"),
+            quotas=allowances.quotas_of(budget or ()),
+            expires=allowances.expiry_of(expires, now),
+            admin=admin,
+        )
+    except InvalidRequest as error:
+        hint = f"--{error.param}" if error.param else None
+        raise typer.BadParameter(error.message, param_hint=hint) from error
+    key = _kept(called, terms, config, now)
+    typer.echo(key)
+    say(f"{called}: {'; '.join(limits(terms)) or 'no limits'}")
+    say(
+        "It is not shown again. Clients send it as their api_key; "
+        f"`deltaweir keys revoke {key[3:15]}` ends it."
+    )
+
+
+def _kept(name: str, terms: KeyTerms, config: Path | None, now: float) -> str:
+    """Return a new key, once it is on disk."""
+    import secrets
+
+    from deltaweir.allowances import KeyRecord, digest_of
+
+    key_id = secrets.token_hex(6)
+    key = f"dw-{key_id}-{secrets.token_urlsafe(32)}"
+    digest = digest_of(key.encode())
+    with _store(config, create=True) as store:
+        store.create(KeyRecord(id=key_id, digest=digest, name=name, terms=terms, created=now))
+    return key
+
+
+@app.command("list", cls=Command)
+def list_keys(
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    config: Config = None,
+) -> None:
+    """List the keys, with what is used of each budget so far.
+
+    Examples:
+      deltaweir keys list
+      deltaweir keys list --json --config deltaweir.toml
+
+    What running streams have not told yet, a second's worth, is not in it. Through a pipe each
+    line has, between tabs: id, name, state, limits, what is used of each budget, expiry.
+    """
+    now = time.time()
+    with _store(config) as store:
+        rows = [
+            (record, store.spent(record.id, record.terms.quotas, now)) for record in store.records()
+        ]
+    if as_json:
+        typer.echo(json.dumps([as_dict(*row, now=now) for row in rows], indent=2))
+    elif not rows:
+        say("There are no keys yet; `deltaweir keys create --name NAME` makes one.")
+    elif sys.stdout.isatty():
+        table([cells(*row, now=now, part="\n") for row in rows])
+    else:
+        for row in rows:
+            typer.echo("\t".join(cells(*row, now=now, part=", ")))
+
+
+@app.command(cls=Command)
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="KEY|ID", help="A key, or the id that it has.")],
+    config: Config = None,
+) -> None:
+    """Revoke a key: within a second it is refused, and its running streams end.
+
+    Examples:
+      deltaweir keys revoke 4f1c09ab27de
+    """
+    from deltaweir.allowances import KEY, KEY_ID
+
+    given = key.strip()
+    found = KEY.fullmatch(given)
+    if found is None and KEY_ID.fullmatch(given) is None:
+        raise typer.BadParameter(  # not what was given: it may be a key with a slip of the pen
+            "this is neither a key, which begins with dw-, nor an id of 12 characters such as "
+            "4f1c09ab27de; `deltaweir keys list` shows the ids"
+        )
+    now = time.time()
+    with _store(config) as store:
+        record = store.revoke(given if found is None else found["id"], now)
+    before = "" if record.revoked == now else " before"
+    say(f"{record.name} ({record.id}) is revoked since {moment(record.revoked)}{before}")
+
+
+@contextmanager
+def _store(config: Path | None, *, create: bool = False) -> Iterator[SqliteKeys]:
+    """Open the ledger's file of a configuration."""
+    from deltaweir.errors import InvalidRequest
+    from deltaweir.gateway.config import ledger_path
+    from deltaweir.stores.sqlite_keys import SqliteKeys
+
+    url = _url(config)
+    if not url:
+        raise InvalidRequest(
+            "keys need a ledger, and this configuration keeps none: set [ledger] url"
+        )
+    path = Path(ledger_path(url))
+    if not create and not path.exists():
+        raise InvalidRequest(
+            f"there are no keys: there is no ledger at {path}. `deltaweir keys create --name "
+            "NAME` makes one, and --config names another configuration",
+        )
+    with SqliteKeys(path) as store:
+        yield store
+
+
+def _url(config: Path | None) -> str:
+    """Return the ledger's URL; whoever makes keys need not have all that a server needs."""
+    import tomllib
+
+    import msgspec
+
+    from deltaweir.errors import InvalidRequest
+    from deltaweir.gateway.config import LedgerConfig
+
+    if config is None:
+        if not Path(_DEFAULT_CONFIG).exists():
+            return LedgerConfig().url
+        config = Path(_DEFAULT_CONFIG)
+    try:
+        read = tomllib.loads(config.read_text(encoding="utf-8"))
+        return msgspec.convert(read.get("ledger", {}), LedgerConfig).url
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {config}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{config} is not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{config}: [ledger]: {error}") from error
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{config}: {error.message}") from error

@@ -1,0 +1,296 @@
+"""What this process holds of keys' budgets, between its streams and the file all processes share.
+
+What is in memory is guarded by a lock that is never held while anything waits. The file is
+reached by trips, one at a time (`deltaweir.gateway.trips`), so that what a share holds changes in
+one place only, from reading it to learning what was written.
+
+Whatever a trip cannot write stays in the shares, and goes with the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from deltaweir.allowances import Quota, window_of
+from deltaweir.gateway.trips import TURN_S, Pace, Trips
+from deltaweir.leases import Part, Pot, Share, SpentError, Trade
+from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
+
+_BATCH = 100
+"""Shares of one transaction, so that others wait for a millisecond or two at most."""
+
+
+class Claim(NamedTuple):
+    """A share to be written; and the part, if any, that lacks so much of it at least."""
+
+    share: Share
+    part: Part | None = None
+    least: int = 0
+
+
+Rated = tuple[tuple[str, int], int]
+"""A key and its tokens a minute, and how many are used and not booked."""
+Work = Callable[[Books], Sequence[tuple[Claim, Trade]]]
+"""Reads and writes in one transaction; called again when it was too early."""
+
+
+class Shares:
+    """Divide keys' budgets among this process's streams; from any thread.
+
+    Args:
+        store: The file.
+        clock: Seconds since 1970, the same for all processes.
+        pace: How long things take.
+
+    Attributes:
+        wake: Set when something waits to be written.
+    """
+
+    def __init__(
+        self, store: SqliteLeases, *, clock: Callable[[], float] = time.time, pace: Pace = Pace()
+    ) -> None:
+        self.wake = threading.Event()
+        self._trips = Trips(store)
+        self._clock = clock
+        self._pace = pace
+        self._memory = threading.Lock()
+        self._shares: dict[Pot, Share] = {}
+        self._dirty: set[Share] = set()
+        self._unbooked: dict[tuple[str, int], int] = {}  # tokens, by key and its rate
+        self._renew_at = self._look_at = 0.0
+
+    def open(self, key_id: str, wanted: Sequence[tuple[Quota, int, int]]) -> list[Part]:
+        """Return a new stream's parts, with as much as this process has at hand.
+
+        Args:
+            key_id: The key.
+            wanted: Each quota, how much the stream needs at once, and its smallest block.
+        """
+        now = self._clock()
+        parts = []
+        with self._memory:
+            for quota, needed, floor in wanted:
+                part = Part(self._current(key_id, quota, now), floor)
+                self._take(part, needed - 1 + part.block, now)
+                parts.append(part)
+        return parts
+
+    def admit(
+        self, key_id: str, lacking: Sequence[tuple[Part, int]], check: Callable[[Books, int], None]
+    ) -> None:
+        """Get what parts lack, all or nothing; blocks.
+
+        Args:
+            key_id: The key.
+            lacking: Parts, and how much each needs in all.
+            check: Refuses the request by raising, before anything is taken. It gets the
+                transaction, and how many tokens are used and not in the key's rate yet; it puts
+                them there.
+
+        Raises:
+            SpentError: That much is not left.
+            LedgerUnavailable: The file cannot be written, or was locked for too long.
+        """
+        now = self._clock()
+        claims = [Claim(part.share, part, needed - part.granted) for part, needed in lacking]
+        rated: list[Rated] = []
+
+        def work(books: Books) -> list[tuple[Claim, Trade]]:
+            with self._memory:
+                rated[:] = [one for one in self._unbooked.items() if one[0][0] == key_id]
+            check(books, sum(tokens for _, tokens in rated))
+            return [(claim, self._needed(books, claim, now)) for claim in claims]
+
+        self._trip(work, rated, wait_s=self._pace.admit_s)
+
+    def more(self, key_id: str, told: Sequence[tuple[Part, Quota, int]]) -> None:
+        """Book what a stream has used, and give it another block of what it is short of.
+
+        It waits for the file only where this process has nothing at hand.
+
+        Args:
+            key_id: The key.
+            told: Its parts, their quotas, and what is used of each since the stream began.
+
+        Raises:
+            LedgerUnavailable: The file cannot be written, or was locked for too long.
+        """
+        now = self._clock()
+        claims = []
+        with self._memory:
+            for part, quota, used in told:
+                part.report(used)
+                self._dirty.add(part.share)
+                if not part.short:
+                    continue
+                share, before = self._current(key_id, quota, now), part.granted
+                if share is not part.share and share.free:
+                    part.move(share)
+                if share is part.share:
+                    self._take(part, part.block, now)
+                if part.granted == before:
+                    share.streams += 1  # it stays while we ask for it
+                    claims.append(Claim(share, part, 1))
+
+        def work(books: Books) -> list[tuple[Claim, Trade]]:
+            return [(one, trade) for one in claims if (trade := self._traded(books, one, now))]
+
+        if not claims:
+            return
+        try:
+            self._trip(work, wait_s=self._pace.more_s)
+        finally:
+            with self._memory:
+                for claim in claims:
+                    claim.share.streams -= 1
+
+    def end(self, told: Iterable[tuple[Part, int]]) -> None:
+        """Book what a stream has used in all, and take the rest back; never waits."""
+        with self._memory:
+            for part, used in told:
+                part.end(used)
+                self._dirty.add(part.share)
+        self.wake.set()
+
+    def rate(self, key_id: str, limit: int, tokens: int) -> None:
+        """Book tokens in a key's rate, or below zero take them back; never waits."""
+        with self._memory:
+            self._unbooked[key_id, limit] = self._unbooked.get((key_id, limit), 0) + tokens
+        self.wake.set()
+
+    @property
+    def holding(self) -> bool:
+        """Whether there is anything to look after."""
+        return bool(self._shares or self._unbooked)
+
+    def turn(self, *, last: bool = False) -> None:
+        """Write what waits, renew leases and give back what lies idle; blocks.
+
+        Args:
+            last: Whether to give back all that no stream has.
+
+        Raises:
+            LedgerUnavailable: The file cannot be written; all stays for the next time.
+        """
+        now = self._clock()
+        renew = not now < self._renew_at <= now + self._pace.renew_s  # nor after a set clock
+        self._write_rates(now, forget=renew)
+        with self._memory:
+            if last or not now < self._look_at <= now + self._pace.look_s:
+                self._look_at = now + self._pace.look_s
+                self._sort_out(now, last=last)
+            chosen = [*(self._shares.values() if renew else self._dirty)]
+        for at in range(0, len(chosen), _BATCH):
+            self._write(chosen[at : at + _BATCH], now)
+        if renew:
+            self._renew_at = now + self._pace.renew_s
+
+    def _sort_out(self, now: float, *, last: bool) -> None:
+        """Give back what lies idle, and forget the shares that nobody needs."""
+        for share in [*self._shares.values()]:
+            if last or self._idle(share, now):
+                share.give_back()
+            if share.over:
+                del self._shares[share.pot]
+                self._dirty.discard(share)
+            elif share.dirty:
+                self._dirty.add(share)
+
+    def _write_rates(self, now: float, *, forget: bool) -> None:
+        """Put what is used into the rates, and forget the leases of the dead."""
+        rated: list[Rated] = []
+
+        def work(books: Books) -> tuple[()]:
+            with self._memory:
+                rated[:] = self._unbooked.items()
+            for (key_id, limit), tokens in rated:
+                bucket = books.bucket(key_id, "tokens").drained(int(1000 * now), limit)
+                books.fill(key_id, "tokens", bucket.with_(tokens))
+            if forget:
+                books.forget_expired(now)
+            return ()
+
+        if self._unbooked or forget:
+            self._trip(work, rated)
+
+    def _write(self, shares: Sequence[Share], now: float) -> None:
+        """Tell the file what it does not know of shares, and get more where they are low."""
+
+        def work(books: Books) -> list[tuple[Claim, Trade]]:
+            trades = []
+            for share in shares:
+                wanted = share.low and share.streams and not self._idle(share, now)
+                claim = Claim(share, least=int(bool(wanted)))
+                trade = self._traded(books, claim, now) or self._traded(books, Claim(share), now)
+                assert trade is not None  # nothing was asked for
+                trades.append((claim, trade))
+            return trades
+
+        self._trip(work)
+        with self._memory:
+            self._dirty.difference_update(share for share in shares if not share.dirty)
+
+    def _trip(self, work: Work, rated: Sequence[Rated] = (), *, wait_s: float = TURN_S) -> None:
+        """Write all or nothing, and learn what was written; ``rated`` is what rates got."""
+        self._trips.run(work, lambda trades: self._apply(trades, rated), wait_s=wait_s)
+
+    def _apply(self, trades: Iterable[tuple[Claim, Trade]], rated: Iterable[Rated]) -> None:
+        with self._memory:
+            now = self._clock()
+            for (share, part, least), trade in trades:
+                share.traded(trade)
+                if part is None:
+                    continue
+                if share is not part.share:
+                    part.move(share)
+                self._take(part, least - 1 + part.block, now)
+            for name, tokens in rated:
+                self._unbooked[name] -= tokens
+                if not self._unbooked[name]:
+                    del self._unbooked[name]
+
+    def _needed(self, books: Books, claim: Claim, now: float) -> Trade:
+        trade = self._traded(books, claim, now)
+        if trade is not None:
+            return trade
+        share, part, least = claim
+        raise SpentError(
+            share.pot,
+            limit=share.limit,
+            spent=books.standing(share.pot, now).spent + share.spent,
+            needed=least + (0 if part is None else part.granted),
+        )
+
+    def _traded(self, books: Books, claim: Claim, now: float) -> Trade | None:
+        share, part, least = claim
+        standing = books.standing(share.pot, now)
+        with self._memory:
+            want = 0 if part is None else least - 1 + part.block
+            trade = share.trade(standing, least=least, want=want)
+        if trade is not None:
+            books.book(share.pot, trade.spent)
+            books.hold(share.pot, trade.lease, now + self._pace.lease_s)
+        return trade
+
+    def _take(self, part: Part, amount: int, now: float) -> None:
+        """Take what is free, and have more fetched where little is left of it."""
+        part.take(amount, now)
+        if part.share.low:  # the next stream shall not have to wait
+            self._dirty.add(part.share)
+            self.wake.set()
+
+    def _idle(self, share: Share, now: float) -> bool:
+        return not 0 <= now - share.used_at <= self._pace.idle_s  # nor after a set clock
+
+    def _current(self, key_id: str, quota: Quota, now: float) -> Share:
+        """Return the share of the window that a time lies in."""
+        pot = Pot(key_id, quota.unit, quota.period, window_of(quota.period, now))
+        share = self._shares.get(pot)
+        if share is None:
+            share = self._shares[pot] = Share(pot, quota.amount)
+            share.used_at = now
+            self.wake.set()  # there is something to look after
+        return share

@@ -1,0 +1,93 @@
+"""Trips to the file in which processes share keys' budgets: one at a time, each in a moment.
+
+The ledger's writer holds the file while it waits for the disk, commonly for a few milliseconds.
+Whoever waits for the file gives way every `TURN_S`, so that a running stream, which waits on the
+loop's thread, never stands behind a new request, which has time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
+from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
+
+T = TypeVar("T")
+
+TURN_S = 0.05
+"""How long one try for a locked file is, in seconds."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things take, in seconds.
+
+    Attributes:
+        lease_s: How long a dead process's leases last.
+        renew_s: How long until the living renew theirs.
+        idle_s: How long a share may lie unused before it is given back.
+        look_s: How often that is looked for.
+        admit_s: How long a request waits for a locked file.
+        more_s: How long a running stream does, on the loop's thread.
+        gather_s: How long what was used is gathered before it is booked.
+    """
+
+    lease_s: float = 30.0
+    renew_s: float = 8.0
+    idle_s: float = 1.0
+    look_s: float = 0.5
+    admit_s: float = 2.0
+    more_s: float = 0.5
+    gather_s: float = 0.02
+
+
+class Trips:
+    """Work on the file, from any thread.
+
+    Args:
+        store: The file.
+    """
+
+    def __init__(self, store: SqliteLeases) -> None:
+        self._store = store
+        self._travelling = threading.Lock()
+
+    def run(self, work: Callable[[Books], T], done: Callable[[T], None], *, wait_s: float) -> None:
+        """Do all or nothing of a piece of work.
+
+        Args:
+            work: Reads and writes; called again when the file was locked.
+            done: Learns what it returned once that is written, before anybody else works.
+            wait_s: Seconds to wait at most.
+
+        Raises:
+            LedgerBusy: Others worked on it for too long; nothing was written.
+            LedgerUnavailable: The file cannot be used.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            left = deadline - time.monotonic()
+            if self._travelling.acquire(timeout=max(0.0, left)):
+                try:
+                    done(self._worked(work, max(0.001, min(TURN_S, left))))
+                except LedgerBusy:
+                    if time.monotonic() >= deadline:
+                        raise
+                else:
+                    return
+                finally:
+                    self._travelling.release()
+            elif time.monotonic() >= deadline:
+                raise LedgerBusy("the ledger was in use by this process's threads for too long")
+
+    def _worked(self, work: Callable[[Books], T], wait_s: float) -> T:
+        try:
+            with self._store.writing(wait_s=wait_s) as books:
+                return work(books)
+        except sqlite3.Error as error:  # such as a table that somebody has removed
+            raise LedgerUnavailable(f"the ledger cannot be used: {error}") from error
