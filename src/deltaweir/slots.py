@@ -19,6 +19,9 @@ class MeterSlot(Protocol):
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the source sent it, before anything is held or cut."""
 
+    def take_text(self, index: int, text: str) -> None:
+        """Take the content of a choice that came in a chunk which said nothing else."""
+
 
 class BudgetSlot(Protocol):
     """Knows how much may still be generated."""

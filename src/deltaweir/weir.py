@@ -123,6 +123,34 @@ class Weir(Generic[ChunkT]):
             self._open[choice.index] = not ended
         return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
 
+    def takes_texts(self, index: int) -> bool:
+        """Tell whether `feed_text` may be called for a choice, until `feed` is called again."""
+        return (
+            self.state is State.OPEN
+            and self._open.get(index, False)
+            and not (self._usage_everywhere or self._said)
+            and (self._control is None or not self._control.travelling)
+        )
+
+    def feed_text(self, index: int, text: str, now: float) -> tuple[str, Sequence[ChunkT]]:
+        """Take a chunk that brings content to one choice and says nothing else, without the chunk.
+
+        Args:
+            index: The choice, one that `takes_texts`.
+            text: Its content, not empty.
+            now: As for `feed`.
+
+        Returns:
+            The content to show in its place, perhaps none, and chunks to write behind it.
+        """
+        if self._meter is not None:
+            self._meter.take_text(index, text)
+        if self._control is None:
+            return text, ()
+        field = "text" if self._choice is TextChoice else "content"
+        shown, ending = self._control.pass_text(index, field, text, now)
+        return shown, () if ending is None else self._end(ending)
+
     def clear(self, index: int, field: str, upto: int) -> Sequence[ChunkT]:
         """Release what a classifier found clean; write what is returned.
 

@@ -92,6 +92,23 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
                 raise
         return chunks
 
+    def between_events(self, data: bytes) -> bool:
+        """Tell whether an answer that has begun stands between two whole events, each a chunk.
+
+        Whoever knows what an event says may then take it by itself, and need not `feed` it.
+
+        Args:
+            data: What was fed last.
+        """
+        return (
+            self._settled
+            and not self.ended
+            and self.failure is None
+            and not self._page
+            and self._decoder.idle
+            and self._reader.between_chunks(data)
+        )
+
     def eof(self) -> list[ChunkT]:
         """Take note that the peer closed the connection; return the last chunks.
 

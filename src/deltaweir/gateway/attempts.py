@@ -149,6 +149,11 @@ class _Attempt:
         """Whether the stream said ``[DONE]``."""
         return self._exchange.said_done
 
+    @property
+    def long_way(self) -> UpstreamSource[Any] | None:
+        """What has the connection's bytes; None before there is a connection."""
+        return self._source
+
     def pause(self) -> None:
         """Take nothing more for a while."""
         if self._source is not None:

@@ -126,9 +126,15 @@ class Lane:
             self.choke()
 
     @property
-    def started(self) -> bool:
-        """Whether it can be written to."""
-        return self._put is not None
+    def transport(self) -> asyncio.Transport:
+        """The client's, where writes are ``direct``."""
+        assert self._connection is not None
+        return self._connection.transport
+
+    @property
+    def framed(self) -> bool:
+        """Whether each write becomes a piece of a chunked body, straight on the transport."""
+        return self._framed and self.direct and not self.gone
 
     def write(self, data: bytes) -> None:
         """Send bytes; they may wait for the client. Once the client has gone they are dropped."""

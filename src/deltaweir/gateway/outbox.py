@@ -15,7 +15,7 @@ import msgspec
 from deltaweir.client.frames import StreamFrames
 from deltaweir.errors import DeltaweirError
 from deltaweir.schema.chunk import AnyChunk
-from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, spliced
+from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, Splicer
 from deltaweir.schema.frames import FrameWriter
 from deltaweir.wire.sse import encode
 
@@ -40,6 +40,7 @@ class Outbox:
         "_annotate",
         "_frames",
         "_patient",
+        "_splicer",
         "_usage_asked",
         "_view",
         "_waiting",
@@ -57,6 +58,7 @@ class Outbox:
         self._patient = patient and annotate and not usage_asked
         self._frames = StreamFrames(view, annotate=annotate, usage_asked=usage_asked)
         self._writer = FrameWriter(usage_asked=usage_asked)
+        self._splicer = Splicer()
         self._waiting: list[AnyChunk] = []
 
     def frames(self, chunks: Sequence[AnyChunk]) -> list[bytes]:
@@ -112,7 +114,7 @@ class Outbox:
             return self._frame(chunk)
         account = self._frames.account()
         if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
-            data = None if chunk.deltaweir is not None else spliced(chunk)
+            data = None if chunk.deltaweir is not None else self._splicer.data(chunk)
             if data is not None and data.endswith(b"}"):
                 added = _ENCODER.encode(account)
                 return encode(b'%b,"deltaweir":%b}' % (data[:-1], added))
@@ -122,7 +124,7 @@ class Outbox:
 
     def _frame(self, chunk: AnyChunk) -> bytes:
         if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
-            data = spliced(chunk)
+            data = self._splicer.data(chunk)
             if data is not None:
                 return encode(data)
             chunk.retold = False

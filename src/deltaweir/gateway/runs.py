@@ -17,13 +17,16 @@ from typing import Any
 from deltaweir.client.clocks import Deadlines, Timeouts
 from deltaweir.client.judging import Asking
 from deltaweir.client.metering import Metering
+from deltaweir.client.timing import Timing
 from deltaweir.client.view import MOST_UNCOUNTED, StreamView
 from deltaweir.endings import Ending, State
 from deltaweir.errors import DeltaweirError, ServiceUnavailable, StreamFailed
 from deltaweir.gateway.outbox import Outbox
 from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.straight import Straight
 from deltaweir.guard.judging import Question
 from deltaweir.schema.chunk import AnyChunk, Usage
+from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, frame_of
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import PushingSource
@@ -32,6 +35,10 @@ from deltaweir.wire.sse import DONE, HEARTBEAT
 
 _log = logging.getLogger("deltaweir.gateway")
 
+MOST_TRIES = 8
+"""How often a stream may find out what its chunks have in common."""
+MOST_MISSES = 4
+"""Chunks in a row that were others, after which it is looked for anew."""
 GAPS = 18
 """Classes of gaps between contents, by powers of two in milliseconds; the last is all above."""
 
@@ -71,6 +78,7 @@ class Run(StreamView[Any, Any]):
     Attributes:
         done: Set when the run has ended.
         gaps: Gaps between contents, by power of two in milliseconds.
+        last: When the last chunk came, in seconds on the monotonic clock.
     """
 
     def __init__(
@@ -111,7 +119,9 @@ class Run(StreamView[Any, Any]):
         self._finishes = finishes
         self._keeps = whole
         self._outflow: Outflow | None = None
+        self.last = self._clock()
         self._held = False
+        self._tries = 0
         self._timer: asyncio.TimerHandle | None = None
         self._judging: asyncio.Task[None] | None = None
         self._asked_at: float | None = None
@@ -130,6 +140,13 @@ class Run(StreamView[Any, Any]):
     def finish_reason(self) -> str | None:
         """What the first choice ended with; None while it is open."""
         return super().finish_reason if self._keeps else self.outbox.finish_reason
+
+    @property
+    def timing(self) -> Timing:
+        """How fast the stream was so far."""
+        if self._moments.first_content is not None:
+            self._moments.last_content = max(self._moments.first_content, self.last)
+        return super().timing
 
     @property
     def open(self) -> bool:
@@ -210,6 +227,7 @@ class Run(StreamView[Any, Any]):
     def hold(self) -> None:
         """Pause the source for a reader who is too slow."""
         self._held = True
+        self._deadlines.last = self.last
         self._deadlines.pause(self._clock())
         self._source.pause()
 
@@ -225,6 +243,7 @@ class Run(StreamView[Any, Any]):
     def reader_left(self) -> None:
         """End the run, or go on without a reader, as was asked."""
         self._outflow = None
+        self._shorten(None)
         if not self._finishes:
             self.abort(Ending.ABANDONED)
 
@@ -248,16 +267,27 @@ class Run(StreamView[Any, Any]):
             self._failure = ServiceUnavailable("the server is stopping; ask again")
         self._conclude()
 
+    # what follows is called by the straight way
+
+    def condense(self) -> None:
+        """Keep what waits to be counted in less memory."""
+        self._uncondensed = 0
+        self._meter.condense()
+
+    def was_cut(self, chunks: Sequence[AnyChunk]) -> None:
+        """Take what a cut brings, after which the weir has ended."""
+        self._show(chunks)
+        self._moments.ended = self._clock()
+        self._conclude()
+
     def _take_in(self, chunks: Sequence[AnyChunk]) -> None:
         now = self._clock()
-        moments, deadlines = self._moments, self._deadlines
-        deadlines.last = now
-        if moments.first_content is None:
+        if self._moments.first_content is None:
             self._not_begun(chunks, now)
         else:
-            gap = int((now - (moments.last_content or now)) * 1000).bit_length()
+            gap = int((now - self.last) * 1000).bit_length()
             self.gaps[gap if gap < GAPS else -1] += 1
-            moments.last_content = now
+        self.last = now
         feed = self._weir.feed
         fed: list[AnyChunk] = []
         for chunk in chunks:
@@ -265,13 +295,39 @@ class Run(StreamView[Any, Any]):
         self._show(fed)
         self._uncondensed += len(chunks)
         if self._uncondensed > MOST_UNCOUNTED:
-            self._uncondensed = 0
-            self._meter.condense()
+            self.condense()
         if not self._open:
-            moments.ended = now
+            self._moments.ended = now
             self._conclude()
         elif self._asking is not None:
             self._judge()
+        elif self._tries < MOST_TRIES:
+            self._shorten(fed)
+
+    def _shorten(self, fed: Sequence[AnyChunk] | None) -> None:
+        """Send chunks like this one straight from now on, or none."""
+        source = getattr(self._source, "long_way", None)
+        if source is None:
+            return
+        outflow = self._outflow
+        if outflow is None or outflow.opened is None or not outflow.lane.framed or self._keeps:
+            source.shortcut = None
+            return
+        straight = source.shortcut
+        if straight is not None:
+            if straight.misses > MOST_MISSES or not self._weir.takes_texts(straight.index):
+                source.shortcut = None
+            return
+        if (
+            fed is None
+            or len(fed) != 1
+            or not isinstance(fed[0], ForwardedChunk | ForwardedTextChunk)
+        ):
+            return
+        self._tries += 1
+        frame, index = frame_of(fed[0]), fed[0].choices[0].index if fed[0].choices else 0
+        if frame is not None and self._weir.takes_texts(index):
+            source.shortcut = Straight(self, self._weir, source, outflow, frame=frame, index=index)
 
     def _not_begun(self, chunks: Sequence[AnyChunk], now: float) -> None:
         """Look for the first content."""
@@ -349,6 +405,7 @@ class Run(StreamView[Any, Any]):
         """Do what is due."""
         self._timer = None
         now = self._clock()
+        self._deadlines.last = self.last
         due = self._deadlines.due
         if due is not None and due <= now:
             self._source_expired(self._deadlines.error())

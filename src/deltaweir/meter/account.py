@@ -62,6 +62,9 @@ class AnyMeter(Protocol):
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the source sent it."""
 
+    def take_text(self, index: int, text: str) -> None:
+        """Take what a chunk brought that said nothing but this, the content of a choice."""
+
     def condense(self) -> None:
         """Keep what waits to be counted in less memory."""
 
@@ -99,6 +102,9 @@ class EngineMeter:
 
     def take(self, chunk: AnyChunk) -> None:
         """Do nothing: the engine has counted."""
+
+    def take_text(self, index: int, text: str) -> None:
+        """Do nothing, likewise."""
 
     def condense(self) -> None:
         """Do nothing: nothing is kept."""

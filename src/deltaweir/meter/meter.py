@@ -87,6 +87,10 @@ class Meter:
         reported = self._reported
         return 0 if reported is None else max(0, reported.completion_tokens - self._until_reported)
 
+    def take_text(self, index: int, text: str) -> None:
+        """Take what a chunk brought that said nothing else: content of a choice that has begun."""
+        self._texts[index].append(text)
+
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the provider sent it, before anything is held or cut."""
         if self._said is None:

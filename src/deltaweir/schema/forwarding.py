@@ -51,17 +51,35 @@ class ForwardedTextChunk(TextChunk):
 AnyForwarded = ForwardedChunk | ForwardedTextChunk
 
 
-def spliced(chunk: AnyForwarded) -> bytes | None:
-    """Return a chunk's JSON by its own bytes; None where it must be encoded anew."""
-    raw = chunk.raw
-    if raw is None or not chunk.retold:
-        return raw
-    found = _place_of_text(type(chunk).model_validate_json(raw), raw)
-    if found is None:
-        return None
-    choice = chunk.choices[0]
-    text = choice.text if isinstance(choice, TextChoice) else choice.delta.content
-    return b"%b%b%b" % (raw[: found[0]], _ENCODER.encode(text or "")[1:-1], raw[found[1] :])
+class Splicer:
+    """Give one stream's chunks the bytes in which they go out."""
+
+    __slots__ = ("_frames",)
+
+    def __init__(self) -> None:
+        self._frames: list[Frame] = []
+
+    def data(self, chunk: AnyForwarded) -> bytes | None:
+        """Return a chunk's JSON by its own bytes; None where it must be encoded anew."""
+        raw = chunk.raw
+        if raw is None or not chunk.retold:
+            return raw
+        place = self._place(chunk, raw)
+        if place is None:
+            return None
+        choice = chunk.choices[0]
+        text = choice.text if isinstance(choice, TextChoice) else choice.delta.content
+        return b"%b%b%b" % (raw[: place[0]], _ENCODER.encode(text or "")[1:-1], raw[place[1] :])
+
+    def _place(self, chunk: AnyForwarded, raw: bytes) -> tuple[int, int] | None:
+        for frame in self._frames:
+            place = frame.place(raw)
+            if place is not None:
+                return place
+        place = _place_of_text(type(chunk).model_validate_json(raw), raw)
+        if place is not None:
+            self._frames = [Frame(raw, place), *self._frames[: MOST_SHAPES - 1]]
+        return place
 
 
 class Forwarder:
@@ -105,26 +123,67 @@ class Forwarder:
             self._shapes = [shape, *self._shapes[: MOST_SHAPES - 1]]
 
 
-class _Shape:
+class Frame:
     """What is the same in many chunks: all but their text, and the filling that hides its length.
 
-    ``before`` and ``after`` are what comes; ``shown`` is what goes out around the text where
-    that is less, since a guard cannot read it all.
+    Args:
+        data: A chunk that brings one text and nothing else.
+        place: Where the text stands in it.
+
+    Attributes:
+        before: What stands before the text.
+        after: What stands behind it.
+        filling: What stands around the filling in that; None without one.
     """
 
-    __slots__ = ("_after", "_before", "_filling", "_kind", "_known", "_model", "_shown", "_start")
+    __slots__ = ("_start", "after", "before", "filling")
+
+    def __init__(self, data: bytes, place: tuple[int, int]) -> None:
+        self.before, self.after = data[: place[0]], data[place[1] :]
+        self._start = place[0]
+        self.filling: tuple[bytes, bytes] | None = None
+        filling = _FILLING.search(self.after)
+        if filling is not None:
+            self.filling = self.after[: filling.start(1)], self.after[filling.end(1) :]
+
+    def place(self, data: bytes) -> tuple[int, int] | None:
+        """Return where the text stands in data of this frame; None where they have another."""
+        if not data.startswith(self.before):
+            return None
+        end = data.find(b'"', self._start)
+        if data.find(b"\\", self._start, end) >= 0:
+            rest = _REST.match(data, self._start)
+            end = -1 if rest is None else rest.end()
+        if end < 0:
+            return None
+        after = data[end:]
+        return (self._start, end) if after == self.after or self.filled(after) else None
+
+    def filled(self, after: bytes) -> bool:
+        """Tell whether what follows a text differs in its filling alone."""
+        if self.filling is None:
+            return False
+        before, behind = self.filling
+        if not (after.startswith(before) and after.endswith(behind)):
+            return False
+        filling = after[len(before) : len(after) - len(behind)]
+        return len(after) >= len(before) + len(behind) and (not filling or filling.isalnum())
+
+
+class _Shape:
+    """Chunks of one frame, with what else is the same in them.
+
+    ``shown`` is what goes out around the text where that is less than the frame, since a guard
+    cannot read it all.
+    """
+
+    __slots__ = ("_frame", "_kind", "_known", "_model", "_shown")
 
     def __init__(
-        self, model: AnyForwarded, before: bytes, after: bytes, shown: tuple[bytes, bytes] | None
+        self, model: AnyForwarded, frame: Frame, shown: tuple[bytes, bytes] | None
     ) -> None:
         self._model = model
-        self._before = before
-        self._start = len(before)
-        filling = _FILLING.search(after)
-        self._filling: tuple[bytes, bytes] | None = None
-        if filling is not None:
-            self._filling = after[: filling.start(1)], after[filling.end(1) :]
-        self._after = after
+        self._frame = frame
         self._shown = shown
         self._kind = type(model)
         self._known = {
@@ -142,42 +201,22 @@ class _Shape:
         found = _place_of_text(chunk, raw)
         if found is None:
             return None
-        before, after = raw[: found[0]], raw[found[1] :]
         shown = _without_unread(type(chunk).model_validate_json(raw)) if guarded else (b"", b"")
-        return None if shown is None else cls(chunk, before, after, shown if any(shown) else None)
+        if shown is None:
+            return None
+        return cls(chunk, Frame(raw, found), shown if any(shown) else None)
 
     def read(self, data: bytes) -> AnyForwarded | None:
         """Return the chunk of this shape that data are; None where they are none."""
-        if not data.startswith(self._before):
+        place = self._frame.place(data)
+        if place is None:
             return None
-        end = data.find(b'"', self._start)
-        if data.find(b"\\", self._start, end) >= 0:
-            rest = _REST.match(data, self._start)
-            end = -1 if rest is None else rest.end()
-        if end < 0:
-            return None
-        after = self._after
-        if data[end:] != after:
-            after = data[end:]
-            if not self._filled(after):
-                return None
+        escaped = data[place[0] : place[1]]
         try:
-            text = _TEXT.decode(b'"%b"' % data[self._start : end])
+            text = _TEXT.decode(b'"%b"' % escaped)
         except (msgspec.DecodeError, UnicodeError):
             return None  # told by whoever parses all of it
-        if not text:
-            return None
-        return self._made(text, data, data[self._start : end])
-
-    def _filled(self, after: bytes) -> bool:
-        """Tell whether what follows a text differs in its filling alone."""
-        if self._filling is None:
-            return False
-        before, behind = self._filling
-        if not (after.startswith(before) and after.endswith(behind)):
-            return False
-        filling = after[len(before) : len(after) - len(behind)]
-        return len(after) >= len(before) + len(behind) and (not filling or filling.isalnum())
+        return self._made(text, data, escaped) if text else None
 
     def _made(self, text: str, data: bytes, escaped: bytes) -> AnyForwarded:
         index = self._model.choices[0].index
@@ -189,6 +228,14 @@ class _Shape:
         if self._shown is not None:
             data = b"%b%b%b" % (self._shown[0], escaped, self._shown[1])
         return self._kind(choices=[choice], raw=data, **self._known)
+
+
+def frame_of(chunk: AnyForwarded) -> Frame | None:
+    """Return the frame of a chunk that brings one text and nothing else; None of others."""
+    if chunk.raw is None or chunk.retold or _has_unknown(chunk):
+        return None
+    place = _place_of_text(chunk, chunk.raw)
+    return None if place is None else Frame(chunk.raw, place)
 
 
 def _without_unread(chunk: AnyForwarded) -> tuple[bytes, bytes] | None:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic
 
 from deltaweir.client.attempt import Attempt, ChunkT
+from deltaweir.client.exchange import StreamExchange
 from deltaweir.errors import DeltaweirError
 from deltaweir.net.async_pool import AsyncPool
-from deltaweir.net.asynchronous import Connection
+from deltaweir.net.asynchronous import Connection, Receiver
 from deltaweir.net.route import lost
 from deltaweir.schema.chunk import Usage
 from deltaweir.sources.remote import DRAIN_S
@@ -33,6 +34,8 @@ class UpstreamSource(Generic[ChunkT]):
 
     Attributes:
         reader: Who takes the chunks; another may take over.
+        shortcut: Who has the connection's bytes whenever it stands between two events, and hands
+            those that are not for it to `received`; None for nobody.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class UpstreamSource(Generic[ChunkT]):
         self._exchange = exchange
         self._pool = pool
         self.reader = reader
+        self.shortcut: Receiver | None = None
+        self._way: Receiver | None = None
         self._released: Callable[[], None] | None = released
         self._connection: Connection | None = None
         self._again: asyncio.Task[None] | None = None
@@ -148,6 +153,16 @@ class UpstreamSource(Generic[ChunkT]):
             self._fail(error)
             return
         self._handed(chunks)
+        if self._way is not self.shortcut or self.shortcut is not None:
+            self._choose_way(data)
+
+    def _choose_way(self, data: bytes) -> None:
+        """Let the shortcut have what comes next, if it begins with an event."""
+        exchange = self._exchange
+        between = isinstance(exchange, StreamExchange) and exchange.between_events(data)
+        self._way = self.shortcut if between else None
+        if self._connection is not None and not (self._over or self._closed):
+            self._connection.hand_to(self._way or self)
 
     def left(self, error: OSError | None) -> None:
         """Take note of the connection's end."""

@@ -100,6 +100,7 @@ class ResponseReader:
         self._limit = max_head_bytes
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
+        self._edge = False
         self._fault: StreamFailed | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -144,6 +145,14 @@ class ResponseReader:
             raise fault
         self._fault = fault
 
+    def between_chunks(self, data: bytes) -> bool:
+        """Tell whether a body of chunks is at the end of one, so that the next is yet to begin.
+
+        Args:
+            data: What was fed last; it must end with a blank line, which no chunk's head does.
+        """
+        return self._edge and not self.complete and data.endswith(b"\n\n\r\n")
+
     def eof(self) -> None:
         """Take note that the peer has closed the connection.
 
@@ -187,9 +196,14 @@ class ResponseReader:
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body."""
+        self._edge = False
         if not self.complete:
             self._body.append(piece)
             self._room = self._limit  # for what may follow the body
+
+    def on_chunk_complete(self) -> None:
+        """Take note of the end of one chunk of the body."""
+        self._edge = True
 
     def on_message_complete(self) -> None:
         """Take note of the body's end."""

@@ -99,6 +99,11 @@ class Decoder:
         self._lines(piece, events)
         return events
 
+    @property
+    def idle(self) -> bool:
+        """Whether it holds nothing: the next byte begins a block."""
+        return self._begun and not (self._cr or self._held or self._data or self._name)
+
     def _without_bom(self, piece: bytes) -> bytes:
         """Drop the mark that may open a stream, once enough bytes are there to tell."""
         piece = b"".join((*self._held, piece))
