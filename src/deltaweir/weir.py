@@ -128,7 +128,7 @@ class Weir(Generic[ChunkT]):
         return (
             self.state is State.OPEN
             and self._open.get(index, False)
-            and not (self._usage_everywhere or self._said)
+            and not (self._usage_everywhere or self._said or self._usage_chunk is not None)
             and (self._control is None or not self._control.travelling)
         )
 

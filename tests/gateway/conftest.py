@@ -64,7 +64,7 @@ class Running:
     @property
     def answers(self) -> int:
         """How many replies are on their way."""
-        return len(self.server.gateway.answers)
+        return len(self.server.gateway.runs)
 
     def rows(self, *, tag: str | None = None) -> list[Row]:
         """Return the ledger's rows, all that were told of in it; only those with a tag if given."""

@@ -150,7 +150,7 @@ def check_abandoned(gateway: Running, read: int, tag: str, *, most: int) -> str:
     )
     with opened(gateway, body) as connection:
         got = frames(connection, read) if read else b""
-        (answer,) = gateway.server.gateway.answers or [None]
+        (answer,) = gateway.server.gateway.runs or [None]
     row = gateway.ended(tag)
     assert row.closed is not None
     assert row.tally.completion_tokens is not None or not read

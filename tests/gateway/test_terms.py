@@ -46,9 +46,20 @@ def test_guards_of_both_places_add_up() -> None:
 
 
 def test_what_changes_nothing_is_taken() -> None:
-    """Resume is an offer that may be declined, and cancel is what is done anyway."""
+    """Resume is an offer that may be declined."""
     for resume in (True, False, None):
-        assert terms_of({"resume": resume, "on_disconnect": "cancel"}, []) == Terms()
+        assert terms_of({"resume": resume}, []) == Terms()
+
+
+def test_a_stream_goes_on_only_if_nobody_wants_it_cancelled() -> None:
+    """Both ways of asking count, and to cancel is the tighter."""
+    finish, cancel = ({"on_disconnect": one} for one in ("finish", "cancel"))
+    assert terms_of(finish, []).finishes
+    assert terms_of(None, header(finish)).finishes
+    assert terms_of(finish, header(finish)).finishes
+    assert not terms_of(finish, header(cancel)).finishes
+    assert not terms_of(cancel, header(finish)).finishes
+    assert not terms_of({}, []).finishes
 
 
 @pytest.mark.parametrize(
@@ -61,7 +72,7 @@ def test_what_changes_nothing_is_taken() -> None:
         ({"guard": {"rules": "rules.toml"}}, "deltaweir.guard", "dict"),
         ({"guard": "a" * 257}, "deltaweir.guard", "257 characters"),
         ({"record": "name"}, "deltaweir.record", "no record"),
-        ({"on_disconnect": "finish"}, "deltaweir.on_disconnect", "'cancel'"),
+        ({"on_disconnect": "finished"}, "deltaweir.on_disconnect", "'finish'"),
         ({"on_disconnect": 1}, "deltaweir.on_disconnect", "'cancel'"),
         ({"resume": "yes"}, "deltaweir.resume", "str"),
         ({"tag": ""}, "deltaweir.tag", "tag"),

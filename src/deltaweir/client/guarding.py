@@ -77,6 +77,11 @@ class GuardedWeir(Weir[ChunkT]):
         """How many generated characters were not shown so far; from any thread."""
         return _read(lambda: self.guard.withheld)
 
+    @property
+    def held_chars(self) -> int:
+        """How many characters wait, at this moment, to be shown or withheld; from any thread."""
+        return _read(lambda: self.guard.held)
+
     def clean(self, error: DeltaweirError) -> None:
         """Take out of an error's words what its server may have repeated of the answer."""
         error.message = self._cleaned(error.message)

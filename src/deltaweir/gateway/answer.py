@@ -45,13 +45,19 @@ async def send_json(
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: DeltaweirError, *, request_id: str) -> None:
+async def send_error(
+    send: Send, error: DeltaweirError, *, request_id: str, headers: Any = ()
+) -> None:
     """Answer with an error's status and body."""
     more = getattr(error, "headers", None)  # of those that know when to ask again
     if more is None and error.status in _RETRY_AFTER:
         more = [(b"retry-after", _RETRY_AFTER[error.status])]
     await send_json(
-        send, error.status, error_body(error), request_id=request_id, headers=more or ()
+        send,
+        error.status,
+        error_body(error),
+        request_id=request_id,
+        headers=[*headers, *(more or ())],
     )
 
 

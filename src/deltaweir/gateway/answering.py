@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from deltaweir import __version__
+from deltaweir.client.counting import prompt_of
 from deltaweir.client.embedded import Prepared, best_of, prepare
 from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import ModelBasis, asked_by, engine_metering, metering, weir_for
@@ -17,6 +18,7 @@ from deltaweir.client.provider import outgoing
 from deltaweir.client.requests import streamed
 from deltaweir.client.whole import WholeExchange
 from deltaweir.errors import InvalidRequest
+from deltaweir.gateway.access import Needs
 from deltaweir.gateway.asked import Asked
 from deltaweir.gateway.attempts import Question, ask
 from deltaweir.gateway.pump import Pump
@@ -24,9 +26,9 @@ from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.runs import Run
 from deltaweir.gateway.terms import HEADER
 from deltaweir.gateway.upstreams import Upstream
-from deltaweir.meter.budget import Lease
-from deltaweir.meter.prices import Price
-from deltaweir.schema.chunk import Chunk, TextChunk
+from deltaweir.meter.budget import Lease, check_prompt
+from deltaweir.meter.prices import Price, own_price
+from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, Forwarder
 from deltaweir.schema.record import Record
 from deltaweir.schema.reply import AnyReply, Reply, TextReply, as_chunk
@@ -40,6 +42,9 @@ class Answering(Protocol):
 
     upstream_model: str | None
     """The model's name there; None where it is that of the request."""
+
+    def needs(self, stream_id: str) -> Needs:
+        """Return what the stream is sure to use; blocks while it counts the prompt."""
 
     def run(self, lease: Lease | None, **options: Any) -> Run:
         """Return the stream of the answer, not begun.
@@ -78,6 +83,15 @@ class EmbeddedAnswering:
         self._price = price
         self._ready: Prepared = prepare(asked.call)
         self._source: AsyncLocalSource[Any] | None = None
+        if price is not None and asked.call.limit.pico is not None:
+            check_prompt(asked.call.limit, price, self._prompt_tokens())
+
+    def needs(self, stream_id: str) -> Needs:
+        """Return what the stream is sure to use; see `Answering`."""
+        return _needs(stream_id, self._prompt_tokens(), self._price or _FREE)
+
+    def _prompt_tokens(self) -> int:
+        return prompt_of(self._asked.request.model_dump()).tokens
 
     def run(self, lease: Lease | None, **options: Any) -> Run:
         """Return the stream of the answer; see `Answering`."""
@@ -141,10 +155,11 @@ class UpstreamAnswering:
             self._basis.prompt(self._sent_model)  # here waiting is allowed for
         self._body = self._encoded()
 
-    def prompt_tokens(self) -> int:
-        """Return the prompt's tokens, zero where nobody can tell; blocks the first time."""
+    def needs(self, stream_id: str) -> Needs:
+        """Return what the stream is sure to use; see `Answering`."""
         counted = self._basis.prompt(self._sent_model)
-        return 0 if counted is None else counted.tokens
+        tokens = 0 if counted is None else counted.tokens
+        return _needs(stream_id, tokens, self._basis.price(self._sent_model))
 
     def run(self, lease: Lease | None, **options: Any) -> Run:
         """Return the stream of the answer; see `Answering`."""
@@ -232,6 +247,14 @@ class UpstreamAnswering:
             raise InvalidRequest(f"the request is not JSON: {type(error).__name__}") from error
 
 
+def _needs(stream_id: str, prompt_tokens: int, price: Price | None) -> Needs:
+    if price is None:
+        return Needs(stream_id, prompt_tokens, None, None)
+    one = Usage(prompt_tokens=0, completion_tokens=1, total_tokens=1)
+    return Needs(stream_id, prompt_tokens, price.prompt_cost(prompt_tokens), price.cost(one))
+
+
+_FREE = own_price("embedded", {"input": 0, "output": 0})
 _CONTINUOUS = "continuous_usage_stats"
 """What is asked of us, not of an upstream."""
 _KINDS: dict[bool, tuple[Any, type[Reply | TextReply]]] = {

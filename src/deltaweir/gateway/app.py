@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -9,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deltaweir.errors import InvalidRequest
+from deltaweir.errors import InvalidRequest, PermissionDenied
 from deltaweir.gateway.completions import Completions
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
@@ -35,6 +37,7 @@ def application(gateway: Gateway) -> Starlette:
             Route("/v1/usage", reports.usage),
             Route("/v1/models", control.list_models),
             Route("/v1/models/{name:path}", control.model),
+            Route("/metrics", control.metrics),
             Route("/healthz", control.health),
             Route("/readyz", control.ready),
             Route("/openapi.json", control.openapi),
@@ -52,14 +55,32 @@ class _Control:
 
     @refusing
     async def list_models(self, request: Request) -> Response:
-        await self._gateway.user_of(request.scope)
-        models = [_model(name) for name in self._gateway.models]
-        return as_json({"object": "list", "data": models})
+        caller = await self._gateway.caller_of(request.scope)
+        names = self._gateway.routing.models
+        if caller.key is not None:
+            names = [name for name in names if caller.key.terms.permit(name)]
+        return as_json({"object": "list", "data": [_model(name) for name in names]})
 
     @refusing
     async def model(self, request: Request) -> Response:
-        await self._gateway.user_of(request.scope)
-        return as_json(_model(self._gateway.model_for(request.path_params["name"]).name))
+        caller = await self._gateway.caller_of(request.scope)
+        route = self._gateway.routing.route_to(request.path_params["name"])
+        self._gateway.permit(caller, route.name)
+        return as_json(_model(route.name))
+
+    @refusing
+    async def metrics(self, request: Request) -> Response:
+        """Show what Prometheus reads; with keys, to administrators alone."""
+        caller = await self._gateway.caller_of(request.scope)
+        if caller.own_key is not None:
+            raise PermissionDenied(
+                "metrics are for keys made by `deltaweir keys create --admin`", code="not_admin"
+            )
+        metrics = self._gateway.metrics
+        metrics.publish()
+        accept = request.headers.get("accept", "")
+        kind, body = await asyncio.to_thread(metrics.exposition, accept)
+        return Response(body, headers={"content-type": kind})
 
     async def health(self, _request: Request) -> Response:
         return as_json({"status": "ok"})
@@ -70,7 +91,7 @@ class _Control:
         return as_json({"status": "ready"})
 
     async def openapi(self, _request: Request) -> Response:
-        return as_json(document(self._gateway.models))
+        return as_json(document(self._gateway.routing.models))
 
 
 def _model(name: str) -> dict[str, object]:

@@ -9,7 +9,8 @@ from deltaweir.client.destination import Settings
 from deltaweir.client.embedded import Call, call_of
 from deltaweir.client.guarding import guarded
 from deltaweir.client.requests import request_of, streamed
-from deltaweir.gateway.service import Caller, Route
+from deltaweir.gateway.routing import Route
+from deltaweir.gateway.service import Caller
 from deltaweir.gateway.terms import Terms
 from deltaweir.guard.policy import Policy
 from deltaweir.meter.budget import Limit
@@ -44,7 +45,12 @@ class Asked(NamedTuple):
     @property
     def streamed(self) -> bool:
         """Whether the model is asked for a stream: also where only that can be cut."""
-        return bool(self.wants_stream or self.call.limit or self.call.guard.reads_answers)
+        return bool(
+            self.wants_stream
+            or self.call.limit
+            or self.call.guard.reads_answers
+            or self.caller.budgeted
+        )
 
     @property
     def user(self) -> str | None:

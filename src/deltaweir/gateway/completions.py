@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from deltaweir.client.requests import new_request_id
 from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
+from deltaweir.gateway.access import Needs
+from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answer import STREAM_HEADERS, send_error, send_json
 from deltaweir.gateway.answering import Answering, EmbeddedAnswering, UpstreamAnswering
 from deltaweir.gateway.asked import Asked, check_embedded, check_forwarded
 from deltaweir.gateway.bodies import ClientGoneError, fields_of, read_body
+from deltaweir.gateway.jobs import Job
 from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.outflow import Outflow
-from deltaweir.gateway.rows import StreamRow
+from deltaweir.gateway.routing import Route
+from deltaweir.gateway.rows import StreamRow, new_stream_id
 from deltaweir.gateway.runs import Run
-from deltaweir.gateway.service import Gateway, Route, Scope
+from deltaweir.gateway.service import Gateway, Scope
 from deltaweir.gateway.terms import Terms, terms_of
 
+CLIENT_LEFT = 499
+"""What logs call the status of an answer that nobody waited for."""
 QUICK_BYTES = 16 * 1024
 """Bytes of a request that is checked at once; a larger one's prompt is looked at in a thread."""
 
@@ -42,25 +48,29 @@ class Completions:
             return
         try:
             asked = await self._asked(scope, receive, request_id)
-            answering, ledger = await self._ready(asked)
-            run = self._run(asked, answering, began)
-            row = self._row(asked, answering, ledger)
+            job = await self._job(asked, began)
         except DeltaweirError as error:
             await send_error(send, error, request_id=request_id)
             return
         except ClientGoneError:
             return
-        with row:
-            row.follow(run)
-            self._gateway.runs.add(run)
-            slow = self._server.slow_reader_s
-            job = _Job(asked, answering, run, row)
+        await self._done(job, scope, receive, send)
+
+    async def _done(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, and write down what came of it."""
+        gateway, run = self._gateway, job.run
+        slow, status = self._server.slow_reader_s, CLIENT_LEFT
+        with job.row:
+            gateway.runs.add(run)
             try:
                 with Lane(scope, receive, send, run, slow_reader_s=slow) as lane:
-                    await (self._stream if asked.wants_stream else self._whole)(job, lane, send)
+                    way = self._stream if job.asked.wants_stream else self._whole
+                    status = await way(job, lane, send)
             finally:
                 run.leave()
-                self._gateway.runs.discard(run)
+                gateway.runs.discard(run)
+                job.close()
+        gateway.ended(job.summary(status))
 
     @property
     def _server(self) -> Any:
@@ -80,7 +90,7 @@ class Completions:
         terms = terms_of(fields.pop("deltaweir", None), scope["headers"])
         named = fields.get("model")
         # of another type it is refused with the request
-        route = gateway.route_to(named if isinstance(named, str) else None)
+        route = gateway.routing.route_to(named if isinstance(named, str) else None)
         guards = (*route.model.guards, *terms.guards)
         if guards and (len(body) > QUICK_BYTES or not gateway.guards.ready(guards)):
             # rules may have to be compiled, and a long prompt takes its time
@@ -100,90 +110,108 @@ class Completions:
         call = check_embedded(fields, route.model.embedded, policy, chat=self._chat)
         return call._replace(limit=call.limit.tighter(limit))
 
-    async def _ready(self, asked: Asked) -> tuple[Answering, Ledger | None]:
-        """Return who answers, and the ledger."""
-        gateway = self._gateway
-        quick = gateway.is_open and asked.route.upstreams and gateway.is_warm(asked.route)
-        if quick and asked.call.limit.pico is None:
-            return self._prepared(asked), gateway.ledger()
-        # a model may have to be loaded, and a ledger opened, which takes seconds
-        return await asyncio.to_thread(lambda: (self._prepared(asked), gateway.ledger()))
+    async def _job(self, asked: Asked, began: float) -> Job:
+        """Return the answer, admitted and with its row, but not begun."""
+        gateway, caller = self._gateway, asked.caller
+        gateway.permit(caller, asked.route.name)
+        quick = gateway.is_open and asked.route.upstreams and gateway.routing.is_warm(asked.route)
+        if quick and asked.call.limit.pico is None and not caller.limited:
+            answering, ledger = self._answering(asked), gateway.ledger()
+            allowance = gateway.admit(caller, Needs(new_stream_id()))
+        else:
+            # a model may have to be loaded, and a ledger opened, which takes seconds
+            answering, ledger, allowance = await asyncio.to_thread(self._admitted, asked)
+        try:
+            run = self._run(asked, answering, allowance, began)
+            row = self._row(asked, answering, ledger, allowance)
+        except BaseException:
+            if allowance is not None:
+                allowance.close(prompt_tokens=0, completion_tokens=0, cost_pico=0)
+            raise
+        row.follow(run)
+        return Job(asked, answering, run, row, allowance)
 
-    def _prepared(self, asked: Asked) -> Answering:
-        price = self._gateway.price_of(asked.route.model)
-        if asked.route.upstreams:
-            self._gateway.warm(asked.route)
-            return UpstreamAnswering(asked, price)
-        return EmbeddedAnswering(asked, price)
+    def _admitted(self, asked: Asked) -> tuple[Answering, Ledger | None, Allowance | None]:
+        answering, ledger = self._answering(asked), self._gateway.ledger()
+        stream_id = new_stream_id()
+        needs = answering.needs(stream_id) if asked.caller.limited else Needs(stream_id)
+        return answering, ledger, self._gateway.admit(asked.caller, needs)
 
-    def _run(self, asked: Asked, answering: Answering, began: float) -> Run:
-        server = self._server
+    def _answering(self, asked: Asked) -> Answering:
+        routing = self._gateway.routing
+        price = routing.price_of(asked.route.model)
+        if not asked.route.upstreams:
+            return EmbeddedAnswering(asked, price)
+        routing.warm(asked.route)
+        return UpstreamAnswering(asked, price)
+
+    def _run(
+        self, asked: Asked, answering: Answering, allowance: Allowance | None, began: float
+    ) -> Run:
+        server, key = self._server, asked.caller.key
         return answering.run(
-            None,
+            allowance,
             request_id=asked.request_id,
             began=began,
             annotate=server.annotate,
             heartbeat_s=server.heartbeat_s,
             finishes=asked.terms.finishes and asked.wants_stream,
             whole=not asked.wants_stream,
+            key_id=None if key is None else key.id,
         )
 
-    def _row(self, asked: Asked, answering: Answering, ledger: Ledger | None) -> StreamRow:
+    def _row(
+        self,
+        asked: Asked,
+        answering: Answering,
+        ledger: Ledger | None,
+        allowance: Allowance | None,
+    ) -> StreamRow:
+        key = asked.caller.key
         return StreamRow(
             ledger,
+            stream_id=new_stream_id() if allowance is None else allowance.stream_id,
             model=asked.route.name,
             upstream_model=answering.upstream_model,
-            key_id=None if asked.caller.key is None else asked.caller.key.id,
+            key_id=None if key is None else key.id,
             user=asked.user,
             tag=asked.terms.tag,
             endpoint="chat" if self._chat else "text",
             streamed=asked.wants_stream,
         )
 
-    def _headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
-        return [*STREAM_HEADERS, (b"x-request-id", request_id.encode())]
-
-    async def _stream(self, job: _Job, lane: Lane, send: Send) -> None:
-        """Answer with a stream."""
+    async def _stream(self, job: Job, lane: Lane, send: Send) -> int:
+        """Answer with a stream; return its status."""
         run = job.run
-        outflow = Outflow(lane, self._headers(run.request_id))
+        head = [*STREAM_HEADERS, (b"x-request-id", run.request_id.encode()), *job.headers]
+        outflow = Outflow(lane, head)
         run.write_to(outflow)
         await job.begun()
         await run.done
         failure = run.failure
         if failure is None or outflow.begun:
             await outflow.end()
-        elif not lane.gone:
-            await send_error(send, failure, request_id=run.request_id)
+            return 200 if outflow.opened is not None else CLIENT_LEFT
+        return await self._refused(job, failure, lane, send)
 
-    async def _whole(self, job: _Job, lane: Lane, send: Send) -> None:
-        """Answer with one JSON body."""
+    async def _whole(self, job: Job, lane: Lane, send: Send) -> int:
+        """Answer with one JSON body; return its status."""
         run = job.run
         await job.begun()
         await run.done
-        if lane.gone:
-            return
         if run.failure is not None:
-            await send_error(send, run.failure, request_id=run.request_id)
-            return
+            return await self._refused(job, run.failure, lane, send)
+        if lane.gone:
+            return CLIENT_LEFT
         reply = job.answering.reply(run)
         if self._server.annotate:
             reply.deltaweir = run.outbox.account()
         body = msgspec.json.encode(reply.model_dump())
-        await send_json(send, 200, body, request_id=run.request_id)
+        await send_json(send, 200, body, request_id=run.request_id, headers=job.headers)
+        return 200
 
-
-class _Job(NamedTuple):
-    """One answer on its way."""
-
-    asked: Asked
-    answering: Answering
-    run: Run
-    row: StreamRow
-
-    async def begun(self) -> None:
-        """Have it answered; returns when the answer has begun, or there will be none."""
-        try:
-            await self.answering.begin(self.run, self.row)
-        except DeltaweirError as error:
-            self.run.failed(error)
+    async def _refused(self, job: Job, error: DeltaweirError, lane: Lane, send: Send) -> int:
+        if lane.gone:
+            return CLIENT_LEFT
+        await send_error(send, error, request_id=job.run.request_id, headers=job.headers)
+        return error.status

@@ -93,6 +93,11 @@ class Ledger:
         """How many streams were not recorded, or not to their end, since the ledger was opened."""
         return self._writer.lost
 
+    @property
+    def waiting(self) -> int:
+        """How many entries wait to be written."""
+        return self._writer.waiting
+
     def opened(self, entry: Opened, tally: Callable[[], Tally]) -> Handle:
         """Queue a stream's row, and return the handle that must end it.
 
@@ -116,12 +121,15 @@ class Ledger:
         since: float | None = None,
         until: float | None = None,
         user: str | None = None,
+        key_id: str | None = None,
     ) -> list[Line]:
         """Return what was used, as far as it is on disk; blocks.
 
         Arguments and errors as for `deltaweir.stores.sqlite.SqliteLedger.usage`.
         """
-        return self._store.usage(group_by=group_by, since=since, until=until, user=user)
+        return self._store.usage(
+            group_by=group_by, since=since, until=until, user=user, key_id=key_id
+        )
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was told before is on disk; return whether it is.

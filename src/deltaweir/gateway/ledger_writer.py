@@ -41,6 +41,7 @@ class Store(Protocol):
         since: float | None = None,
         until: float | None = None,
         user: str | None = None,
+        key_id: str | None = None,
     ) -> list[Line]:
         """Return what was used, grouped and added up; from any thread."""
 

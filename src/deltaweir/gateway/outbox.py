@@ -63,7 +63,7 @@ class Outbox:
 
     def frames(self, chunks: Sequence[AnyChunk]) -> list[bytes]:
         """Return the frames that these chunks bring, and those that waited for them."""
-        out: list[bytes] = []
+        out: list[bytes] = self.rest() if self._waiting and self._usage_known else []
         for chunk in chunks:
             choices: Sequence[Any] = chunk.choices
             if len(choices) == 1 and choices[0].finish_reason is None:  # nearly all are so
@@ -80,8 +80,6 @@ class Outbox:
                 self._waiting.append(chunk)
             else:
                 out.append(self._last(chunk) if ends or not choices else self._frame(chunk))
-        if self._waiting and self._usage_known:
-            out += self.rest()
         return out
 
     def rest(self) -> list[bytes]:
@@ -127,5 +125,5 @@ class Outbox:
             data = self._splicer.data(chunk)
             if data is not None:
                 return encode(data)
-            chunk.retold = False
+            chunk.raw, chunk.retold = None, False  # it says what was taken out
         return self._writer.frame(chunk)

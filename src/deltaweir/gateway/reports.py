@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deltaweir.accounts import moment_of, report
+from deltaweir.adapters.prices import price_of
 from deltaweir.client.counting import prompt_of
 from deltaweir.errors import DeltaweirError, InvalidRequest
 from deltaweir.gateway.bodies import ClientGoneError, fields_of, read_body
-from deltaweir.gateway.config import ModelConfig
+from deltaweir.gateway.routing import Route
 from deltaweir.gateway.service import Gateway
 from deltaweir.meter.prices import usd
 from deltaweir.schema.frames import error_body
@@ -63,7 +64,7 @@ class Reports:
     @refusing
     async def count(self, request: Request) -> Response:
         """Answer ``POST /v1/count``: the prompt's tokens of a request body, and their price."""
-        await self._gateway.user_of(request.scope)
+        caller = await self._gateway.caller_of(request.scope)
         most = int(self._gateway.config.server.max_body_mib * 2**20)
         try:
             fields = fields_of(await read_body(request.receive, most))
@@ -75,20 +76,25 @@ class Reports:
             raise InvalidRequest(
                 f"got a model of type {type(name).__name__}, expected a name", param="model"
             )
-        model = self._gateway.model_for(name)
-        counted = await asyncio.to_thread(prompt_of, {**fields, "model": model.embedded})
+        route = self._gateway.routing.route_to(name)
+        self._gateway.permit(caller, route.name)
+        sent = route.model.embedded or route.model.sent_name(route.name)
+        counted = await asyncio.to_thread(prompt_of, {**fields, "model": sent})
         return as_json(
             {
                 "prompt_tokens": counted.tokens,
                 "source": counted.source,
-                "cost_usd": _cost(model, counted.tokens),
+                "cost_usd": self._cost(route, counted.tokens),
             }
         )
 
     @refusing
     async def usage(self, request: Request) -> Response:
-        """Answer ``GET /v1/usage``; whom the host knows by name sees their own rows."""
-        user = await self._gateway.user_of(request.scope)
+        """Answer ``GET /v1/usage``; whom the host knows by name sees their own rows, so does a key.
+
+        A key for administrators sees all.
+        """
+        caller = await self._gateway.caller_of(request.scope)
         query = request.query_params
         groups = [name.strip() for name in query.get("group_by", ",".join(GROUPED)).split(",")]
         since = moment_of(query.get("since"), param="since")
@@ -98,11 +104,16 @@ class Reports:
             group_by=[name for name in groups if name],
             since=since,
             until=until,
-            user=user,
+            user=caller.user,
+            key_id=caller.own_key,
         )
         return as_json(report(lines))
 
-
-def _cost(model: ModelConfig, tokens: int) -> float:
-    price = model.own_price
-    return 0.0 if price is None else usd(price.prompt_cost(tokens))
+    def _cost(self, route: Route, tokens: int) -> float | None:
+        """Return what a prompt costs in US dollars; None where that is not known."""
+        price = self._gateway.routing.price_of(route.model)
+        if price is None and route.upstreams:
+            sent = route.model.sent_name(route.name)
+            price = price_of(sent, base_url=route.upstreams[0].provider.base_url)
+            return None if price is None else usd(price.prompt_cost(tokens))
+        return 0.0 if price is None else usd(price.prompt_cost(tokens))

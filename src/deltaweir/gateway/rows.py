@@ -32,11 +32,17 @@ class Followed(Protocol):
         """Return what it used so far."""
 
 
+def new_stream_id() -> str:
+    """Return an id that no other stream has, and nobody guesses."""
+    return f"stm_{secrets.token_hex(16)}"
+
+
 class StreamRow:
     """Tell the ledger of one stream; a context manager, whose end is the row's.
 
     Args:
         ledger: Where it is written; None writes nothing.
+        stream_id: The stream's id.
         model: The model's name as the client used it.
         upstream_model: Its name at the upstream; None where that is the same.
         key_id: The id of the client's key; None without keys.
@@ -58,6 +64,7 @@ class StreamRow:
         self,
         ledger: Ledger | None,
         *,
+        stream_id: str,
         model: str,
         user: str | None,
         tag: str | None,
@@ -66,7 +73,7 @@ class StreamRow:
         upstream_model: str | None = None,
         key_id: str | None = None,
     ) -> None:
-        self.stream_id = f"stm_{secrets.token_hex(16)}"
+        self.stream_id = stream_id
         self.upstream = ""
         self.attempts = 0
         self._stream: Followed | None = None

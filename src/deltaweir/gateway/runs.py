@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deltaweir.client.clocks import Deadlines, Timeouts
+from deltaweir.client.guarding import GuardedWeir
 from deltaweir.client.judging import Asking
 from deltaweir.client.metering import Metering
 from deltaweir.client.timing import Timing
@@ -74,6 +75,7 @@ class Run(StreamView[Any, Any]):
         finishes: Whether it goes on when its reader has left.
         whole: Whether what comes is kept for a whole reply, and no frame is written.
         began: When the request came, in seconds on the monotonic clock; None for now.
+        key_id: Whose key asked for it; None without keys.
 
     Attributes:
         done: Set when the run has ended.
@@ -94,6 +96,7 @@ class Run(StreamView[Any, Any]):
         finishes: bool = False,
         whole: bool = False,
         began: float | None = None,
+        key_id: str | None = None,
     ) -> None:
         self._source: PushingSource = _Nobody()
         super().__init__(
@@ -109,6 +112,7 @@ class Run(StreamView[Any, Any]):
             self._moments.started = began
         self._loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = self._loop.create_future()
+        self.key_id = key_id
         self.gaps = [0] * GAPS
         self._added_s: float | None = None
         self.outbox = Outbox(
@@ -130,6 +134,11 @@ class Run(StreamView[Any, Any]):
     def request_id(self) -> str:
         """The id that its answer is given, whatever an upstream calls it."""
         return self._request_id
+
+    @property
+    def began(self) -> float:
+        """When the request came, in seconds on the monotonic clock."""
+        return self._moments.started
 
     @property
     def reported(self) -> Usage | None:
@@ -165,6 +174,11 @@ class Run(StreamView[Any, Any]):
         if self._added_s is None or first is None or outflow is None or outflow.opened is None:
             return self._added_s
         return self._added_s + max(0.0, outflow.opened - first)
+
+    @property
+    def held_chars(self) -> int:
+        """How many characters a guard holds back at this moment."""
+        return self._weir.held_chars if isinstance(self._weir, GuardedWeir) else 0
 
     @property
     def begun(self) -> bool:

@@ -66,6 +66,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # who a client's proxy says it is, nobody asks here
                 backlog=BACKLOG,
                 timeout_keep_alive=75,  # longer than clients keep theirs, or both close at once
                 timeout_graceful_shutdown=int(CLOSE_S),
@@ -91,6 +92,8 @@ class Server(uvicorn.Server):
             AddressUnavailable: Somebody else has begun to listen there meanwhile.
         """
         await asyncio.to_thread(self.gateway.open_ledger)
+        await asyncio.to_thread(self.gateway.routing.warm_all)
+        self.gateway.keep()
         try:
             await super().startup(sockets)
         except OSError as error:
@@ -102,8 +105,9 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close what is open, and write the last rows of the ledger."""
         await super().shutdown(sockets)
-        self.gateway.stop_answers()  # who is told to stop twice does not wait for streams
+        self.gateway.stop_runs()  # who is told to stop twice does not wait for streams
         await self._none_left(LAST_WORDS_S)
+        await self.gateway.leave()
         await asyncio.to_thread(self.gateway.close)
 
     def drain(self) -> None:
@@ -190,14 +194,14 @@ class Server(uvicorn.Server):
 
     async def _drained(self) -> None:
         await self._none_left(self.gateway.config.server.drain_s)
-        self.gateway.stop_answers()
+        self.gateway.stop_runs()
         await self._none_left(LAST_WORDS_S)
         self.should_exit = True
 
     async def _none_left(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self.gateway.answers and loop.time() < deadline:  # noqa: ASYNC110  # rare, and short
+        while self.gateway.runs and loop.time() < deadline:  # noqa: ASYNC110  # rare, and short
             await asyncio.sleep(0.02)
 
 

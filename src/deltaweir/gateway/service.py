@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -12,17 +13,19 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 
 from deltaweir.accounts import Line
-from deltaweir.adapters.encodings import encoding_of
-from deltaweir.adapters.prices import price_of
-from deltaweir.adapters.vocabularies import tokenizer_of
-from deltaweir.errors import AuthenticationFailed, InvalidRequest, ModelNotFound
-from deltaweir.gateway.config import Config, ModelConfig
+from deltaweir.endings import Ending
+from deltaweir.errors import AuthenticationFailed, InvalidRequest
+from deltaweir.gateway.access import Access, Needs
+from deltaweir.gateway.allowance import Allowance
+from deltaweir.gateway.config import Config
 from deltaweir.gateway.guards import Guards
 from deltaweir.gateway.keys import Key
 from deltaweir.gateway.ledger import Ledger
+from deltaweir.gateway.metrics import Metrics
+from deltaweir.gateway.routing import Routing
 from deltaweir.gateway.runs import Run
-from deltaweir.gateway.upstreams import Upstream
-from deltaweir.meter.prices import Price
+from deltaweir.gateway.stream_log import StreamLog
+from deltaweir.gateway.summary import Summary
 from deltaweir.stores.failures import LedgerUnavailable
 
 _log = logging.getLogger("deltaweir.gateway")
@@ -31,10 +34,8 @@ Scope = Any
 Authorize = Callable[[Request], str | Awaitable[str | None] | None]
 """Takes a request and returns its user's name, or None to refuse it."""
 
-MOST_NAME_CHARS = 256
-"""Characters of a model's name that only a pattern knows."""
-MOST_WARM = 10_000
-"""Names of models that are remembered as loaded, since a pattern knows no end of them."""
+POLL_S = 0.5
+"""How often keys are read again, in seconds; what is revoked ends within two of these."""
 FLUSH_S = 2.0
 """How long a report waits for rows that are on their way to disk, in seconds."""
 RETRY_S = 1.0
@@ -49,15 +50,21 @@ class Caller(NamedTuple):
     key: Key | None = None
     """Their key, where this gateway wants one."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether their key has rates or budgets."""
+        terms = None if self.key is None else self.key.terms
+        return terms is not None and bool(terms.quotas or terms.rpm or terms.tpm)
 
-class Route(NamedTuple):
-    """Where a request goes."""
+    @property
+    def budgeted(self) -> bool:
+        """Whether their key has budgets, which end streams."""
+        return self.key is not None and bool(self.key.terms.quotas)
 
-    name: str
-    """The model's name as the client used it."""
-    model: ModelConfig
-    upstreams: tuple[Upstream, ...]
-    """Who answers, in order of preference; empty for the embedded model."""
+    @property
+    def own_key(self) -> str | None:
+        """The id of their key, where they may see nothing of others; None otherwise."""
+        return None if self.key is None or self.key.admin else self.key.id
 
 
 class Gateway:
@@ -69,7 +76,8 @@ class Gateway:
 
     Attributes:
         runs: The streams that run.
-        upstreams: The upstreams at work, by name.
+        routing: The models and their upstreams.
+        metrics: What all streams add up to.
         guards: The guards that models and requests name.
         draining: Whether new requests are refused since the server stops.
     """
@@ -80,102 +88,30 @@ class Gateway:
         self.runs: set[Run] = set()
         self.guards = Guards(config.guards)
         self.draining = False
-        self.upstreams = {one.name: Upstream(one) for one in config.upstreams}
-        self._models = {model.name: model for model in config.models}
-        self._warm: set[str] = set()
-        self._prices: dict[str, Price | None] = {}
+        self.routing = Routing(config)
+        self.metrics = Metrics.of_environment()
+        self.metrics.known = self.routing.models
+        self._log = StreamLog(config.server.log)
+        self._access = Access(config.ledger.url) if config.server.auth == "keys" else None
+        self._keeper: asyncio.Task[None] | None = None
         self._ledger: Ledger | None = None
         self._opening = threading.Lock()
         self._refused: tuple[float, LedgerUnavailable] | None = None
         self._logged = ""
-
-    @property
-    def models(self) -> list[str]:
-        """The names of the models, the default first."""
-        return [*self._models]
-
-    def model_for(self, name: str | None) -> ModelConfig:
-        """Return the model behind a name; the first where none is named.
-
-        A name that is listed wins over the patterns it fits, and of these the longest.
-
-        Raises:
-            ModelNotFound: No model has this name.
-        """
-        if name is None:
-            return next(iter(self._models.values()))
-        if name in self._models and not self._models[name].is_pattern:
-            return self._models[name]
-        fitting = [one for one in self._models.values() if one.is_pattern and one.matches(name)]
-        if fitting and len(name) <= MOST_NAME_CHARS:
-            return max(fitting, key=lambda one: len(one.name))
-        raise ModelNotFound(
-            f"no model is called {name[:80]!r}; this server has: {', '.join(self._models)}",
-            param="model",
-        )
-
-    def route_to(self, name: str | None) -> Route:
-        """Return where a request for a model goes.
-
-        Raises:
-            ModelNotFound: No model has this name, or none is named and the first is a pattern.
-        """
-        model = self.model_for(name)
-        if name is None and model.is_pattern:
-            raise ModelNotFound(
-                f"got no model; this server has: {', '.join(self._models)}", param="model"
-            )
-        upstreams = tuple(self.upstreams[one] for one in model.upstreams)
-        return Route(name or model.name, model, upstreams)
+        self._watch()
 
     def reload(self, config: Config) -> None:
         """Serve another configuration from the next request on; what runs goes on as it began.
 
-        Upstreams that stay as they were keep their connections.
-
         Args:
             config: Where to listen and where the ledger lies are not looked at again.
         """
-        old = self.upstreams
-        kept = {one.name: one for one in old.values() if one.config in config.upstreams}
-        self.upstreams = {one.name: kept.get(one.name) or Upstream(one) for one in config.upstreams}
-        self._models = {model.name: model for model in config.models}
-        self._prices = {}
+        before = self.routing
+        self.routing = Routing(config, before)
         self.guards = Guards(config.guards)
         self.config = config
-        for name, one in old.items():
-            if self.upstreams.get(name) is not one:
-                one.close()
-
-    def price_of(self, model: ModelConfig) -> Price | None:
-        """Return the price that the configuration sets for a model; None where it sets none."""
-        if model.name not in self._prices:
-            self._prices[model.name] = model.own_price
-        return self._prices[model.name]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the ledger was opened, so that `ledger` returns at once."""
-        return self._ledger is not None or not self.config.ledger.url
-
-    def is_warm(self, route: Route) -> bool:
-        """Tell whether all that counting and pricing a model's streams needs is loaded."""
-        return not route.upstreams or route.model.sent_name(route.name) in self._warm
-
-    def warm(self, route: Route) -> None:
-        """Load what counting and pricing a model's streams needs; blocks."""
-        sent = route.model.sent_name(route.name)
-        tokenizer_of(encoding_of(sent).name)
-        for upstream in route.upstreams:
-            price_of(sent, base_url=upstream.provider.base_url)
-        if len(self._warm) < MOST_WARM:
-            self._warm.add(sent)
-
-    def warm_all(self) -> None:
-        """Load it for all models that are listed; blocks."""
-        for name, model in self._models.items():
-            if not model.is_pattern:
-                self.warm(self.route_to(name))
+        self.metrics.known = self.routing.models
+        before.close_all_but(self.routing)
 
     async def user_of(self, scope: Scope) -> str | None:
         """Return who asks, as the host knows them; None where nobody checks.
@@ -198,7 +134,70 @@ class Gateway:
         Raises:
             AuthenticationFailed: The host, or this gateway, refuses the request.
         """
-        return Caller(user=await self.user_of(scope))
+        self.keep()
+        user = await self.user_of(scope)
+        if self._access is None:
+            return Caller(user)
+        if not self._access.is_open:
+            await asyncio.to_thread(self.ledger)
+            await asyncio.to_thread(self._access.open)
+        return Caller(user, self._access.authenticate(scope["headers"]))
+
+    def permit(self, caller: Caller, model: str) -> None:
+        """Accept that somebody uses a model.
+
+        Raises:
+            PermissionDenied: Their key may not.
+        """
+        if self._access is not None and caller.key is not None:
+            self._access.permits(caller.key, model)
+
+    def admit(self, caller: Caller, needs: Needs) -> Allowance | None:
+        """Return what a stream may use of its key's limits; None without keys.
+
+        It blocks where the key has limits (`Caller.limited`).
+
+        Raises:
+            LimitReached: A rate or a budget is used up.
+            PermissionDenied: The key has a budget in money, and no price is known.
+            ServiceUnavailable: The limits cannot be checked.
+        """
+        if self._access is None or caller.key is None:
+            return None
+        return self._access.admit(caller.key, needs)
+
+    def ended(self, summary: Summary) -> None:
+        """Count and log a stream that has ended."""
+        self.metrics.ended(summary)
+        self._log.ended(summary)
+
+    def keep(self) -> None:
+        """Look after keys and metrics from now on, on the running loop."""
+        if self._keeper is None or self._keeper.get_loop() is not asyncio.get_running_loop():
+            self._keeper = asyncio.get_running_loop().create_task(self._kept())
+
+    async def _kept(self) -> None:
+        """Read keys again twice a second, and end the streams of those that were revoked."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            self.metrics.publish()
+            if self._access is None or not self._access.is_open:
+                continue
+            gone = await asyncio.to_thread(self._access.poll)
+            for run in [run for run in self.runs if run.key_id in gone]:
+                run.abort(Ending.REVOKED)
+
+    def _watch(self) -> None:
+        """Tell the metrics where to look when somebody asks."""
+        self.metrics.watch("streams_running", lambda: len(self.runs))
+        self.metrics.watch("held_characters", lambda: sum(run.held_chars for run in self.runs))
+        self.metrics.watch("ledger_rows_lost", lambda: self._ledger.lost if self._ledger else 0)
+        self.metrics.watch(
+            "ledger_rows_waiting", lambda: self._ledger.waiting if self._ledger else 0
+        )
+        self.metrics.watch_pools(
+            lambda: [(one.name, one.active, one.idle) for one in self.routing.upstreams.values()]
+        )
 
     def open_ledger(self) -> Ledger | None:
         """Return the ledger, opened by the first call, which blocks; None where there is none.
@@ -209,7 +208,14 @@ class Gateway:
         with self._opening:
             if self._ledger is None:
                 self._ledger = Ledger.open(self.config.ledger.url)
+                if self._access is not None:
+                    self._access.open()
             return self._ledger
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the ledger was opened, so that `ledger` returns at once."""
+        return self._ledger is not None or not self.config.ledger.url
 
     def ledger(self) -> Ledger | None:
         """Return the ledger as `open_ledger` does, for a request.
@@ -263,18 +269,26 @@ class Gateway:
         """Write what the ledger still waits for, and let go of it; blocks."""
         with self._opening:
             ledger, self._ledger = self._ledger, None
+        if self._access is not None:
+            self._access.close()
         if ledger is not None:
             ledger.close()
+        self.metrics.close()
+        self._log.close()
 
-    def stop_answers(self) -> None:
+    async def leave(self) -> None:
+        """Look after nothing any more; streams have ended."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+        for upstream in self.routing.upstreams.values():
+            upstream.close()
+
+    def stop_runs(self) -> None:
         """End every stream that still runs; each client is told."""
         for run in [*self.runs]:
             run.stop()
-
-    @property
-    def answers(self) -> set[Run]:
-        """The streams that run."""
-        return self.runs
 
     def _told(self, error: LedgerUnavailable) -> LedgerUnavailable:
         """Tell the log what is wrong, and return what a client may know."""

@@ -11,6 +11,7 @@ from deltaweir.errors import ConnectionFailed
 from deltaweir.gateway.config import UpstreamConfig
 from deltaweir.gateway.failover import Breaker
 from deltaweir.net.async_pool import AsyncPool
+from deltaweir.net.route import route_to
 
 
 class Upstream:
@@ -29,7 +30,9 @@ class Upstream:
         self.clocks = config.clocks
         self.breaker = Breaker()
         self.pool = AsyncPool(
-            proxy=config.proxy, ca_file=config.ca_file, max_idle=config.max_connections
+            ca_file=config.ca_file,
+            max_idle=config.max_connections,
+            route=route_to(config.provider.origin, proxy=config.proxy),
         )
         self.active = 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()

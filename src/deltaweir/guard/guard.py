@@ -92,6 +92,12 @@ class StreamGuard:
         waiting = 0 if self._judging is None else self._judging.held
         return self._withheld + sum(known) + waiting
 
+    @property
+    def held(self) -> int:
+        """How many generated characters the rules neither let through nor withheld so far."""
+        known = [one for one in [*self._filters.values()] if one is not None]
+        return sum(one.position - one.decided for one in known)
+
     def feed(self, index: int, field: str, text: str, now: float) -> str:
         """Take a piece of one field and return what may leave now."""
         known_index, known_field, one = self._last

@@ -114,8 +114,9 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more may be generated."""
-        return self._most is not None and self.sent + self._hidden >= self._most
+        """Whether nothing more may be generated; what a lease has granted may still grow."""
+        most = self._within(self._limit)
+        return most is not None and self.sent + self._hidden >= most
 
     def allow(self, index: int, field: str, text: str) -> int | None:
         """Return how many characters of a text are within the limit; None for all.
@@ -164,9 +165,11 @@ class Budget:
 
     def _tokens(self) -> int | None:
         """Return how many tokens may be generated after the prompt; None for any number."""
-        limit, price = self._limit, self._price
-        if self._lease is not None:
-            limit = limit.tighter(self._lease.granted)
+        limit = self._limit
+        return self._within(limit if self._lease is None else limit.tighter(self._lease.granted))
+
+    def _within(self, limit: Limit) -> int | None:
+        price = self._price
         if limit.pico is None or price is None:
             return limit.tokens
         bought = price.completion_tokens_within(
@@ -206,9 +209,9 @@ class EngineBudget:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more may be generated."""
+        """Whether nothing more may be generated; what a lease has granted may still grow."""
         usage = self._usage()
-        most = None if usage is None else self._most(usage)
+        most = None if usage is None else self._within(self._limit, usage)
         return most is not None and usage is not None and usage.completion_tokens >= most
 
     def allow(self, index: int, field: str, text: str) -> int | None:  # noqa: ARG002
@@ -236,6 +239,9 @@ class EngineBudget:
         limit = self._limit
         if self._lease is not None:
             limit = limit.tighter(self._lease.granted)
+        return self._within(limit, usage)
+
+    def _within(self, limit: Limit, usage: Usage) -> int | None:
         if limit.pico is None or self._price is None:
             return limit.tokens
         bought = self._price.completion_tokens_within(

@@ -23,14 +23,22 @@ class AsyncPool:
         proxy: A proxy's address; None asks the environment, empty uses none.
         ca_file: Certificates to trust instead of the system's.
         max_idle: Unused connections kept for one origin.
+        route: The way of all connections, where there is but one origin; then neither proxy nor
+            environment is asked.
 
     Belongs to the event loop it is used on; on another it begins anew. When its loop ends, or
     nobody has the pool any more, its connections are closed.
     """
 
     def __init__(
-        self, *, proxy: str | None = None, ca_file: str | None = None, max_idle: int = MAX_IDLE
+        self,
+        *,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        max_idle: int = MAX_IDLE,
+        route: Route | None = None,
     ) -> None:
+        self._route = route
         self._proxy = proxy
         self._ca_file = ca_file
         self._max_idle = max_idle
@@ -52,7 +60,7 @@ class AsyncPool:
             InvalidRequest: The proxy is not usable.
         """
         self._settle()
-        route = route_to(origin, proxy=self._proxy)
+        route = self._route or route_to(origin, proxy=self._proxy)
         idle = self._idle.setdefault(route, collections.deque())
         while idle and not fresh:
             connection = idle.pop()

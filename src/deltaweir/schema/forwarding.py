@@ -25,6 +25,16 @@ MOST_MISSES = 8
 
 _REST = re.compile(rb'(?:[^"\\]|\\.)*')
 _FILLING = re.compile(rb'"obfuscation"\s*:\s*"([A-Za-z0-9]*)"')
+_FILLING_NAME = b'"obfuscation"'
+_SAME = (
+    "created",
+    "id",
+    "model",
+    "object",
+    "obfuscation",
+    "service_tier",
+    "system_fingerprint",
+)
 _TEXT = msgspec.json.Decoder(str)
 _ENCODER = msgspec.json.Encoder()
 
@@ -76,9 +86,11 @@ class Splicer:
             place = frame.place(raw)
             if place is not None:
                 return place
-        place = _place_of_text(type(chunk).model_validate_json(raw), raw)
+        whole = type(chunk).model_validate_json(raw)
+        place = _place_of_text(whole, raw)
         if place is not None:
-            self._frames = [Frame(raw, place), *self._frames[: MOST_SHAPES - 1]]
+            frame = Frame(raw, place, filling=_filling_of(whole))
+            self._frames = [frame, *self._frames[: MOST_SHAPES - 1]]
         return place
 
 
@@ -109,8 +121,10 @@ class Forwarder:
                 self._misses = 0
                 return known
         chunk = self._kind.model_validate_json(data)
+        if chunk.raw is not None:  # a field of the peer's has the name that ours has in JSON
+            chunk = self._kind.model_validate(msgspec.json.decode(data))
         chunk.retold = False
-        chunk.raw = data if _has_all_keys(data) else None
+        chunk.raw = data if _has_all_keys(chunk, data) else None
         # one without unknown fields is read faster than compared
         if self._misses < MOST_MISSES and _has_unknown(chunk):
             self._learn(chunk)
@@ -129,6 +143,7 @@ class Frame:
     Args:
         data: A chunk that brings one text and nothing else.
         place: Where the text stands in it.
+        filling: Its filling; empty or None where there is none that may differ.
 
     Attributes:
         before: What stands before the text.
@@ -138,13 +153,15 @@ class Frame:
 
     __slots__ = ("_start", "after", "before", "filling")
 
-    def __init__(self, data: bytes, place: tuple[int, int]) -> None:
+    def __init__(self, data: bytes, place: tuple[int, int], *, filling: str | None = None) -> None:
         self.before, self.after = data[: place[0]], data[place[1] :]
         self._start = place[0]
         self.filling: tuple[bytes, bytes] | None = None
-        filling = _FILLING.search(self.after)
-        if filling is not None:
-            self.filling = self.after[: filling.start(1)], self.after[filling.end(1) :]
+        found = _FILLING.search(self.after)
+        # the chunk's own, and not a field of that name deeper in it, which anything may fill
+        own = found is not None and bool(filling) and data.count(_FILLING_NAME) == 1
+        if own and found is not None and found[1].decode() == filling:
+            self.filling = self.after[: found.start(1)], self.after[found.end(1) :]
 
     def place(self, data: bytes) -> tuple[int, int] | None:
         """Return where the text stands in data of this frame; None where they have another."""
@@ -186,17 +203,13 @@ class _Shape:
         self._frame = frame
         self._shown = shown
         self._kind = type(model)
-        self._known = {
-            name: getattr(model, name)
-            for name in ("id", "created", "model", "object", "service_tier", "system_fingerprint")
-            if hasattr(model, name)
-        }
+        self._known = {name: getattr(model, name) for name in _SAME if hasattr(model, name)}
 
     @classmethod
     def of(cls, chunk: AnyForwarded, guarded: bool) -> _Shape | None:
         """Return the shape of a chunk; None where others of it must be looked at one by one."""
         raw = chunk.raw
-        if raw is None or chunk.usage is not None or chunk.deltaweir is not None:
+        if raw is None or _tells_more(chunk):
             return None
         found = _place_of_text(chunk, raw)
         if found is None:
@@ -204,7 +217,8 @@ class _Shape:
         shown = _without_unread(type(chunk).model_validate_json(raw)) if guarded else (b"", b"")
         if shown is None:
             return None
-        return cls(chunk, Frame(raw, found), shown if any(shown) else None)
+        frame = Frame(raw, found, filling=_filling_of(chunk))
+        return cls(chunk, frame, shown if any(shown) else None)
 
     def read(self, data: bytes) -> AnyForwarded | None:
         """Return the chunk of this shape that data are; None where they are none."""
@@ -216,26 +230,36 @@ class _Shape:
             text = _TEXT.decode(b'"%b"' % escaped)
         except (msgspec.DecodeError, UnicodeError):
             return None  # told by whoever parses all of it
-        return self._made(text, data, escaped) if text else None
+        if not text:
+            return None
+        made = self._made(text)
+        if self._frame.filling is not None and isinstance(made, Chunk):
+            before, behind = map(len, self._frame.filling)
+            made.obfuscation = data[place[1] + before : len(data) - behind].decode()
+        if self._shown is not None:
+            data = b"%b%b%b" % (self._shown[0], escaped, self._shown[1])
+        made.raw = data
+        return made
 
-    def _made(self, text: str, data: bytes, escaped: bytes) -> AnyForwarded:
+    def _made(self, text: str) -> AnyForwarded:
         index = self._model.choices[0].index
         choice: Any
         if isinstance(self._model, TextChunk):
             choice = TextChoice(index=index, text=text)
         else:
             choice = Choice(delta=Delta(content=text), index=index)
-        if self._shown is not None:
-            data = b"%b%b%b" % (self._shown[0], escaped, self._shown[1])
-        return self._kind(choices=[choice], raw=data, **self._known)
+        return self._kind(choices=[choice], **self._known)
 
 
 def frame_of(chunk: AnyForwarded) -> Frame | None:
     """Return the frame of a chunk that brings one text and nothing else; None of others."""
-    if chunk.raw is None or chunk.retold or _has_unknown(chunk):
+    raw = chunk.raw
+    if raw is None or chunk.retold or _has_unknown(chunk) or _tells_more(chunk):
         return None
-    place = _place_of_text(chunk, chunk.raw)
-    return None if place is None else Frame(chunk.raw, place)
+    if b"\n" in raw:  # it came in several lines, which look otherwise on the wire
+        return None
+    place = _place_of_text(chunk, raw)
+    return None if place is None else Frame(raw, place, filling=_filling_of(chunk))
 
 
 def _without_unread(chunk: AnyForwarded) -> tuple[bytes, bytes] | None:
@@ -265,9 +289,25 @@ def _has_unknown(chunk: AnyForwarded) -> bool:
     )
 
 
-def _has_all_keys(data: bytes) -> bool:
+def _tells_more(chunk: AnyForwarded) -> bool:
+    """Tell whether a chunk says what is not the same in all of its shape, beside its text."""
+    return (
+        chunk.usage is not None
+        or chunk.deltaweir is not None
+        or (isinstance(chunk, Chunk) and chunk.moderation is not None)
+    )
+
+
+def _filling_of(chunk: AnyForwarded) -> str | None:
+    """Return what hides the length of a chunk's text; text completions have no such field."""
+    return chunk.obfuscation if isinstance(chunk, Chunk) else None
+
+
+def _has_all_keys(chunk: AnyForwarded, data: bytes) -> bool:
     """Tell whether a chunk has the key that typed clients fail without, and many servers forget."""
-    return b'"finish_reason"' in data or b'"choices":[]' in data or b'"choices": []' in data
+    if not chunk.choices:
+        return b'"choices":[]' in data or b'"choices": []' in data
+    return data.count(b'"finish_reason"') >= len(chunk.choices)
 
 
 _PLACES = {
@@ -288,6 +328,9 @@ def _place_of_text(chunk: Chunk | TextChunk, data: bytes) -> tuple[int, int] | N
     places = [*_PLACES[isinstance(chunk, Chunk)].finditer(data)]
     if len(places) != 1:  # a name that stands twice may be elsewhere
         return None
+    start, end = places[0].span(1)
+    if data.find(b"\\", 0, start) >= 0 or data.find(b"\\", end) >= 0:
+        return None  # there it may stand twice too, written otherwise, or inside of a text
     try:
         said = _TEXT.decode(b'"%b"' % places[0][1])
     except (msgspec.DecodeError, UnicodeError):

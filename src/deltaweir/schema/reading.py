@@ -47,7 +47,10 @@ class Field(NamedTuple):
 
 @functools.cache
 def fields_of(cls: type[Record]) -> tuple[Field, ...]:
-    """Return the known fields of a class of records, in order."""
+    """Return the known fields of a class of records, in order.
+
+    What has another name in JSON is the class's own, and is neither read nor dumped.
+    """
     hints = typing.get_type_hints(cls)
     return tuple(
         Field(
@@ -59,6 +62,7 @@ def fields_of(cls: type[Record]) -> tuple[Field, ...]:
             type(None) in typing.get_args(hints[field.name]),
         )
         for field in msgspec.structs.fields(cls)
+        if field.encode_name == field.name
     )
 
 

@@ -102,6 +102,8 @@ def as_chunk(reply: AnyReply) -> AnyChunk:
             created=reply.created,
             id=reply.id,
             model=reply.model,
+            deltaweir=reply.deltaweir,
+            system_fingerprint=reply.system_fingerprint,
             usage=reply.usage,
         )
     return Chunk(
@@ -112,7 +114,10 @@ def as_chunk(reply: AnyReply) -> AnyChunk:
         created=reply.created,
         id=reply.id,
         model=reply.model,
+        deltaweir=reply.deltaweir,
+        moderation=reply.moderation,
         service_tier=reply.service_tier,
+        system_fingerprint=reply.system_fingerprint,
         usage=reply.usage,
     )
 

@@ -1,0 +1,106 @@
+"""Who may do what: the keys and limits of a gateway at work, opened with its ledger."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, NamedTuple
+
+from deltaweir.errors import ServiceUnavailable
+from deltaweir.gateway.allowance import Allowance
+from deltaweir.gateway.keys import Key, KeyRing
+from deltaweir.gateway.limits import Limits
+from deltaweir.stores.failures import LedgerUnavailable
+
+_log = logging.getLogger("deltaweir.gateway")
+
+
+class Needs(NamedTuple):
+    """What a stream is sure to use."""
+
+    stream_id: str
+    prompt_tokens: int = 0
+    prompt_pico: int | None = 0
+    """What the prompt costs in picodollars; None where that is not known."""
+    token_pico: int | None = 0
+    """What a generated token costs; None where that is not known."""
+
+
+class Access:
+    """Let in who has a key, within its limits.
+
+    Args:
+        url: Where keys and limits are kept, as for the ledger.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opening = threading.Lock()
+        self._ring: KeyRing | None = None
+        self._limits: Limits | None = None
+        self._said = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether keys were read."""
+        return self._ring is not None
+
+    def open(self) -> None:
+        """Read the keys, once; blocks.
+
+        Raises:
+            LedgerUnavailable: They cannot be read.
+        """
+        with self._opening:
+            if self._ring is None:
+                self._limits = Limits.open(self._url)
+                self._ring = KeyRing.open(self._url)
+
+    def authenticate(self, headers: Any) -> Key:
+        """Return whose key a request's headers have; see `KeyRing.authenticate`."""
+        return self._known().authenticate(headers)
+
+    def permits(self, key: Key, model: str) -> None:
+        """Accept that a key uses a model; see `KeyRing.permits`."""
+        self._known().permits(key, model)
+
+    def admit(self, key: Key, needs: Needs) -> Allowance:
+        """Return what a stream may use; see `Limits.admit`."""
+        self._known()
+        assert self._limits is not None
+        return self._limits.admit(
+            key,
+            stream_id=needs.stream_id,
+            prompt_tokens=needs.prompt_tokens,
+            prompt_pico=needs.prompt_pico,
+            token_pico=needs.token_pico,
+        )
+
+    def poll(self) -> set[str]:
+        """Read the keys again if they have changed; return the ids of those that are gone; blocks.
+
+        Where they cannot be read, that is logged; after a while nobody is let in any more.
+        """
+        try:
+            return self._known().poll()
+        except LedgerUnavailable as error:
+            if self._said != str(error):  # never a flood of lines
+                self._said = str(error)
+                _log.error("keys cannot be read: %s", error)  # no traceback is of use
+            return set()
+
+    def close(self) -> None:
+        """Book what is still to be booked, and let go of the file; blocks."""
+        with self._opening:
+            limits, self._limits = self._limits, None
+            ring, self._ring = self._ring, None
+        if limits is not None:
+            limits.close()
+        if ring is not None:
+            ring.close()
+
+    def _known(self) -> KeyRing:
+        ring = self._ring
+        if ring is None:
+            raise ServiceUnavailable("this server has not read its keys; ask again")
+        return ring

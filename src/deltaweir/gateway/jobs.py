@@ -1,0 +1,82 @@
+"""One answer on its way: who asked, who answers, its run, its row, and what it may use."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from deltaweir.errors import DeltaweirError
+from deltaweir.gateway.allowance import Allowance
+from deltaweir.gateway.answering import Answering
+from deltaweir.gateway.asked import Asked
+from deltaweir.gateway.rows import StreamRow
+from deltaweir.gateway.runs import Run
+from deltaweir.gateway.summary import Summary
+
+
+class Job(NamedTuple):
+    """One answer on its way."""
+
+    asked: Asked
+    answering: Answering
+    run: Run
+    row: StreamRow
+    allowance: Allowance | None
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What its answer says of its key's limits."""
+        return [] if self.allowance is None else self.allowance.headers
+
+    async def begun(self) -> None:
+        """Have it answered; returns when the answer has begun, or there will be none."""
+        try:
+            await self.answering.begin(self.run, self.row)
+        except DeltaweirError as error:
+            self.run.failed(error)
+
+    def close(self) -> None:
+        """Book what was used of the key's limits."""
+        if self.allowance is None:
+            return
+        account = self.run.account()
+        usage, asked = account.usage, self.row.attempts > 0
+        self.allowance.close(
+            prompt_tokens=0 if usage is None else usage.prompt_tokens or 0,
+            completion_tokens=0 if usage is None else usage.completion_tokens,
+            cost_pico=account.cost_pico if asked else 0,
+        )
+
+    def summary(self, status: int) -> Summary:
+        """Return what is known of it at its end.
+
+        Args:
+            status: The HTTP status that was sent.
+        """
+        run, row, asked = self.run, self.row, self.asked
+        account, timing, key = run.account(), run.timing, asked.caller.key
+        usage = account.usage
+        return Summary(
+            stream_id=row.stream_id,
+            request_id=run.request_id,
+            model=asked.route.name,
+            upstream="embedded" if asked.route.model.embedded else row.upstream,
+            attempts=row.attempts,
+            key_id=None if key is None else key.id,
+            user=asked.user,
+            endpoint="chat" if asked.chat else "text",
+            streamed=asked.wants_stream,
+            ending=str(row.ending.value),
+            status=status,
+            stopped_by=run.stopped_by,
+            finish_reason=run.finish_reason,
+            prompt_tokens=None if usage is None else usage.prompt_tokens,
+            completion_tokens=None if usage is None else usage.completion_tokens,
+            cost_pico=account.cost_pico,
+            source=account.source,
+            first_content_s=timing.first_content,
+            total_s=time.monotonic() - run.began if timing.total is None else timing.total,
+            added_s=run.added_s,
+            gaps=tuple(run.gaps),
+            withheld_chars=run.withheld_chars,
+        )
