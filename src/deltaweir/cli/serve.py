@@ -83,7 +83,7 @@ def serve(
 
     try:
         from deltaweir.gateway.listening import bound
-        from deltaweir.gateway.server import Server
+        from deltaweir.gateway.server import Server, settle
         from deltaweir.gateway.supervisor import Supervisor
     except ImportError as error:
         raise EngineMissing(
@@ -113,7 +113,12 @@ def serve(
     sockets = bound(settings.server.host, settings.server.port)
     _prepare(settings, load_here=True)
     server = Server(settings, reread=None if config is None else read)
-    server.on_started = lambda: say(_started(settings, server.port))
+
+    def started() -> None:
+        settle()
+        say(_started(settings, server.port))
+
+    server.on_started = started
     server.run(sockets)
 
 

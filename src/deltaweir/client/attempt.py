@@ -41,6 +41,7 @@ class Attempt(abc.ABC, Generic[ChunkT]):
         self._chance = chance
         self._now = now
         self._tries = 0
+        self._started = False
         self._settled = False  # content has come, or a final word: nothing is sent again
         self._reader = ResponseReader()
         self._aside: list[bytes] = []  # the body of a refusal, or of a page
@@ -75,8 +76,10 @@ class Attempt(abc.ABC, Generic[ChunkT]):
     def start(self) -> bytes:
         """Begin an attempt; send what is returned."""
         self.pause_s = None
-        self._reader = ResponseReader()
-        self._aside, self._aside_bytes = [], 0
+        if self._started:
+            self._reader = ResponseReader()
+            self._aside, self._aside_bytes = [], 0
+        self._started = True
         return self.request.raw
 
     @abc.abstractmethod

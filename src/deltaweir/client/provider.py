@@ -226,3 +226,63 @@ def outgoing(
     if parts:
         target += f"?{'&'.join(parts)}"
     return Outgoing(provider, encode_request(method, target, made.items(), body), request_id)
+
+
+class Letterhead:
+    """What all requests to one address have in common, written once.
+
+    Args:
+        provider: Where they go.
+        path: Such as ``/chat/completions``.
+        stream: Whether event streams are wanted.
+        version: What the User-Agent tells.
+
+    Raises:
+        InvalidRequest: A header cannot be sent.
+    """
+
+    def __init__(self, provider: Provider, path: str, *, stream: bool, version: str) -> None:
+        self._provider = provider
+        self._path, self._stream, self._version = path, stream, version
+        self._before: bytes | None = None
+        given = {name for name, _ in provider.headers}
+        if not given & set(_VARYING):  # else the provider's own win
+            raw = outgoing(provider, path, request_id="", stream=stream, version=version).raw
+            lines = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
+            varying = tuple(name.encode() + b":" for name in (*_VARYING, "content-length"))
+            kept = [line for line in lines if not line.startswith(varying)]
+            self._before = b"\r\n".join(kept)
+
+    def outgoing(
+        self, body: bytes, *, request_id: str, headers: Mapping[str, str] | None = None
+    ) -> Outgoing:
+        """Return a request's bytes.
+
+        Args:
+            body: JSON text.
+            request_id: As for `outgoing`.
+            headers: Further headers of this request.
+
+        Raises:
+            InvalidRequest: A header cannot be sent.
+        """
+        if headers or self._before is None:
+            return outgoing(
+                self._provider,
+                self._path,
+                request_id=request_id,
+                body=body,
+                stream=self._stream,
+                headers=headers,
+                version=self._version,
+            )
+        name = request_id.encode("ascii")
+        raw = (
+            b"%b\r\nx-client-request-id: %b\r\nidempotency-key: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (self._before, name, name, len(body), body)
+        )
+        return Outgoing(self._provider, raw, request_id)
+
+
+_VARYING = ("x-client-request-id", "idempotency-key")
+"""Headers that differ from request to request."""

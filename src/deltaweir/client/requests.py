@@ -141,14 +141,27 @@ def streamed(fields: Mapping[str, Any], cutter: str) -> dict[str, Any]:
     Raises:
         InvalidRequest: ``best_of`` chooses among whole answers, which no stream has.
     """
-    if (fields.get("best_of") or 1) != 1:
+    check_streamable(fields.get("best_of"), cutter)
+    options = fields.get("stream_options") or {"include_usage": True}
+    return {**fields, "stream": True, "stream_options": options}
+
+
+def check_streamable(best_of: Any, cutter: str) -> None:
+    """Refuse what cannot be asked for as a stream.
+
+    Args:
+        best_of: The request's.
+        cutter: What may cut the stream: ``budget`` or ``guard``.
+
+    Raises:
+        InvalidRequest: ``best_of`` chooses among whole answers.
+    """
+    if (best_of or 1) != 1:
         raise InvalidRequest(
             f"got best_of with a {cutter}; a {cutter} needs a stream, and providers do not "
             "stream the best of several",
             param="best_of",
         )
-    options = fields.get("stream_options") or {"include_usage": True}
-    return {**fields, "stream": True, "stream_options": options}
 
 
 def limit_in(fields: Mapping[str, Any], settings: Settings) -> Limit:

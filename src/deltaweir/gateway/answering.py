@@ -9,13 +9,11 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from deltaweir import __version__
 from deltaweir.client.counting import prompt_of
 from deltaweir.client.embedded import Prepared, best_of, prepare
 from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import ModelBasis, asked_by, engine_metering, metering, weir_for
-from deltaweir.client.provider import outgoing
-from deltaweir.client.requests import streamed
+from deltaweir.client.provider import Outgoing
 from deltaweir.client.whole import WholeExchange
 from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.access import Needs
@@ -32,6 +30,7 @@ from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, Forwarder
 from deltaweir.schema.record import Record
 from deltaweir.schema.reply import AnyReply, Reply, TextReply, as_chunk
+from deltaweir.schema.request import StreamOptions
 from deltaweir.sources.local.source import AsyncLocalSource
 
 _ENCODER = msgspec.json.Encoder()
@@ -141,6 +140,7 @@ class UpstreamAnswering:
 
     def __init__(self, asked: Asked, price: Price | None) -> None:
         self._asked = asked
+        self._options = asked.request.stream_options if asked.wants_stream else None
         self._sent_model = asked.route.model.sent_name(asked.route.name)
         self.upstream_model: str | None = self._sent_model
         if self._sent_model == asked.route.name:
@@ -170,7 +170,7 @@ class UpstreamAnswering:
         weir = weir_for(
             cast("Any", None if options.get("whole") else kind),
             metered,
-            call.request.stream_options if asked.wants_stream else None,
+            self._options,
             call.guard.stream(),
         )
         return Run(reply, weir=weir, metering=metered, patient=True, **options)
@@ -194,7 +194,7 @@ class UpstreamAnswering:
         kind, _ = _KINDS[asked.chat]
         read: Callable[[bytes], Any] | None = None
         if asked.wants_stream:
-            options = asked.request.stream_options
+            options = self._options
             everywhere = options is not None and bool(options.continuous_usage_stats)
             read = Forwarder(
                 kind, guarded=asked.call.guard.reads_answers, shapes=not everywhere
@@ -214,35 +214,32 @@ class UpstreamAnswering:
             self._outgoing(upstream, stream=False), chance=random.random, now=time.time
         )
 
-    def _outgoing(self, upstream: Upstream, *, stream: bool) -> Any:
-        headers = {}
+    def _outgoing(self, upstream: Upstream, *, stream: bool) -> Outgoing:
+        headers = None
         if upstream.config.deltaweir and self._asked.terms.tag is not None:
-            headers[HEADER.decode()] = _ENCODER.encode({"tag": self._asked.terms.tag}).decode()
-        return outgoing(
-            upstream.provider,
+            told = _ENCODER.encode({"tag": self._asked.terms.tag})
+            headers = {HEADER.decode(): told.decode()}
+        return upstream.outgoing(
             "/chat/completions" if self._asked.chat else "/completions",
-            request_id=self._asked.request_id,
-            body=self._body,
+            self._body,
             stream=stream,
+            request_id=self._asked.request_id,
             headers=headers,
-            version=__version__,
         )
 
     def _encoded(self) -> bytes:
-        """Return the request's body as upstreams get it."""
-        asked = self._asked
-        fields = dict(asked.fields)
-        if asked.call.guard.policy.plan("prompt") is not None:  # it may have been rewritten
-            fields = asked.request.model_dump()
-        fields["model"] = self._sent_model
-        if asked.streamed:
-            if not asked.wants_stream:
-                fields = streamed(fields, "budget")
-            given = fields.get("stream_options") or {}
-            kept = {name: value for name, value in given.items() if name != _CONTINUOUS}
-            fields["stream_options"] = {**kept, "include_usage": True}
+        """Return the request's body as upstreams get it; the request is changed to that."""
+        request, options = self._asked.request, self._asked.request.stream_options
+        request.model = self._sent_model
+        if self._asked.streamed:
+            request.stream = True
+            kept = {} if options is None else options.model_dump()
+            kept.pop(_CONTINUOUS, None)
+            request.stream_options = StreamOptions.model_validate({**kept, "include_usage": True})
+        asked = request.stream_options
+        known = not (request.__dict__ or (asked is not None and asked.__dict__))
         try:
-            return _ENCODER.encode(fields)
+            return _ENCODER.encode(request if known else request.model_dump())
         except (TypeError, UnicodeEncodeError) as error:
             raise InvalidRequest(f"the request is not JSON: {type(error).__name__}") from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -29,10 +31,14 @@ def application(gateway: Gateway) -> Starlette:
         expose_headers=["x-request-id", "x-deltaweir-stream-id"],
     )
     control, reports = _Control(gateway), Reports(gateway)
-    return Starlette(
+    direct = {
+        "/v1/chat/completions": Completions(gateway, chat=True),
+        "/v1/completions": Completions(gateway, chat=False),
+    }
+    return _Application(
+        {} if origins else direct,
         routes=[
-            Route("/v1/chat/completions", Completions(gateway, chat=True)),
-            Route("/v1/completions", Completions(gateway, chat=False)),
+            *(Route(path, route) for path, route in direct.items()),
             Route("/v1/count", reports.count, methods=["POST"]),
             Route("/v1/usage", reports.usage),
             Route("/v1/models", control.list_models),
@@ -45,6 +51,28 @@ def application(gateway: Gateway) -> Starlette:
         middleware=[cors] if origins else [],
         exception_handlers={404: _not_found, 405: _not_allowed},
     )
+
+
+class _Application(Starlette):
+    """Routes, of which those that nothing stands in front of are called at once.
+
+    Args:
+        direct: Routes by their paths.
+        **options: As for Starlette.
+    """
+
+    def __init__(self, direct: Mapping[str, Completions], **options: Any) -> None:
+        super().__init__(**options)
+        self._direct = direct
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and not scope.get("root_path"):  # else mounted by a host
+            route = self._direct.get(scope["path"])
+            if route is not None:
+                await route(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 class _Control:

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
+from deltaweir.client.embedded import Call
 from deltaweir.client.requests import new_request_id
 from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
 from deltaweir.gateway.access import Needs
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answer import STREAM_HEADERS, send_error, send_json
 from deltaweir.gateway.answering import Answering, EmbeddedAnswering, UpstreamAnswering
-from deltaweir.gateway.asked import Asked, check_embedded, check_forwarded
-from deltaweir.gateway.bodies import ClientGoneError, fields_of, read_body
+from deltaweir.gateway.asked import Asked, check_embedded, check_forwarded, peeked
+from deltaweir.gateway.bodies import ClientGoneError, read_body
 from deltaweir.gateway.jobs import Job
 from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.ledger import Ledger
@@ -82,32 +83,26 @@ class Completions:
         if gateway.draining:
             raise ServiceUnavailable("the server is stopping; ask again")
         body = await read_body(receive, int(self._server.max_body_mib * 2**20))
-        fields = fields_of(body)
-        for ours in ("budget", "guard"):
-            # options of our clients, of which a guard could be a path; here both stand in
-            # `deltaweir`, where a guard is a name
-            fields.pop(ours, None)
-        terms = terms_of(fields.pop("deltaweir", None), scope["headers"])
-        named = fields.get("model")
-        # of another type it is refused with the request
-        route = gateway.routing.route_to(named if isinstance(named, str) else None)
+        peek = peeked(body)
+        terms = terms_of(peek.deltaweir, scope["headers"])
+        # a model of another type is refused with the request
+        route = gateway.routing.route_to(peek.model)
         guards = (*route.model.guards, *terms.guards)
         if guards and (len(body) > QUICK_BYTES or not gateway.guards.ready(guards)):
             # rules may have to be compiled, and a long prompt takes its time
-            call = await asyncio.to_thread(self._call, fields, route, terms, guards)
+            call = await asyncio.to_thread(self._call, body, route, terms, guards)
         else:
-            call = self._call(fields, route, terms, guards)
-        return Asked(call, fields, route, terms, caller, self._chat, request_id)
+            call = self._call(body, route, terms, guards)
+        wants = bool(call.request.stream)
+        return Asked(call, wants, route, terms, caller, self._chat, request_id)
 
-    def _call(
-        self, fields: dict[str, Any], route: Route, terms: Terms, guards: tuple[str, ...]
-    ) -> Any:
+    def _call(self, body: bytes, route: Route, terms: Terms, guards: tuple[str, ...]) -> Call:
         """Return the checked call of a request, its prompt as guards let it through."""
         policy = self._gateway.guards.named(guards, param="deltaweir.guard")
         limit = terms.limit.tighter(route.model.limit)
         if route.model.embedded is None:
-            return check_forwarded(fields, policy, limit, chat=self._chat)
-        call = check_embedded(fields, route.model.embedded, policy, chat=self._chat)
+            return check_forwarded(body, policy, limit, chat=self._chat)
+        call = check_embedded(body, route.model.embedded, policy, chat=self._chat)
         return call._replace(limit=call.limit.tighter(limit))
 
     async def _job(self, asked: Asked, began: float) -> Job:

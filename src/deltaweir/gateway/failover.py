@@ -33,6 +33,9 @@ RETRIES = 2
 _SPENT = "insufficient_quota"
 _THEIR_FAULT = (AuthenticationFailed, PermissionDenied, NotFoundError, ModelNotFound)
 """Refusals of this server's key or of the model's name there; another upstream may know better."""
+_WORKS = (PermissionDenied, NotFoundError, ModelNotFound)
+"""Refusals that may be of one model's name alone: whoever asks for such must not, by asking often,
+keep everybody away from the others."""
 
 
 class Breaker:
@@ -81,7 +84,8 @@ class Breaker:
         """
         self._trial = False
         self._failures += 1
-        if self.open:
+        # streams that began together fail together: that is one failed trial, not many
+        if self._failures == FAILURES or (self.open and now >= self._until):
             self._until = max(self._until, now + self._rest)
             self._rest = min(self._rest * 2, LONGEST_REST_S)
         if asks_s is not None:
@@ -126,14 +130,15 @@ class Itinerary:
             index = self._fresh.pop(0)
             if self._breakers[index].wait(now) == 0:
                 return Step(index, 0.0)
-        if self._retries >= RETRIES or not self._again:
+        pauses = {index: max(0.0, due - now) for index, due in self._again.items()}
+        # some breakers may have opened meanwhile
+        ready = [index for index in pauses if self._breakers[index].wait(now) <= pauses[index]]
+        if self._retries >= RETRIES or not ready:
             return None
-        index = min(self._again, key=lambda one: max(self._again[one], now + self._left(one, now)))
-        due = self._again.pop(index)
-        if self._breakers[index].wait(now) > max(0.0, due - now):
-            return None  # the breaker has opened meanwhile
+        index = min(ready, key=pauses.__getitem__)
+        del self._again[index]
         self._retries += 1
-        return Step(index, max(0.0, due - now))
+        return Step(index, pauses[index])
 
     def failed(
         self, index: int, error: DeltaweirError, head: Head | None, *, now: float, wall: float
@@ -163,7 +168,10 @@ class Itinerary:
         )
         spent = error.code == _SPENT or isinstance(error, _THEIR_FAULT)
         asks = pause if head is not None and head.get("retry-after") is not None else None
-        self._breakers[index].failed(now, asks_s=asks)
+        if isinstance(error, _WORKS):
+            self._breakers[index].answered()
+        else:
+            self._breakers[index].failed(now, asks_s=asks)
         if pause is not None and not spent:
             self._again[index] = now + pause
         return True
@@ -171,6 +179,3 @@ class Itinerary:
     def rest(self, now: float) -> float:
         """Return in how many seconds an upstream may be asked again; 0.0 when one may be now."""
         return min((breaker.wait(now) for breaker in self._breakers), default=0.0)
-
-    def _left(self, index: int, now: float) -> float:
-        return self._breakers[index].wait(now)

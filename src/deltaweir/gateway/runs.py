@@ -36,6 +36,7 @@ from deltaweir.wire.sse import DONE, HEARTBEAT
 
 _log = logging.getLogger("deltaweir.gateway")
 
+_NEVER = float("inf")
 MOST_TRIES = 8
 """How often a stream may find out what its chunks have in common."""
 MOST_MISSES = 4
@@ -126,6 +127,7 @@ class Run(StreamView[Any, Any]):
         self.last = self._clock()
         self._held = False
         self._tries = 0
+        self._due = _NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._judging: asyncio.Task[None] | None = None
         self._asked_at: float | None = None
@@ -401,17 +403,22 @@ class Run(StreamView[Any, Any]):
     # what is due without a chunk
 
     def _look_at_clock(self) -> None:
-        """Set the timer to what is due next."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
+        """Set the timer to what is due next, unless it is set to an earlier time."""
         if not self._open:
             return
-        moments = [self._deadlines.due, self._weir.deadline]
-        if self._outflow is not None and not self._keeps:
-            moments.append(self._outflow.last + self._heartbeat_s)
-        due = min((moment for moment in moments if moment is not None), default=None)
-        if due is not None:
+        due = min(
+            self._deadlines.due or _NEVER,
+            self._weir.deadline or _NEVER,
+            _NEVER
+            if self._outflow is None or self._keeps
+            else self._outflow.last + self._heartbeat_s,
+        )
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        if due < _NEVER:
             wait = max(0.0, due - self._clock())
             self._timer = self._loop.call_later(wait, self._tick)
 

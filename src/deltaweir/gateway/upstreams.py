@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from deltaweir import __version__
+from deltaweir.client.provider import Letterhead, Outgoing
 from deltaweir.errors import ConnectionFailed
 from deltaweir.gateway.config import UpstreamConfig
 from deltaweir.gateway.failover import Breaker
@@ -35,6 +37,7 @@ class Upstream:
             route=route_to(config.provider.origin, proxy=config.proxy),
         )
         self.active = 0
+        self._letterheads: dict[tuple[str, bool], Letterhead] = {}
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
 
     @property
@@ -46,6 +49,30 @@ class Upstream:
     def idle(self) -> int:
         """How many connections wait for another request."""
         return self.pool.idle
+
+    def outgoing(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        stream: bool,
+        request_id: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> Outgoing:
+        """Return a request to it.
+
+        Args:
+            path: Such as ``/chat/completions``, of which there are a few.
+            body: JSON text.
+            stream: Whether an event stream is wanted.
+            request_id: An id of ours.
+            headers: Further headers.
+        """
+        head = self._letterheads.get((path, stream))
+        if head is None:
+            head = Letterhead(self.provider, path, stream=stream, version=__version__)
+            self._letterheads[path, stream] = head
+        return head.outgoing(body, request_id=request_id, headers=headers)
 
     async def reserve(self, timeout_s: float | None) -> Callable[[], None]:
         """Wait for the right to use a connection; return what gives it back, called once.

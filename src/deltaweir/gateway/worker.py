@@ -24,7 +24,7 @@ from starlette.requests import Request
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.loopback import embedded_in
-from deltaweir.gateway.server import Server, not_reloaded
+from deltaweir.gateway.server import Server, not_reloaded, settle
 from deltaweir.gateway.service import Authorize
 
 Order = Config | Literal["stop", "now"]
@@ -101,6 +101,7 @@ class _Worker(Server):
             signal.signal(signal.SIGTERM, before)
 
     def _say_started(self) -> None:
+        settle()
         with contextlib.suppress(OSError):
             self._control.send(STARTED)
 

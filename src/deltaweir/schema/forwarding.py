@@ -159,8 +159,9 @@ class Frame:
         self.filling: tuple[bytes, bytes] | None = None
         found = _FILLING.search(self.after)
         # the chunk's own, and not a field of that name deeper in it, which anything may fill
-        own = found is not None and bool(filling) and data.count(_FILLING_NAME) == 1
-        if own and found is not None and found[1].decode() == filling:
+        if not (found and filling and data.count(_FILLING_NAME) == 1):
+            return
+        if found[1].decode() == filling:
             self.filling = self.after[: found.start(1)], self.after[found.end(1) :]
 
     def place(self, data: bytes) -> tuple[int, int] | None:
@@ -203,7 +204,8 @@ class _Shape:
         self._frame = frame
         self._shown = shown
         self._kind = type(model)
-        self._known = {name: getattr(model, name) for name in _SAME if hasattr(model, name)}
+        fields = self._kind.__struct_fields__
+        self._known = {name: getattr(model, name) for name in _SAME if name in fields}
 
     @classmethod
     def of(cls, chunk: AnyForwarded, guarded: bool) -> _Shape | None:
@@ -329,8 +331,8 @@ def _place_of_text(chunk: Chunk | TextChunk, data: bytes) -> tuple[int, int] | N
     if len(places) != 1:  # a name that stands twice may be elsewhere
         return None
     start, end = places[0].span(1)
-    if data.find(b"\\", 0, start) >= 0 or data.find(b"\\", end) >= 0:
-        return None  # there it may stand twice too, written otherwise, or inside of a text
+    if b"\\" in (data[:start] + data[end:]).replace(b"\\/", b""):
+        return None  # then it may stand there once more, in other writing, or inside of a text
     try:
         said = _TEXT.decode(b'"%b"' % places[0][1])
     except (msgspec.DecodeError, UnicodeError):
