@@ -103,7 +103,7 @@ class Routing:
     def warm(self, route: Route) -> None:
         """Load what counting and pricing a model's streams needs; blocks."""
         sent = route.model.sent_name(route.name)
-        tokenizer_of(encoding_of(sent).name)
+        tokenizer_of(encoding_of(sent).name).count(" ")  # the first count loads most of it
         for upstream in route.upstreams:
             price_of(sent, base_url=upstream.provider.base_url)
         if len(self._warm) < MOST_WARM:

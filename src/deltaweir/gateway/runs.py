@@ -26,6 +26,7 @@ from deltaweir.gateway.outbox import Outbox
 from deltaweir.gateway.outflow import Outflow
 from deltaweir.gateway.straight import Straight
 from deltaweir.guard.judging import Question
+from deltaweir.meter.account import Account
 from deltaweir.schema.chunk import AnyChunk, Usage
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, frame_of
 from deltaweir.schema.reply import Reply, TextReply
@@ -116,6 +117,7 @@ class Run(StreamView[Any, Any]):
         self.key_id = key_id
         self.gaps = [0] * GAPS
         self._added_s: float | None = None
+        self._final: tuple[Account, bool] | None = None
         self.outbox = Outbox(
             self, annotate=annotate, usage_asked=weir.usage_asked, patient=patient and not whole
         )
@@ -136,6 +138,14 @@ class Run(StreamView[Any, Any]):
     def request_id(self) -> str:
         """The id that its answer is given, whatever an upstream calls it."""
         return self._request_id
+
+    def account(self, *, both: bool = False) -> Account:
+        """Return usage and cost so far, and who says so; the last word once it has ended."""
+        if not self.done.done():
+            return super().account(both=both)
+        if self._final is None or (both and not self._final[1]):
+            self._final = super().account(both=both), both
+        return self._final[0]
 
     @property
     def began(self) -> float:
