@@ -24,8 +24,9 @@ All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from deltaweir.control import Control
 from deltaweir.endings import Ending, State
@@ -36,9 +37,21 @@ from deltaweir.schema.texts import only_text, says_something, take_out
 from deltaweir.schema.unread import take_out_unread_of
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
 
-__all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "Weir"]
+__all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "TextWay", "Weir"]
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
+
+
+class TextWay(NamedTuple, Generic[ChunkT]):
+    """The steps that a text takes through a weir, in this order."""
+
+    take: Callable[[str], None] | None
+    """1. Meters a text; None where nobody counts."""
+    show: Callable[[str, float], tuple[str, Ending | None]] | None
+    """2. and 3. Takes a text and the time; returns what of it may leave, and an ending that it
+    brings. None where all may leave at once."""
+    end: Callable[[Ending], Sequence[ChunkT]]
+    """4. Ends the stream, where there was an ending; returns chunks to write behind the text."""
 
 
 class Weir(Generic[ChunkT]):
@@ -89,6 +102,11 @@ class Weir(Generic[ChunkT]):
         return self.state is State.DONE
 
     @property
+    def controlled(self) -> bool:
+        """Whether a budget or a guard may keep text from being shown."""
+        return self._control is not None
+
+    @property
     def stopped_by(self) -> str | None:
         """Who cut the stream: guard, budget, stop, revoked or reader; None when nobody did."""
         return self.ending.stopped_by if self.ending else None
@@ -124,7 +142,7 @@ class Weir(Generic[ChunkT]):
         return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
 
     def takes_texts(self, index: int) -> bool:
-        """Tell whether `feed_text` may be called for a choice, until `feed` is called again."""
+        """Tell whether texts of a choice may go its `text_way`, until `feed` is called again."""
         return (
             self.state is State.OPEN
             and self._open.get(index, False)
@@ -132,24 +150,22 @@ class Weir(Generic[ChunkT]):
             and (self._control is None or not self._control.travelling)
         )
 
-    def feed_text(self, index: int, text: str, now: float) -> tuple[str, Sequence[ChunkT]]:
-        """Take a chunk that brings content to one choice and says nothing else, without the chunk.
+    def text_way(self, index: int) -> TextWay[ChunkT]:
+        """Return the way of a choice's content that comes without a chunk around it.
+
+        It is ``feed`` for a chunk that brings content to this choice and says nothing else, step
+        by step, for callers to whom a call counts.
 
         Args:
             index: The choice, one that `takes_texts`.
-            text: Its content, not empty.
-            now: As for `feed`.
-
-        Returns:
-            The content to show in its place, perhaps none, and chunks to write behind it.
         """
-        if self._meter is not None:
-            self._meter.take_text(index, text)
-        if self._control is None:
-            return text, ()
         field = "text" if self._choice is TextChoice else "content"
-        shown, ending = self._control.pass_text(index, field, text, now)
-        return shown, () if ending is None else self._end(ending)
+        meter, control = self._meter, self._control
+        return TextWay(
+            take=None if meter is None else functools.partial(meter.take_text, index),
+            show=None if control is None else functools.partial(control.pass_text, index, field),
+            end=self._end,
+        )
 
     def clear(self, index: int, field: str, upto: int) -> Sequence[ChunkT]:
         """Release what a classifier found clean; write what is returned.

@@ -58,9 +58,12 @@ class SharedMeter:
             return self._meter.hidden
 
     def condense(self) -> None:
-        """Keep what waits to be counted in less memory."""
-        with self._reading:
-            self._meter.condense()
+        """Keep what waits to be counted in less memory, unless somebody is counting it."""
+        if self._reading.acquire(blocking=False):
+            try:
+                self._meter.condense()
+            finally:
+                self._reading.release()
 
     def account(self, *, both: bool = False) -> Account:
         """Return the account at this moment; see `deltaweir.meter.meter`."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from deltaweir.client.attempt import Attempt as Exchange
+from deltaweir.client.clocks import Timeouts
 from deltaweir.client.failures import ending_of
 from deltaweir.client.whole import WholeExchange
 from deltaweir.errors import (
@@ -33,8 +34,14 @@ from deltaweir.schema.chunk import AnyChunk, Usage
 from deltaweir.schema.record import Record
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.upstream import UpstreamSource
+from deltaweir.wire.http1 import Head
 
 _log = logging.getLogger("deltaweir.gateway")
+_SPENT = "insufficient_quota"
+_WISHES = ("retry-after", "retry-after-ms", "x-should-retry")
+_LATER = (429, 503)
+"""Statuses that clients ask again after."""
+_NO_CLOCKS = Timeouts(connect=None, headers=None, first_content=None, stall=None, total=None)
 
 
 class Question(NamedTuple):
@@ -87,7 +94,8 @@ async def ask(
             return attempt.reply
         row.refused(ending_of(error))
         _log.warning("upstream %s: %s", upstream.name, error)
-        told = _told(error, upstream.name)
+        told = _told(error, upstream.name, attempt.head)
+        run.follow(attempt, _NO_CLOCKS)  # or those of this attempt would run on in the pause
         now, wall = time.monotonic(), time.time()
         if not way.failed(step.upstream, error, attempt.head, now=now, wall=wall):
             raise told
@@ -172,11 +180,12 @@ class _Attempt:
 
     def expired(self, error: DeltaweirError) -> bool:
         """Take note that a clock ran out; tell whether that ends this attempt alone."""
-        if self._begun or self._settled.done():
+        if self._begun:
             return False
         if self._source is not None:
             self._source.close()
         self._settle(error)
+        self._run.follow(self, _NO_CLOCKS)
         return True
 
     # a reader to the upstream
@@ -221,24 +230,45 @@ class _Attempt:
 
 def _resting(seconds: float) -> DeltaweirError:
     wait = max(1, round(seconds + 0.5))
-    return ServiceUnavailable(
-        f"the upstreams of this model are left alone after failures; ask again in {wait} s",
-        code="upstreams_resting",
+    return _with_headers(
+        ServiceUnavailable(
+            f"the upstreams of this model are left alone after failures; ask again in {wait} s",
+            code="upstreams_resting",
+        ),
+        {"retry-after": str(wait)},
     )
 
 
-def _told(error: DeltaweirError, name: str) -> DeltaweirError:
+def _told(error: DeltaweirError, name: str, head: Head | None) -> DeltaweirError:
     """Return an upstream's error as a client may hear it; the log has what is for operators."""
     if isinstance(error, AuthenticationFailed | PermissionDenied):
         told: DeltaweirError = StreamFailed(f"the upstream {name!r} refused this server's key")
     elif isinstance(error, ConnectionFailed) and not isinstance(error, TimeoutError):
         told = type(error)(f"the upstream {name!r}: {_without_address(error)}", param=error.param)
+    elif error.status < 400:  # noqa: PLR2004  # a redirection, which no client could follow
+        told = StreamFailed(f"the upstream {name!r}: {error.message}")
     else:
         error.message = f"the upstream {name!r}: {error.message}"
         error.args = (error.message,)
-        return error
+        return _with_headers(error, _wishes(error, head))
     told.__cause__ = error
     return told
+
+
+def _wishes(error: DeltaweirError, head: Head | None) -> dict[str, str]:
+    """Return what an upstream says about asking again, for clients that ask again by themselves."""
+    if head is None or error.status not in _LATER:
+        return {}
+    said = {name: head.get(name) for name in _WISHES}
+    found = {name: value for name, value in said.items() if value is not None}
+    return found or ({"x-should-retry": "false"} if error.code == _SPENT else {})
+
+
+def _with_headers(error: DeltaweirError, headers: dict[str, str]) -> DeltaweirError:
+    if headers:
+        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        error.headers = pairs  # type: ignore[attr-defined]  # the answer's, beside its own
+    return error
 
 
 def _without_address(error: ConnectionFailed) -> str:

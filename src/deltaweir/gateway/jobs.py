@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from deltaweir.errors import DeltaweirError
@@ -77,6 +78,15 @@ class Job(NamedTuple):
             first_content_s=timing.first_content,
             total_s=time.monotonic() - run.began if timing.total is None else timing.total,
             added_s=run.added_s,
-            gaps=tuple(run.gaps),
+            gaps=gaps_of(run.gaps),
             withheld_chars=run.withheld_chars,
         )
+
+
+MOST_GAPS = 18
+"""Classes of gaps that a summary tells apart; the last is all above."""
+
+
+def gaps_of(gaps: Sequence[int]) -> tuple[int, ...]:
+    """Return counts of gaps by power of two, all from some minutes on in one."""
+    return (*gaps[: MOST_GAPS - 1], sum(gaps[MOST_GAPS - 1 :]))

@@ -17,6 +17,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, Self
 
+from deltaweir.net.route import discard_unsent
+
 EXTENSION = "deltaweir.lane"
 """Under this name our protocol offers itself in a request's ``extensions``."""
 CYCLE_NAMES = ("scope", "response_started", "chunked_encoding", "disconnected")
@@ -151,6 +153,8 @@ class Lane:
     def abort(self) -> None:
         """Give the client up: its connection is broken off, so that it can tell."""
         if self._connection is not None:
+            # else the system would go on to offer what waits, and then end it as if it were whole
+            discard_unsent(self._connection.transport.get_extra_info("socket"))
             self._connection.transport.abort()
         self.client_left()
 

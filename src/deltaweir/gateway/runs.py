@@ -32,6 +32,7 @@ from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, fram
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import PushingSource
+from deltaweir.sources.upstream import UpstreamSource
 from deltaweir.weir import Weir
 from deltaweir.wire.sse import DONE, HEARTBEAT
 
@@ -42,8 +43,8 @@ MOST_TRIES = 8
 """How often a stream may find out what its chunks have in common."""
 MOST_MISSES = 4
 """Chunks in a row that were others, after which it is looked for anew."""
-GAPS = 18
-"""Classes of gaps between contents, by powers of two in milliseconds; the last is all above."""
+MOST_BITS = 64
+"""Classes of gaps between contents, by powers of two in milliseconds: enough for any."""
 
 
 class _Nobody:
@@ -115,7 +116,7 @@ class Run(StreamView[Any, Any]):
         self._loop = asyncio.get_running_loop()
         self.done: asyncio.Future[None] = self._loop.create_future()
         self.key_id = key_id
-        self.gaps = [0] * GAPS
+        self.gaps = [0] * MOST_BITS
         self._added_s: float | None = None
         self._final: tuple[Account, bool] | None = None
         self.outbox = Outbox(
@@ -129,6 +130,7 @@ class Run(StreamView[Any, Any]):
         self.last = self._clock()
         self._held = False
         self._tries = 0
+        self._tidied = self.last
         self._due = _NEVER
         self._timer: asyncio.TimerHandle | None = None
         self._judging: asyncio.Task[None] | None = None
@@ -269,7 +271,7 @@ class Run(StreamView[Any, Any]):
     def reader_left(self) -> None:
         """End the run, or go on without a reader, as was asked."""
         self._outflow = None
-        self._shorten(None)
+        self._go_long()
         if not self._finishes:
             self.abort(Ending.ABANDONED)
 
@@ -280,6 +282,13 @@ class Run(StreamView[Any, Any]):
         if self._open:
             self._stop(ending)
         self._conclude()
+
+    def tidy(self) -> None:
+        """Keep what waits to be counted in less memory; about twice a second."""
+        self._uncondensed = 0
+        if self._tidied != self.last:
+            self._tidied = self.last
+            self._meter.condense()
 
     def leave(self) -> None:
         """End the run since nobody looks after it any more; nothing happens if it has ended."""
@@ -295,11 +304,6 @@ class Run(StreamView[Any, Any]):
 
     # what follows is called by the straight way
 
-    def condense(self) -> None:
-        """Keep what waits to be counted in less memory."""
-        self._uncondensed = 0
-        self._meter.condense()
-
     def was_cut(self, chunks: Sequence[AnyChunk]) -> None:
         """Take what a cut brings, after which the weir has ended."""
         self._show(chunks)
@@ -312,7 +316,7 @@ class Run(StreamView[Any, Any]):
             self._not_begun(chunks, now)
         else:
             gap = int((now - self.last) * 1000).bit_length()
-            self.gaps[gap if gap < GAPS else -1] += 1
+            self.gaps[gap] += 1
         self.last = now
         feed = self._weir.feed
         fed: list[AnyChunk] = []
@@ -321,39 +325,47 @@ class Run(StreamView[Any, Any]):
         self._show(fed)
         self._uncondensed += len(chunks)
         if self._uncondensed > MOST_UNCOUNTED:
-            self.condense()
+            self.tidy()
         if not self._open:
             self._moments.ended = now
             self._conclude()
         elif self._asking is not None:
             self._judge()
-        elif self._tries < MOST_TRIES:
-            self._shorten(fed)
+        elif self._tries < MOST_TRIES and not self._keeps:
+            self._shorten(chunks)
 
-    def _shorten(self, fed: Sequence[AnyChunk] | None) -> None:
-        """Send chunks like this one straight from now on, or none."""
+    def _shorten(self, chunks: Sequence[AnyChunk]) -> None:
+        """Send chunks like the last of these straight from now on, if all may go so."""
         source = getattr(self._source, "long_way", None)
-        if source is None:
-            return
         outflow = self._outflow
-        if outflow is None or outflow.opened is None or not outflow.lane.framed or self._keeps:
-            source.shortcut = None
+        if source is None:
             return
         straight = source.shortcut
         if straight is not None:
             if straight.misses > MOST_MISSES or not self._weir.takes_texts(straight.index):
                 source.shortcut = None
-            return
-        if (
-            fed is None
-            or len(fed) != 1
-            or not isinstance(fed[0], ForwardedChunk | ForwardedTextChunk)
-        ):
-            return
+        elif outflow is not None and outflow.opened is not None and outflow.lane.framed:
+            source.shortcut = self._straight(chunks[-1], source, outflow)
+
+    def _go_long(self) -> None:
+        """Send no chunk straight any more: there is nobody to send it to."""
+        source = getattr(self._source, "long_way", None)
+        if source is not None:
+            source.bypassed_by(None)
+
+    def _straight(
+        self, chunk: AnyChunk, source: UpstreamSource[Any], outflow: Outflow
+    ) -> Straight | None:
+        if not isinstance(chunk, ForwardedChunk | ForwardedTextChunk) or not chunk.choices:
+            return None
+        index = chunk.choices[0].index
+        if not self._weir.takes_texts(index):
+            return None
         self._tries += 1
-        frame, index = frame_of(fed[0]), fed[0].choices[0].index if fed[0].choices else 0
-        if frame is not None and self._weir.takes_texts(index):
-            source.shortcut = Straight(self, self._weir, source, outflow, frame=frame, index=index)
+        frame = frame_of(chunk)
+        if frame is None:
+            return None
+        return Straight(self, self._weir, source, outflow, frame=frame, index=index)
 
     def _not_begun(self, chunks: Sequence[AnyChunk], now: float) -> None:
         """Look for the first content."""
@@ -410,6 +422,14 @@ class Run(StreamView[Any, Any]):
         self._moments.ended = self._clock()
         self._weir.state, self._weir.ending = State.FAILED, Ending.FAILED
 
+    @property
+    def _last_written(self) -> float:
+        """When something was written last: what nothing holds back was, when it came."""
+        assert self._outflow is not None
+        if self._weir.controlled:
+            return self._outflow.last
+        return max(self._outflow.last, self.last)
+
     # what is due without a chunk
 
     def _look_at_clock(self) -> None:
@@ -421,7 +441,7 @@ class Run(StreamView[Any, Any]):
             self._weir.deadline or _NEVER,
             _NEVER
             if self._outflow is None or self._keeps
-            else self._outflow.last + self._heartbeat_s,
+            else self._last_written + self._heartbeat_s,
         )
         if self._timer is not None:
             if self._due <= due:
@@ -443,7 +463,11 @@ class Run(StreamView[Any, Any]):
         elif self._asking is not None:
             self._judge()
         outflow = self._outflow
-        if outflow is not None and now >= outflow.last + self._heartbeat_s and not self._keeps:
+        if (
+            outflow is not None
+            and now >= self._last_written + self._heartbeat_s
+            and not self._keeps
+        ):
             if self._held:
                 outflow.last = now  # what waits already keeps the connection awake
             else:

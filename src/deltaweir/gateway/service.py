@@ -181,6 +181,8 @@ class Gateway:
         while True:
             await asyncio.sleep(POLL_S)
             self.metrics.publish()
+            for run in self.runs:
+                run.tidy()
             if self._access is None or not self._access.is_open:
                 continue
             gone = await asyncio.to_thread(self._access.poll)

@@ -12,23 +12,23 @@ Both ways show the same: a test sends all streams by both.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
 
-from deltaweir.client.view import MOST_UNCOUNTED
+from deltaweir.endings import Ending
 from deltaweir.gateway.outflow import Outflow
 from deltaweir.schema.forwarding import Frame
 from deltaweir.weir import Weir
 
 _EVENT = b"data: "
 _END = b"\n\n\r\n"
-_TEXT = msgspec.json.Decoder(str)
+_TEXT = msgspec.json.Decoder(str).decode
 _ENCODER = msgspec.json.Encoder()
-_LONGEST_SIZE = 8
-"""Digits of a piece's size."""
+_MOST_SIZES = 512
+"""Sizes of pieces whose beginnings are kept; a longer piece comes seldom."""
 
 
 class LongWay(Protocol):
@@ -47,10 +47,7 @@ class Traveller(Protocol):
     last: float
     """When the last chunk came, in seconds on the monotonic clock."""
     gaps: list[int]
-    """Gaps between contents, by power of two in milliseconds."""
-
-    def condense(self) -> None:
-        """Keep what waits to be counted in less memory."""
+    """Gaps between contents, by power of two in milliseconds, with room for the longest."""
 
     def was_cut(self, chunks: Sequence[Any]) -> None:
         """Take what a cut brings, after which the weir has ended."""
@@ -75,12 +72,14 @@ class Straight:
     __slots__ = (
         "_after",
         "_before",
-        "_feed",
         "_frame",
+        "_gaps",
         "_outflow",
-        "_pieces",
+        "_prefixes",
         "_run",
+        "_seen",
         "_source",
+        "_way",
         "_write",
         "index",
         "misses",
@@ -97,73 +96,81 @@ class Straight:
         index: int,
     ) -> None:
         self._run = run
-        self._feed = weir.feed_text
+        self._gaps = run.gaps
+        self._way = weir.text_way(index)
         self._source = source
         self._outflow = outflow
         self._write = outflow.lane.transport.write
         self._frame = frame
         self._before = _EVENT + frame.before
         self._after = frame.after + _END
+        self._prefixes: dict[int, bytes] = {}
+        self._seen = 0.0
         self.index = index
-        self._pieces = 0
         self.misses = 0
 
     def received(self, data: bytes) -> None:
         """Take the connection's next bytes."""
-        line = data.find(b"\r\n", 0, _LONGEST_SIZE)
-        start = line + 2 + len(self._before)
-        end = len(data) - len(self._after)
-        if (
-            line <= 0
-            or start >= end
-            or not data.startswith(self._before, line + 2)
-            or not (data.endswith(self._after) or (end := self._filled(data, start)))
-            or data[:line] != b"%x" % (len(data) - line - 4)
-        ):
+        size = len(data)
+        prefix = self._prefixes.get(size) or self._prefix(size)
+        if not data.startswith(prefix):
             self._by_the_long_way(data)
             return
+        end = size - len(self._after) if data.endswith(self._after) else self._filled(data, prefix)
         try:
-            text = _TEXT.decode(b'"%b"' % data[start:end])
+            text = _TEXT(b'"%b"' % data[len(prefix) : end])
         except (msgspec.DecodeError, UnicodeError):
+            text = ""
+        if not text:
             self._by_the_long_way(data)
             return
-        run = self._run
-        now = time.monotonic()
-        gap = int((now - run.last) * 1000).bit_length()
+        run, (take, show, _) = self._run, self._way
+        now = monotonic()
+        self._gaps[int((now - run.last) * 1000).bit_length()] += 1
         run.last = now
-        run.gaps[gap if gap < len(run.gaps) else -1] += 1
-        self.misses = 0
-        self._pieces += 1
-        if self._pieces > MOST_UNCOUNTED:
-            self._pieces = 0
-            run.condense()
-        shown, more = self._feed(self.index, text, now)
-        if shown == text:
-            self._outflow.last = now
+        if take is not None:
+            take(text)
+        if show is None:
             self._write(data)
-        elif shown:
-            self._outflow.last = now
-            event = b"%b%b%b" % (
-                self._before,
-                _ENCODER.encode(shown)[1:-1],
-                data[end:-2],
-            )
-            self._write(b"%x\r\n%b\r\n" % (len(event), event))
-        if more:
-            run.was_cut(more)
+        else:
+            self._shown(data, text, show(text, now), end)
 
     def left(self, error: OSError | None) -> None:
         """Take note of the connection's end."""
         self._source.left(error)
 
-    def _filled(self, data: bytes, start: int) -> int:
+    def _shown(self, data: bytes, text: str, passed: tuple[str, Ending | None], end: int) -> None:
+        """Write what may leave of a text, in its own frame."""
+        shown, ending = passed
+        if shown:
+            self._outflow.last = self._run.last
+            if shown != text:
+                event = b"%b%b%b" % (self._before, _ENCODER.encode(shown)[1:-1], data[end:-2])
+                data = b"%x\r\n%b\r\n" % (len(event), event)
+            self._write(data)
+        if ending is not None:
+            self._run.was_cut(self._way.end(ending))
+
+    def _prefix(self, size: int) -> bytes:
+        """Return what a piece of this size, in all, begins with."""
+        digits = 1
+        while size - digits - 4 >= 16**digits:
+            digits += 1
+        prefix = b"%x\r\n%b" % (max(0, size - digits - 4), self._before)
+        if len(self._prefixes) < _MOST_SIZES:
+            self._prefixes[size] = prefix
+        return prefix
+
+    def _filled(self, data: bytes, prefix: bytes) -> int:
         """Return where a text ends whose piece differs in its filling; 0 where it is another."""
-        end = data.find(b'"', start)
-        if self._frame.filling is None or end <= start or data[-4:] != _END:
+        end = data.find(b'"', len(prefix))
+        if self._frame.filling is None or end < 0 or not data.endswith(_END):
             return 0
         # a text with an escaped quote is left to the long way
         return end if self._frame.filled(data[end:-4]) else 0
 
     def _by_the_long_way(self, data: bytes) -> None:
-        self.misses += 1
+        run = self._run
+        self.misses = self.misses + 1 if run.last == self._seen else 1
         self._source.received(data)
+        self._seen = run.last

@@ -127,6 +127,9 @@ class Connection(asyncio.Protocol):
             receiver: Called with each piece until another is named; None keeps what comes.
         """
         self._receiver = receiver
+        if self._transport is not None and not self._ended:
+            # the loop then calls the receiver itself, which saves a call for each piece
+            self._transport.set_protocol(self if receiver is None else _Handing(self, receiver))
         while self._pieces and self._receiver is not None:
             data = self._pieces.popleft()
             self._waiting_bytes -= len(data)
@@ -190,10 +193,11 @@ class Connection(asyncio.Protocol):
         """Take note that the peer sends no more; the transport closes itself."""
         self._end()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is gone."""
-        if error is not None and not isinstance(error, OSError):
-            error = ConnectionResetError(f"the transport failed: {type(error).__name__}")
+        error = exc if isinstance(exc, OSError) else None
+        if exc is not None and error is None:
+            error = ConnectionResetError(f"the transport failed: {type(exc).__name__}")
         self._error = self._error or error
         self._end()
         self.resume_writing()
@@ -229,3 +233,14 @@ class Connection(asyncio.Protocol):
         self._transport = await loop.start_tls(
             self._transport, self, tls, server_hostname=self.route.origin.host
         )
+
+
+class _Handing(asyncio.Protocol):
+    """A connection whose bytes its receiver has at once; all else it hears of itself."""
+
+    def __init__(self, connection: Connection, receiver: Receiver) -> None:
+        self.data_received = receiver.received  # type: ignore[method-assign]  # what this is for
+        self.eof_received = connection.eof_received  # type: ignore[method-assign]  # likewise
+        self.connection_lost = connection.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = connection.resume_writing  # type: ignore[method-assign]

@@ -102,6 +102,18 @@ class UpstreamSource(Generic[ChunkT]):
             self.close()
             raise
 
+    def bypassed_by(self, shortcut: Receiver | None) -> None:
+        """Name another shortcut, in the midst of things.
+
+        Args:
+            shortcut: Has what comes after the next event; None lets all come here at once.
+        """
+        self.shortcut = shortcut
+        if shortcut is None and self._way is not None:
+            self._way = None
+            if self._connection is not None and not (self._over or self._closed):
+                self._connection.hand_to(self)
+
     def pause(self) -> None:
         """Take nothing more for a while."""
         self._paused = True
