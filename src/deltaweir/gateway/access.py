@@ -15,6 +15,31 @@ from deltaweir.stores.failures import LedgerUnavailable
 _log = logging.getLogger("deltaweir.gateway")
 
 
+class Caller(NamedTuple):
+    """Who asks."""
+
+    user: str | None = None
+    """Their name, as the host of the gateway knows them."""
+    key: Key | None = None
+    """Their key, where this gateway wants one."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether their key has rates or budgets."""
+        terms = None if self.key is None else self.key.terms
+        return terms is not None and bool(terms.quotas or terms.rpm or terms.tpm)
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether their key has budgets, which end streams."""
+        return self.key is not None and bool(self.key.terms.quotas)
+
+    @property
+    def own_key(self) -> str | None:
+        """The id of their key, where they may see nothing of others; None otherwise."""
+        return None if self.key is None or self.key.admin else self.key.id
+
+
 class Needs(NamedTuple):
     """What a stream is sure to use."""
 

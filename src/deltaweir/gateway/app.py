@@ -11,11 +11,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from deltaweir.errors import InvalidRequest, PermissionDenied
 from deltaweir.gateway.completions import Completions
 from deltaweir.gateway.openapi import document
+from deltaweir.gateway.passthrough import Passthrough, passes
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
 from deltaweir.gateway.service import Gateway
 
@@ -26,7 +27,7 @@ def application(gateway: Gateway) -> Starlette:
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET", "POST", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["*"],
         expose_headers=["x-request-id", "x-deltaweir-stream-id"],
     )
@@ -47,6 +48,7 @@ def application(gateway: Gateway) -> Starlette:
             Route("/healthz", control.health),
             Route("/readyz", control.ready),
             Route("/openapi.json", control.openapi),
+            _Passing(gateway),
         ],
         middleware=[cors] if origins else [],
         exception_handlers={404: _not_found, 405: _not_allowed},
@@ -73,6 +75,23 @@ class _Application(Starlette):
                 await route(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+
+class _Passing(Route):
+    """The routes that are passed on, as the configuration says at the moment of a request."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__("/v1/{rest:path}", Passthrough(gateway))
+        self._gateway = gateway
+
+    def matches(self, scope: Any) -> tuple[Match, Any]:
+        """Match what is passed on, and nothing else: other paths are not found."""
+        patterns = self._gateway.config.server.passthrough
+        if patterns and scope["type"] == "http":
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if passes(patterns, path):
+                return super().matches(scope)
+        return Match.NONE, {}
 
 
 class _Control:

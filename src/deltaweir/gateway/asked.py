@@ -11,9 +11,9 @@ from deltaweir.client.destination import Settings
 from deltaweir.client.embedded import Call, call_of
 from deltaweir.client.guarding import guarded
 from deltaweir.client.requests import check_streamable, request_of
+from deltaweir.gateway.access import Caller
 from deltaweir.gateway.bodies import fields_of
 from deltaweir.gateway.routing import Route
-from deltaweir.gateway.service import Caller
 from deltaweir.gateway.terms import Terms
 from deltaweir.guard.policy import Policy
 from deltaweir.meter.budget import Limit

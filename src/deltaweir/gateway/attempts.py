@@ -126,9 +126,12 @@ class _Attempt:
         clocks = self._upstream.clocks
         run = self._run
         try:
-            release = await self._upstream.reserve(clocks.connect)
+            release = await self._upstream.reserve(clocks.connect, gone=run.done)
         except ConnectionFailed as error:
-            return error
+            return error if run.open else None
+        if run.done.done():
+            release()
+            return None
         source: UpstreamSource[Any] = UpstreamSource(
             self._exchange, self._upstream.pool, self, released=release
         )
@@ -137,7 +140,7 @@ class _Attempt:
         try:
             await source.begin(clocks.connect)
         except DeltaweirError as error:
-            return error if run.open else None
+            return None if run.done.done() else error
         return await self._settled
 
     # a source to the run

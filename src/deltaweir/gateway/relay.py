@@ -27,7 +27,7 @@ from deltaweir.errors import (
 )
 from deltaweir.gateway.failover import Itinerary
 from deltaweir.gateway.lane import Lane
-from deltaweir.gateway.relay_answers import Said, clocks_of, refusal_of, resting, told
+from deltaweir.gateway.relay_answers import Said, clocks_of, is_final, refusal_of, resting, told
 from deltaweir.gateway.upstreams import Upstream
 from deltaweir.sources.upstream import UpstreamSource
 
@@ -111,6 +111,9 @@ class Relay:
                 return Said(head, upstream.provider) if self._begun and head else None
             _log.warning("upstream %s: %s", upstream.name, error)
             refused = refusal_of(exchange, upstream) or told(error, upstream.name)
+            if is_final(head):
+                upstream.breaker.answered()
+                break
             now, wall = time.monotonic(), time.time()
             if not way.failed(step.upstream, error, head, now=now, wall=wall):
                 break
@@ -179,6 +182,9 @@ class Relay:
         self._end(Ending.ABANDONED)
 
     # what follows is called by the gateway
+
+    def tidy(self) -> None:
+        """Do nothing: what goes through is not kept."""
 
     def abort(self, ending: Ending) -> None:
         """End from this side."""
@@ -274,12 +280,12 @@ class Relay:
     def _tick(self) -> None:
         """End what waits for too long."""
         assert self._deadlines is not None
+        assert self._source is not None
         due = self._deadlines.due
         if due is not None and due <= time.monotonic():
-            if self._source is not None:
-                self._source.close()
+            self._source.close()
             self.failed(self._deadlines.error())
-        elif self.open:
+        else:
             self._look_at_clock()
 
 

@@ -22,6 +22,8 @@ from deltaweir.wire.http1 import Head
 _ERRORS = range(400, 600)
 _SHOWN = range(400, 500)
 _OUR_KEY = frozenset({401, 403})
+_ELSEWHERE = frozenset({401, 402, 403, 404, 408, 429})
+"""Refusals below 500 that another upstream may not repeat."""
 
 
 class Said(NamedTuple):
@@ -46,6 +48,15 @@ def refusal_of(exchange: RelayExchange, upstream: Upstream) -> Said | None:
     if head is None or body is None or head.status in _OUR_KEY or head.status not in _SHOWN:
         return None
     return Said(head, upstream.provider, body)
+
+
+def is_final(head: Head | None) -> bool:
+    """Tell whether an upstream that works has refused what others would refuse too.
+
+    Such are a method that a path does not take, a range that a file does not have, or a
+    redirection: whoever asks for that must not, by asking often, have upstreams left alone.
+    """
+    return head is not None and head.status < _SHOWN.stop and head.status not in _ELSEWHERE
 
 
 def told(error: DeltaweirError, name: str) -> DeltaweirError:

@@ -8,22 +8,20 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 from starlette.requests import Request
 
 from deltaweir.accounts import Line
 from deltaweir.endings import Ending
 from deltaweir.errors import AuthenticationFailed, InvalidRequest
-from deltaweir.gateway.access import Access, Needs
+from deltaweir.gateway.access import Access, Caller, Needs
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.guards import Guards
-from deltaweir.gateway.keys import Key
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.metrics import Metrics
 from deltaweir.gateway.routing import Routing
-from deltaweir.gateway.runs import Run
 from deltaweir.gateway.stream_log import StreamLog
 from deltaweir.gateway.summary import Summary
 from deltaweir.stores.failures import LedgerUnavailable
@@ -42,29 +40,24 @@ RETRY_S = 1.0
 """How long a ledger that could not be opened is left alone, in seconds."""
 
 
-class Caller(NamedTuple):
-    """Who asks."""
+class Running(Protocol):
+    """A stream on its way, or another body that is passed on."""
 
-    user: str | None = None
-    """Their name, as the host of the gateway knows them."""
-    key: Key | None = None
-    """Their key, where this gateway wants one."""
+    key_id: str | None
+    """Whose key asked for it."""
 
     @property
-    def limited(self) -> bool:
-        """Whether their key has rates or budgets."""
-        terms = None if self.key is None else self.key.terms
-        return terms is not None and bool(terms.quotas or terms.rpm or terms.tpm)
+    def held_chars(self) -> int:
+        """How many characters a guard holds back at this moment."""
 
-    @property
-    def budgeted(self) -> bool:
-        """Whether their key has budgets, which end streams."""
-        return self.key is not None and bool(self.key.terms.quotas)
+    def tidy(self) -> None:
+        """Keep what waits in less memory."""
 
-    @property
-    def own_key(self) -> str | None:
-        """The id of their key, where they may see nothing of others; None otherwise."""
-        return None if self.key is None or self.key.admin else self.key.id
+    def abort(self, ending: Ending) -> None:
+        """End it from this side."""
+
+    def stop(self) -> None:
+        """End it since the server stops."""
 
 
 class Gateway:
@@ -85,7 +78,7 @@ class Gateway:
     def __init__(self, config: Config, *, authorize: Authorize | None = None) -> None:
         self.config = config
         self._authorize = authorize
-        self.runs: set[Run] = set()
+        self.runs: set[Running] = set()
         self.guards = Guards(config.guards)
         self.draining = False
         self.routing = Routing(config)

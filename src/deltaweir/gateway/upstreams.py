@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 from collections.abc import Callable, Mapping
 
 from deltaweir import __version__
@@ -74,17 +73,20 @@ class Upstream:
             self._letterheads[path, stream] = head
         return head.outgoing(body, request_id=request_id, headers=headers)
 
-    async def reserve(self, timeout_s: float | None) -> Callable[[], None]:
+    async def reserve(
+        self, timeout_s: float | None, *, gone: asyncio.Future[None] | None = None
+    ) -> Callable[[], None]:
         """Wait for the right to use a connection; return what gives it back, called once.
 
         Args:
             timeout_s: Seconds to wait at most; None for ever.
+            gone: Set when nobody wants it any more.
 
         Raises:
             ConnectionFailed: All connections were in use all the time.
         """
         if self.active >= self.config.max_connections or self._waiting:
-            await self._turn(timeout_s)
+            await self._turn(timeout_s, [] if gone is None else [gone])
         else:
             self.active += 1
         return self._freed
@@ -93,30 +95,28 @@ class Upstream:
         """Close the connections that are not in use; the others when they are given back."""
         self.pool.close()
 
-    async def _turn(self, timeout_s: float | None) -> None:
+    async def _turn(self, timeout_s: float | None, gone: list[asyncio.Future[None]]) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(timeout_s):
-                await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled():
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait([turn, *gone], timeout=timeout_s, return_when=first)
+        except BaseException:
+            if turn.done():
                 self._freed()  # its turn came in the very moment it gave up
             else:
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(turn)
-            if isinstance(error, TimeoutError):
-                raise ConnectionFailed(
-                    f"all {self.config.max_connections} connections to it were in use; raise "
-                    "max_connections"
-                ) from error
+                self._waiting.remove(turn)
             raise
+        if not turn.done():
+            self._waiting.remove(turn)
+            raise ConnectionFailed(
+                f"all {self.config.max_connections} connections to it were in use; raise "
+                "max_connections"
+            )
 
     def _freed(self) -> None:
         """Hand a connection's right to the next that waits."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.active -= 1
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self.active -= 1

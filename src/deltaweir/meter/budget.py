@@ -153,9 +153,9 @@ class Budget:
 
     def _grew(self, used: int) -> bool:
         """Ask a lease for more; tell whether it gave any."""
-        if self._lease is None:
-            return False
         before = self._most
+        if self._lease is None or before == self._within(self._limit):
+            return False  # its own limit is what it has come to
         cost = None
         if self._price is not None:
             cost = self._price.cost(_figures(self._prompt_tokens, used))
@@ -228,7 +228,7 @@ class EngineBudget:
         return None
 
     def _grew(self, usage: Usage, most: int) -> bool:
-        if self._lease is None:
+        if self._lease is None or most == self._within(self._limit, usage):
             return False
         cost = 0 if self._price is None else self._price.cost(usage)
         self._lease.more(usage.completion_tokens, cost)

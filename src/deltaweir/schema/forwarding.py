@@ -159,9 +159,7 @@ class Frame:
         self.filling: tuple[bytes, bytes] | None = None
         found = _FILLING.search(self.after)
         # the chunk's own, and not a field of that name deeper in it, which anything may fill
-        if not (found and filling and data.count(_FILLING_NAME) == 1):
-            return
-        if found[1].decode() == filling:
+        if found and filling and data.count(_FILLING_NAME) == 1:
             self.filling = self.after[: found.start(1)], self.after[found.end(1) :]
 
     def place(self, data: bytes) -> tuple[int, int] | None:
@@ -333,11 +331,7 @@ def _place_of_text(chunk: Chunk | TextChunk, data: bytes) -> tuple[int, int] | N
     start, end = places[0].span(1)
     if b"\\" in (data[:start] + data[end:]).replace(b"\\/", b""):
         return None  # then it may stand there once more, in other writing, or inside of a text
-    try:
-        said = _TEXT.decode(b'"%b"' % places[0][1])
-    except (msgspec.DecodeError, UnicodeError):
-        return None
-    return places[0].span(1) if said == text else None
+    return (start, end) if _TEXT.decode(b'"%b"' % data[start:end]) == text else None
 
 
 def _only_known_text(choice: Choice | TextChoice) -> str | None:

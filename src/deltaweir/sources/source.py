@@ -83,3 +83,24 @@ class AsyncSource(AnySource, Protocol[ChunkT]):
             TimeoutError: Nothing came within the time; the source may be asked again.
             DeltaweirError: The source failed; it has ended.
         """
+
+
+class _NoSource:
+    """Stands where a stream has no source yet: it does nothing, and says nothing."""
+
+    usage: Usage | None = None
+    answered = False
+    said_done = False
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+NO_SOURCE: PushingSource = _NoSource()
+"""The source of a stream before it has one."""

@@ -1,0 +1,151 @@
+"""What is known of a run while it runs and after: usage, cost, timing, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from deltaweir.client.clocks import Timeouts
+from deltaweir.client.guarding import GuardedWeir
+from deltaweir.client.metering import Metering
+from deltaweir.client.timing import Timing
+from deltaweir.client.view import StreamView
+from deltaweir.errors import DeltaweirError
+from deltaweir.gateway.outbox import Outbox
+from deltaweir.gateway.outflow import Outflow
+from deltaweir.meter.account import Account
+from deltaweir.schema.chunk import Usage
+from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.sources.source import NO_SOURCE
+from deltaweir.weir import Weir
+
+MOST_BITS = 64
+"""Classes of gaps between contents, by powers of two in milliseconds: enough for any."""
+
+
+class RunView(StreamView[Any, Any]):
+    """Read what a run has brought so far.
+
+    Args:
+        reply_kind: What its chunks add up to.
+        weir: Its weir.
+        metering: What the weir counts and limits by.
+        request_id: The id that its answer is given.
+        annotate: Whether to add our account.
+        patient: Whether its source tells its usage behind the finish reason.
+        whole: Whether what comes is kept for a whole reply, and no frame is written.
+        began: When the request came, in seconds on the monotonic clock; None for now.
+        key_id: Whose key asked for it; None without keys.
+
+    Attributes:
+        done: Set when the run has ended.
+        gaps: Gaps between contents, by power of two in milliseconds.
+        key_id: Whose key asked for it.
+        last: When the last chunk came, in seconds on the monotonic clock.
+        outbox: Makes frames of its chunks.
+    """
+
+    def __init__(
+        self,
+        reply_kind: type[Reply | TextReply],
+        *,
+        weir: Weir[Any],
+        metering: Metering,
+        request_id: str,
+        annotate: bool,
+        patient: bool,
+        whole: bool = False,
+        began: float | None = None,
+        key_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            NO_SOURCE,
+            reply_kind,
+            weir=weir,
+            metering=metering,
+            timeouts=Timeouts(),
+            request_id=request_id,
+            clock=time.monotonic,
+        )
+        if began is not None:
+            self._moments.started = began
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gaps = [0] * MOST_BITS
+        self.key_id = key_id
+        self.last = self._clock()
+        self.outbox = Outbox(
+            self, annotate=annotate, usage_asked=weir.usage_asked, patient=patient and not whole
+        )
+        self._keeps = whole
+        self._outflow: Outflow | None = None
+        self._asked_at: float | None = None
+        self._added_s: float | None = None
+        self._final: tuple[Account, bool] | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The id that its answer is given, whatever an upstream calls it."""
+        return self._request_id
+
+    def account(self, *, both: bool = False) -> Account:
+        """Return usage and cost so far, and who says so; the last word once it has ended."""
+        if not self.done.done():
+            return super().account(both=both)
+        if self._final is None or (both and not self._final[1]):
+            self._final = super().account(both=both), both
+        return self._final[0]
+
+    @property
+    def began(self) -> float:
+        """When the request came, in seconds on the monotonic clock."""
+        return self._moments.started
+
+    @property
+    def reported(self) -> Usage | None:
+        """What the source itself said last of its usage."""
+        return self._meter.reported
+
+    @property
+    def finish_reason(self) -> str | None:
+        """What the first choice ended with; None while it is open."""
+        return super().finish_reason if self._keeps else self.outbox.finish_reason
+
+    @property
+    def timing(self) -> Timing:
+        """How fast the stream was so far."""
+        if self._moments.first_content is not None:
+            self._moments.last_content = max(self._moments.first_content, self.last)
+        return super().timing
+
+    @property
+    def open(self) -> bool:
+        """Whether the run has not ended."""
+        return self._open
+
+    @property
+    def failure(self) -> DeltaweirError | None:
+        """What it failed with; None where it did not."""
+        return self._failure
+
+    @property
+    def added_s(self) -> float | None:
+        """Seconds of the time to the first content that were ours; None before it was sent."""
+        first, outflow = self._moments.first_content, self._outflow
+        if self._added_s is None or first is None or outflow is None or outflow.opened is None:
+            return self._added_s
+        return self._added_s + max(0.0, outflow.opened - first)
+
+    @property
+    def held_chars(self) -> int:
+        """How many characters a guard holds back at this moment."""
+        return self._weir.held_chars if isinstance(self._weir, GuardedWeir) else 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of the answer is on its way, so that its status is out."""
+        return self._outflow is not None and self._outflow.begun
+
+    def _server_said(self) -> Mapping[str, Any]:
+        return super()._server_said() if self._keeps else self.outbox.said
