@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.hiding import Hiding
 
+from deltaweir.guard.guard import StreamGuard
+from deltaweir.guard.policy import policy_of
+from deltaweir.guard.rules import Rule
+from deltaweir.meter.budget import Budget, Limit
+from deltaweir.meter.meter import Meter
+from deltaweir.meter.prices import Price
+from deltaweir.meter.prompt import PromptCount
+from deltaweir.meter.tokens import Tokenizer
 from deltaweir.schema.builder import build_reply
+from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk
 from deltaweir.types import AnyChunk, Chunk, Reply, TextChunk, Usage
 from deltaweir.weir import Ending, State, Weir
 
@@ -48,6 +57,10 @@ class Counting:
             for choice in chunk.choices
             for text in (choice.get("text"), choice.get("delta", {}).get("content"))
         )
+
+    def take_text(self, index: int, text: str) -> None:
+        """Count a text."""
+        self.seen += len(text)
 
 
 class Allowance:
@@ -719,43 +732,40 @@ def test_usage_everywhere_also_on_a_cut() -> None:
     assert [shown.usage.completion_tokens for shown in out if shown.usage] == [77, 4, 4]
 
 
-class Remembering(Chunk):
-    """A chunk with the text it was read from."""
-
-    raw: Any = None
-
-
-class RememberingText(TextChunk):
-    """A chunk of a text completion with the text it was read from."""
-
-    raw: Any = None
-
-
-def test_a_chunk_that_was_changed_forgets_its_own_bytes() -> None:
-    """They hold what must not be shown; those of a chunk that passes whole are kept."""
-    weir: Weir[Remembering] = Weir(Remembering, budget=Allowance(3))
-    whole = Remembering.model_validate({"choices": [said("ab")]})
-    cut = Remembering.model_validate({"choices": [said("cdef")]})
-    whole.raw = cut.raw = "its bytes"
+def test_a_chunk_whose_text_was_cut_is_told_anew() -> None:
+    """Its bytes stay, for all that stands around the text; one that passes whole is as it came."""
+    weir: Weir[ForwardedChunk] = Weir(ForwardedChunk, budget=Allowance(3))
+    whole = ForwardedChunk.model_validate({"choices": [said("ab")]})
+    cut = ForwardedChunk.model_validate({"choices": [said("cdef")]})
+    whole.raw = cut.raw = b"its bytes"
     (shown,) = weir.feed(whole, 0.0)
-    assert shown.raw == "its bytes"
+    assert (shown.raw, shown.retold) == (b"its bytes", False)
     assert content([*weir.feed(cut, 0.0)]) == "c"
-    assert cut.raw is None
+    assert (cut.raw, cut.retold) == (b"its bytes", True)
+
+
+def test_a_chunk_of_which_more_was_changed_forgets_its_own_bytes() -> None:
+    """They hold what must not be shown."""
+    weir: Weir[ForwardedChunk] = Weir(ForwardedChunk, budget=Allowance(3))
+    one = ForwardedChunk.model_validate({"choices": [said("ab"), said("cd", 1)]})
+    one.raw = b"its bytes"
+    assert content([*weir.feed(one, 0.0)], 1) == "c"
+    assert one.raw is None
 
 
 def test_a_chunk_that_was_given_a_usage_forgets_its_own_bytes() -> None:
     """They do not have it."""
-    weir: Weir[Remembering] = Weir(Remembering, meter=Counting(), usage_everywhere=True)
-    one = Remembering.model_validate({"choices": [said("ab")]})
-    one.raw = "its bytes"
+    weir: Weir[ForwardedChunk] = Weir(ForwardedChunk, meter=Counting(), usage_everywhere=True)
+    one = ForwardedChunk.model_validate({"choices": [said("ab")]})
+    one.raw = b"its bytes"
     (shown,) = weir.feed(one, 0.0)
     assert (shown.raw, shown.usage) == (None, Usage(completion_tokens=2))
 
 
 def test_a_cut_has_the_form_of_its_endpoint_in_every_kind_of_chunk() -> None:
     """A kind of one's own still ends with a text, where it is a text completion's."""
-    weir: Weir[RememberingText] = Weir(RememberingText, budget=Allowance(1))
-    one = RememberingText.model_validate({"choices": [{"index": 0, "text": "abc"}]})
+    weir: Weir[ForwardedTextChunk] = Weir(ForwardedTextChunk, budget=Allowance(1))
+    one = ForwardedTextChunk.model_validate({"choices": [{"index": 0, "text": "abc"}]})
     out = weir.feed(one, 0.0)
     assert [shown.choices[0].text for shown in out] == ["a", ""]
     assert out[-1].choices[0].finish_reason == "length"
@@ -778,11 +788,11 @@ def test_what_follows_a_cut_has_no_ids_either() -> None:
     assert out[0].choices[1]["stop_reason"] == 7
 
 
-@pytest.mark.parametrize("kind", [Remembering, RememberingText])
+@pytest.mark.parametrize("kind", [ForwardedChunk, ForwardedTextChunk])
 def test_the_first_chunk_tells_the_kind(kind: Any) -> None:
     """Where no kind is given, what the weir makes is of the first chunk's kind."""
     weir: Weir[Any] = Weir(None, budget=Allowance(1))
-    choice = {"text": "abc"} if kind is RememberingText else {"delta": {"content": "abc"}}
+    choice = {"text": "abc"} if kind is ForwardedTextChunk else {"delta": {"content": "abc"}}
     weir.feed(Chunk(), 0.0)
     out = weir.feed(kind.model_validate({"choices": [{"index": 0, **choice}]}), 0.0)
     assert [type(one) for one in out] == [kind, kind]
@@ -810,12 +820,12 @@ def test_a_weir_may_keep_no_chunk_to_itself() -> None:
 @pytest.mark.parametrize("role", [None, "assistant"])
 def test_what_is_not_changed_is_the_same_object(control: Any, role: str | None) -> None:
     """A text that comes back as it was leaves in its own chunk, with its own bytes."""
-    weir: Weir[Remembering] = Weir(Remembering, **control)
-    one = Remembering.model_validate({"choices": [{"delta": {"content": "ab", "role": role}}]})
-    one.raw = "its bytes"
+    weir: Weir[ForwardedChunk] = Weir(ForwardedChunk, **control)
+    one = ForwardedChunk.model_validate({"choices": [{"delta": {"content": "ab", "role": role}}]})
+    one.raw = b"its bytes"
     (shown,) = weir.feed(one, 0.0)
     assert shown is one
-    assert shown.raw == "its bytes"
+    assert shown.raw == b"its bytes"
 
 
 @pytest.mark.parametrize("where", ["chunk", "choice", "ended choice", "chunk without choices"])
@@ -833,3 +843,160 @@ def test_a_guard_lets_no_unknown_words_pass(where: str) -> None:
     if where != "ended choice":
         assert "1.5" in str(shown)
         assert "us" in str(shown)
+
+
+# --- texts without chunks --------------------------------------------------------------------
+
+
+class Letters:
+    """A tokenizer for which each character is a token."""
+
+    name = "letters"
+
+    def count(self, text: str) -> int:
+        """Return the number of characters."""
+        return len(text)
+
+
+class Basis:
+    """Counts letters, of prompts that nobody knows."""
+
+    def tokenizer(self, model: str | None) -> tuple[Tokenizer, bool]:
+        """Return the letters."""
+        return Letters(), True
+
+    def prompt(self, model: str | None) -> PromptCount | None:
+        """Return nothing."""
+
+    def price(self, model: str | None) -> Price | None:
+        """Return nothing."""
+
+
+POLICY = policy_of(
+    [
+        Rule(id="secret", literals=("secret", "cret or")),
+        Rule(id="flagged", literals=("a a",), action="flag"),
+        Rule(id="bomb", regex="bo+mb", max_hold=8, action="block"),
+        Rule(id="end", literals=("sebo",), action="truncate"),
+    ]
+)
+TEXTS = ["a", " ", "se", "cret", "secret", "bo", "mb", "or se"]
+HAPPENS = st.tuples(
+    st.sampled_from(["text"] * 8 + ["end", "usage", "role", "reasoning", "scored"]),
+    st.integers(0, 1),
+    st.sampled_from(TEXTS),
+)
+
+
+def made(kind: type[Chunk | TextChunk], event: tuple[str, int, str]) -> AnyChunk:
+    """Return the chunk in which something happens."""
+    what, index, text = event
+    if what == "usage":
+        return kind.model_validate({"choices": [], "usage": {"completion_tokens": 3}})
+    choice: dict[str, Any] = {"index": index, "finish_reason": "stop" if what == "end" else None}
+    if kind is TextChunk:
+        choice["text"] = "" if what in {"end", "role"} else text
+        scores: dict[str, Any] = {"tokens": [text], "token_logprobs": [-1.0], "text_offset": [0]}
+    else:
+        field = "reasoning_content" if what == "reasoning" else "content"
+        choice["delta"] = {} if what == "end" else {field: text}
+        if what == "role":
+            choice["delta"] = {"role": "assistant"}
+        scores = {"content": [{"token": text, "logprob": -1.0}]}
+    if what == "scored":
+        choice["logprobs"] = scores
+    return kind.model_validate({"id": "c1", "choices": [choice]})
+
+
+def shown_of(chunks: Sequence[AnyChunk]) -> list[Any]:
+    """Return what chunks show, each as plain data."""
+    return [one.model_dump() for one in chunks]
+
+
+def sent_alone(weir: Weir[Any], index: int, text: str) -> tuple[str, Sequence[AnyChunk]]:
+    """Send a text through a weir without its chunk; return what is shown of it, and behind it."""
+    way = weir.text_way(index)
+    if way.take is not None:
+        way.take(text)
+    if way.show is None:
+        return text, ()
+    shown, ending = way.show(text, 0.0)
+    return shown, () if ending is None else way.end(ending)
+
+
+def bare(index: int, text: str, kind: type[Chunk | TextChunk]) -> list[Any]:
+    """Return what a text shows that came without its chunk."""
+    return shown_of([made(kind, ("text", index, text))]) if text else []
+
+
+@given(
+    st.sampled_from([Chunk, TextChunk]),
+    st.lists(HAPPENS, max_size=14),
+    st.none() | st.integers(0, 25),
+    st.tuples(st.booleans(), st.booleans()),
+    st.sampled_from([Ending.COMPLETE, Ending.TRUNCATED, Ending.STOPPED]),
+)
+def test_a_text_without_its_chunk_shows_the_same(
+    kind: type[Chunk | TextChunk],
+    events: list[tuple[str, int, str]],
+    limit: int | None,
+    guarded_and_asked: tuple[bool, bool],
+    ending: Ending,
+) -> None:
+    """Whatever controls a stream, and whatever comes between, both ways show and count alike."""
+    guarded, asked = guarded_and_asked
+    meters = [Meter(Basis()), Meter(Basis())]
+    one, other = (
+        Weir[Any](
+            kind,
+            meter=meter,
+            budget=None if limit is None else Budget(Limit(tokens=limit), Letters),
+            guard=StreamGuard(POLICY) if guarded else None,
+            usage_asked=asked,
+        )
+        for meter in meters
+    )
+    for event in events:
+        what, index, text = event
+        expected = shown_of(one.feed(made(kind, event), 0.0))
+        if what == "text" and other.takes_texts(index):
+            told, more = sent_alone(other, index, text)
+            assert [*bare(index, told, kind), *shown_of(more)] == expected
+        else:
+            assert shown_of(other.feed(made(kind, event), 0.0)) == expected
+        assert (other.state, other.ending) == (one.state, one.ending)
+    assert shown_of(other.finish(ending)) == shown_of(one.finish(ending))
+    assert other.ending == one.ending
+    assert meters[0].usage == meters[1].usage
+
+
+def test_texts_are_taken_of_choices_that_are_open() -> None:
+    """Not before a choice has begun, nor behind its end or the stream's."""
+    controls: list[Any] = [{}, {"guard": Holding(0)}, {"budget": Allowance(99)}]
+    for control in controls:
+        weir: Weir[Chunk] = Weir(Chunk, **control)
+        assert weir.controlled is bool(control)
+        assert not weir.takes_texts(0)
+        weir.feed(chunk(said("a"), said("b", 1)), 0.0)
+        assert weir.takes_texts(0)
+        assert not weir.takes_texts(2)
+        weir.feed(chunk(done()), 0.0)
+        assert not weir.takes_texts(0)
+        assert weir.takes_texts(1)
+        weir.abort(Ending.STOPPED)
+        assert not weir.takes_texts(1)
+
+
+def test_texts_are_not_taken_where_a_chunk_is_needed() -> None:
+    """For usage on every chunk, for entries that travel with text, for a usage already told."""
+    weir: Weir[Chunk] = Weir(Chunk, meter=Counting(), usage_everywhere=True)
+    weir.feed(chunk(said("a")), 0.0)
+    assert not weir.takes_texts(0)
+    weir = Weir(Chunk, guard=Hiding("secret"))
+    weir.feed(chunk(said("a", logprobs={"content": [{"token": "a", "logprob": 0.0}]})), 0.0)
+    assert not weir.takes_texts(0)
+    weir = Weir(Chunk, meter=Counting(), usage_asked=True)
+    weir.feed(chunk(said("a")), 0.0)
+    assert weir.takes_texts(0)
+    weir.feed(usage_chunk(), 0.0)
+    assert not weir.takes_texts(0)

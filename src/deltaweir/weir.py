@@ -25,33 +25,23 @@ All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later re
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 from deltaweir.control import Control
 from deltaweir.endings import Ending, State
+from deltaweir.last_usage import LastUsage
 from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
 from deltaweir.schema.ends import is_cut
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk
 from deltaweir.schema.texts import only_text, says_something, take_out
 from deltaweir.schema.unread import take_out_unread_of
 from deltaweir.slots import BudgetSlot, GuardSlot, MeterSlot
+from deltaweir.text_way import TextWay
 
 __all__ = ["BudgetSlot", "Ending", "GuardSlot", "MeterSlot", "State", "TextWay", "Weir"]
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
-
-
-class TextWay(NamedTuple, Generic[ChunkT]):
-    """The steps that a text takes through a weir, in this order."""
-
-    take: Callable[[str], None] | None
-    """1. Meters a text; None where nobody counts."""
-    show: Callable[[str, float], tuple[str, Ending | None]] | None
-    """2. and 3. Takes a text and the time; returns what of it may leave, and an ending that it
-    brings. None where all may leave at once."""
-    end: Callable[[Ending], Sequence[ChunkT]]
-    """4. Ends the stream, where there was an ending; returns chunks to write behind the text."""
 
 
 class Weir(Generic[ChunkT]):
@@ -90,8 +80,7 @@ class Weir(Generic[ChunkT]):
         self.usage_asked = usage_asked
         self._usage_everywhere = usage_everywhere and meter is not None
         self._keeps_usage = keeps_usage
-        self._usage_chunk: ChunkT | None = None
-        self._before_usage: ChunkT | None = None
+        self._last_usage: LastUsage[ChunkT] = LastUsage()
         self._last: ChunkT | None = None
         self._open: dict[int, bool] = {}
         self._said: dict[int, str] = {}  # finish reasons that wait for a classifier
@@ -146,7 +135,7 @@ class Weir(Generic[ChunkT]):
         return (
             self.state is State.OPEN
             and self._open.get(index, False)
-            and not (self._usage_everywhere or self._said or self._usage_chunk is not None)
+            and not (self._usage_everywhere or self._said or self._last_usage.kept)
             and (self._control is None or not self._control.travelling)
         )
 
@@ -208,7 +197,7 @@ class Weir(Generic[ChunkT]):
             return ()
         if not self._keeps_usage or chunk.usage is None:
             return (chunk,)
-        self._usage_chunk, self._before_usage = chunk, self._last
+        self._last_usage.keep(chunk, self._last)
         return ()
 
     def _with_usage(self, chunks: Sequence[ChunkT]) -> Sequence[ChunkT]:
@@ -314,17 +303,11 @@ class Weir(Generic[ChunkT]):
         return out
 
     def _usage(self) -> Sequence[ChunkT]:
-        """Return the source's usage chunk, or else one of our own count."""
-        theirs = self._usage_chunk
-        if theirs is not None and self._before_usage is self._last:
-            return (theirs,)
-        usage = None if self._meter is None else self._meter.usage
-        if usage is None:
-            return () if theirs is None else (theirs,)
-        chunk = self._with() if theirs is None else theirs
-        chunk.usage = usage  # more was generated since the source told of its own
-        _rewritten(chunk)
-        return (chunk,)
+        counted = None if self._meter is None else self._meter.usage
+        chunks, changed = self._last_usage.chunks(self._last, counted, self._with)
+        for chunk in chunks if changed else ():
+            _rewritten(chunk)
+        return chunks
 
     @property
     def _choice(self) -> type[Choice | TextChoice]:

@@ -24,7 +24,7 @@ from deltaweir.client.classic import ChatCompletion, Completion
 from deltaweir.client.classic_objects import ClassicObject
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.errors import InvalidRequest, StreamTruncated
-from deltaweir.net.asynchronous import AsyncPool
+from deltaweir.net.async_pool import AsyncPool
 from deltaweir.testing import AsyncScript, Script
 from deltaweir.types import Chunk, Reply, Usage
 from deltaweir.weir import Weir

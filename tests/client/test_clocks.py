@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltaweir.client.clocks import Clocks, Timeouts, timeouts_of
+from deltaweir.client.clocks import Clocks, Deadlines, Timeouts, timeouts_of
 from deltaweir.errors import InvalidRequest, StallTimeout
 
 
@@ -83,7 +83,7 @@ def test_before_content_only_its_clock_runs() -> None:
     one.waited(4, chunk=True, content=False)
     one.waited(4, chunk=False, content=False)
     assert one.limit == 2
-    assert "no content came within 10 s; raise timeouts['first_content']" in str(one.error())
+    assert "no content came within 10 s; raise the timeout 'first_content'" in str(one.error())
     assert one.error().param == "first_content"
 
 
@@ -139,3 +139,67 @@ def test_a_wait_never_has_a_negative_limit(
         assert 0 <= limit <= total
         one.waited(seconds, chunk=chunk, content=content)
         assert one.error().param in ("first_content", "stall", "total")
+
+
+# --- what is pushed --------------------------------------------------------------------------
+
+
+def deadlines(**timeouts: float | None) -> Deadlines:
+    """Return deadlines of a request sent at 100 that are off but for those given."""
+    off: dict[str, float | None] = dict.fromkeys(Timeouts._fields)
+    return Deadlines(timeouts_of(off | timeouts), 100.0)
+
+
+SECONDS = st.none() | st.integers(1, 40)
+MOMENT = st.tuples(
+    st.integers(0, 9), st.integers(0, 9), st.sampled_from(["", "answered", "chunk", "content"])
+)
+
+
+@given(SECONDS, SECONDS, SECONDS, SECONDS, st.lists(MOMENT, max_size=12))
+def test_deadlines_are_the_clocks_seen_from_their_end(
+    headers: int | None,
+    first: int | None,
+    stall: int | None,
+    total: int | None,
+    moments: list[tuple[int, int, str]],
+) -> None:
+    """Whatever comes when, and however long a reader pauses, both name one time and one error."""
+    set_to = {"headers": headers, "first_content": first, "stall": stall, "total": total}
+    one, other, now = clocks(**set_to), deadlines(**set_to), 100.0
+    for waits, pauses, what in moments:
+        now += waits
+        answered, chunk = what != "", what in {"chunk", "content"}
+        one.waited(waits, answered=answered, chunk=chunk, content=what == "content")
+        if answered:
+            other.answered()
+        if chunk:
+            other.last = now
+        if what == "content":
+            other.content()
+        if pauses:
+            other.pause(now)
+            assert other.due is None
+            now += pauses
+            other.resume(now)
+        due, limit = other.due, one.limit
+        assert (due is None) == (limit is None)
+        if due is not None and limit is not None:
+            assert max(0.0, due - now) == limit
+            assert (str(other.error()), other.error().param) == (
+                str(one.error()),
+                one.error().param,
+            )
+
+
+def test_a_pause_within_a_pause_is_one() -> None:
+    """A second word changes nothing, nor does one without a pause."""
+    one = deadlines(total=10)
+    one.resume(104.0)
+    one.pause(105.0)
+    one.pause(108.0)
+    assert one.due is None
+    one.resume(109.0)
+    one.resume(120.0)
+    assert one.due == 114.0
+    assert one.error().param == "total"

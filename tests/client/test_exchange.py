@@ -478,7 +478,7 @@ def test_a_whole_reply_in_place_of_a_stream_is_an_error() -> None:
     """A server that cannot stream is named, with the way out."""
     _, error = run(exchange(), [raw(json_answer({"choices": []}))])
     assert isinstance(error, errors.StreamFailed)
-    assert "leave out stream=True" in error.message
+    assert "ask without stream" in error.message
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/octet-stream", "application/json"])

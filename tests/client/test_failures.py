@@ -25,4 +25,4 @@ def test_an_error_has_an_ending(error: DeltaweirError, ending: Ending) -> None:
 
 def test_an_early_end_says_where_the_rest_is() -> None:
     """It names `.partial`."""
-    assert ".partial" in str(ended_early())
+    assert "finish_reason" in str(ended_early())

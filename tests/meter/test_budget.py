@@ -224,3 +224,140 @@ def test_an_engines_tokens_may_have_a_price() -> None:
     free = EngineBudget(Limit(pico=0), lambda: said)
     assert free.allow(0, "content", "a") is None
     assert not free.spent
+
+
+# --- shared budgets --------------------------------------------------------------------------
+
+
+class Share:
+    """A lease that grants so much at first, and so much more each time it is asked.
+
+    Args:
+        grants: Tokens, or picodollars; 0 is a no.
+        money: Whether it is a share of money.
+        refuses: Raised when it is asked; None where it may be.
+    """
+
+    def __init__(self, *grants: int, money: bool = False, refuses: Exception | None = None) -> None:
+        self._left = [*grants]
+        self._money = money
+        self._refuses = refuses
+        self.total = self._left.pop(0)
+        self.asked = list[tuple[int, int | None]]()
+
+    @property
+    def granted(self) -> Limit:
+        """Return what was granted so far."""
+        return Limit(pico=self.total) if self._money else Limit(tokens=self.total)
+
+    def more(self, used_tokens: int, used_pico: int | None) -> Limit:
+        """Grant more, while there is more."""
+        if self._refuses is not None:
+            raise self._refuses
+        self.asked.append((used_tokens, used_pico))
+        self.total += self._left.pop(0) if self._left else 0
+        return self.granted
+
+
+GRANTS = st.lists(st.integers(0, 9), min_size=1, max_size=6)
+DELTAS = st.lists(
+    st.tuples(st.integers(0, 1), st.sampled_from(["content", "text"]), st.text(max_size=6)),
+    max_size=12,
+)
+
+
+@given(GRANTS, DELTAS, st.none() | st.integers(0, 20))
+def test_a_share_grows_until_it_is_refused(
+    grants: list[int], deltas: list[tuple[int, str, str]], own: int | None
+) -> None:
+    """What is let through is never more than was granted, and asked for when it is needed."""
+    share = Share(*grants)
+    budget = Budget(Limit(tokens=own), Letters, lease=share)
+    sent = 0
+    for index, field, text in deltas:
+        before, asked = share.total, len(share.asked)
+        allowed = budget.allow(index, field, text)
+        sent += len(text) if allowed is None else allowed
+        most = share.total if own is None else min(share.total, own)
+        assert budget.sent == sent <= most
+        if len(share.asked) > asked:
+            assert sent + len(text) > before
+            assert all(used <= before for used, _ in share.asked[asked:])
+            assert own is None or before < own
+        if allowed is not None:
+            assert sent == most
+            assert sent == own or share.asked
+            assert budget.spent == (sent == own)
+            return
+
+
+@given(GRANTS, st.lists(st.integers(0, 4), max_size=12), st.none() | st.integers(0, 20))
+def test_an_engines_share_grows_until_it_is_refused(
+    grants: list[int], pieces: list[int], own: int | None
+) -> None:
+    """The piece that passes what is granted is not shown, nor is it asked for too early."""
+    share, made = Share(*grants), 0
+    budget = EngineBudget(Limit(tokens=own), lambda: usage(1, made), lease=share)
+    for tokens in pieces:
+        before, asked, shown = share.total, len(share.asked), budget.sent
+        made += tokens
+        allowed = budget.allow(0, "content", "a")
+        most = share.total if own is None else min(share.total, own)
+        assert (allowed is None) == (made <= most)
+        assert budget.sent == (shown if allowed is not None else made) <= most
+        if len(share.asked) > asked:
+            assert made > before
+            assert own is None or before < own
+        if allowed is not None:
+            return
+
+
+@pytest.mark.parametrize("own", [NO_LIMIT, Limit(tokens=5), Limit(tokens=6)])
+def test_the_tightest_of_both_holds(own: Limit) -> None:
+    """Where a stream's own limit is passed, no more is taken of what others could have."""
+    share = Share(5, 0, refuses=None if own != Limit(tokens=5) else AssertionError("needless"))
+    budget = Budget(own, Letters, lease=share)
+    assert budget.allow(0, "content", "abcd") is None
+    assert budget.allow(0, "content", "efg") == 1
+    assert budget.spent == (own == Limit(tokens=5))
+
+
+def test_a_source_that_ends_where_a_share_does_was_not_cut() -> None:
+    """It was told of the stream's own limit alone; the share may still grow."""
+    said = usage(1, 4)
+    for budget in (
+        Budget(NO_LIMIT, Letters, lease=Share(4, 9)),
+        EngineBudget(NO_LIMIT, lambda: said, lease=Share(4, 9)),
+    ):
+        assert budget.allow(0, "content", "abcd") is None
+        assert not budget.spent
+
+
+def test_a_share_of_money_is_told_what_was_spent() -> None:
+    """Prompt and answer together; each token at its price."""
+    share = Share(5_000_000, 4_000_000, 0, money=True)
+    budget = Budget(NO_LIMIT, Letters, price=PRICE, prompt_tokens=3, lease=share)
+    assert budget.allow(0, "content", "a") is None
+    assert budget.allow(0, "content", "bc") is None
+    assert budget.allow(0, "content", "de") == 0
+    assert share.asked == [(1, 5_000_000), (3, 9_000_000)]
+    said = usage(3, 1)
+    share = Share(5_000_000, 4_000_000, 0, money=True)
+    engine = EngineBudget(NO_LIMIT, lambda: said, price=PRICE, lease=share)
+    assert engine.allow(0, "content", "a") is None
+    said = usage(3, 3)
+    assert engine.allow(0, "content", "bc") is None
+    said = usage(3, 4)
+    assert engine.allow(0, "content", "d") == 0
+    assert engine.sent == 3
+    assert share.asked == [(3, 9_000_000), (4, 11_000_000)]
+
+
+def test_hidden_tokens_are_of_the_share_too() -> None:
+    """A share is asked for what was used, shown or not."""
+    said = usage(1, 9)
+    share = Share(6, 3, 0)
+    budget = Budget(NO_LIMIT, Letters, reported=lambda: said, hidden=lambda: 5, lease=share)
+    assert budget.allow(0, "content", "ab") is None
+    assert share.asked == [(5, None)]
+    assert budget.allow(0, "content", "cde") == 2

@@ -173,3 +173,46 @@ def test_a_header_that_cannot_be_sent_is_refused(name: str, value: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         encode_request("GET", "/", [(name, f"secret{value}")])
     assert "secret" not in str(caught.value)
+
+
+PIECES = st.sampled_from(
+    [b"data: a\n\n", b"data: a\n", b"\n\n\r\n", b"x", b"\n\n", b"5\r\n\n\n\r\n", b"data: b\n\n" * 3]
+)
+SIZES = st.sampled_from(["%x", "%X", "00%x", '%x;a="b"'])
+
+
+@given(
+    st.lists(st.tuples(PIECES, SIZES), max_size=5),
+    st.sampled_from([b"\r\n", b"X-Trailer: t\r\n\r\n"]),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.sets(st.integers(0, 5)),
+)
+def test_it_stands_between_chunks_only_where_one_has_ended(
+    chunks: list[tuple[bytes, str]], trailer: bytes, places: list[int], exact: set[int]
+) -> None:
+    """However a body is cut, it is told where the next byte begins a chunk, and nowhere else."""
+    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ends = list[int]()
+    for piece, size in chunks:
+        whole += (size % len(piece)).encode() + b"\r\n" + piece + b"\r\n"
+        ends.append(len(whole))
+    whole += b"0\r\n" + trailer
+    reader, fed = ResponseReader(), 0
+    marks = [end for at, end in enumerate(ends) if at in exact]
+    for part in cut(whole, [*places, *marks]):
+        reader.feed(part)
+        fed += len(part)
+        assert reader.between_chunks(part) is (fed in ends and part.endswith(b"\n\n\r\n"))
+    assert reader.complete
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 99", b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK"],
+)
+def test_a_body_without_chunks_is_never_between_them(head: bytes) -> None:
+    """Whatever its bytes look like."""
+    reader = ResponseReader()
+    for part in (head + b"\r\n\r\n", b"a\r\ndata: a\n\n\r\n", b"\n\n\r\n"):
+        reader.feed(part)
+        assert not reader.between_chunks(part)

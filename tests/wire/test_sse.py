@@ -154,3 +154,34 @@ def test_shared_cases_however_cut(places: list[int]) -> None:
                 for event in decoded(cut_up)
             ]
             assert found == case["expected"], case["name"]
+
+
+@given(st.sampled_from(sorted(CASES)), st.integers(0, 200))
+def test_an_idle_decoder_remembers_nothing_but_an_id(name: str, place: int) -> None:
+    """What comes next is read as if it were the first, so that another may read it."""
+    whole = CASES[name][0]
+    place %= len(whole) + 1
+    decoder, other = Decoder(), Decoder()
+    assert not decoder.idle
+    decoder.feed(whole[:place])
+    other.feed(b"\n")  # behind it no mark of a beginning is dropped
+    other.last_id = decoder.last_id
+    if decoder.idle:
+        assert decoder.feed(whole[place:]) == other.feed(whole[place:])
+    else:
+        assert place < 3 or not whole[:place].endswith(b"\n\n")
+
+
+@given(st.lists(st.sampled_from(["a", "b c", "{}", "\u00e9"]), min_size=1, max_size=4), st.data())
+def test_a_decoder_is_idle_between_the_usual_events_alone(
+    texts: list[str], data: st.DataObject
+) -> None:
+    """Inside of one it never is."""
+    blocks = [encode(text.encode()) for text in texts]
+    ends = {*itertools.accumulate(map(len, blocks))}
+    whole = b"".join(blocks)
+    decoder, fed = Decoder(), 0
+    for part in cut(whole, data.draw(st.lists(st.integers(1, len(whole)), max_size=6))):
+        decoder.feed(part)
+        fed += len(part)
+        assert decoder.idle is (fed in ends)

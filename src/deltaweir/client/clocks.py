@@ -196,7 +196,10 @@ class Deadlines:
 
     def error(self) -> StallTimeout:
         """Return the error of the clock that runs out first."""
-        name, _ = min(self._due(), key=lambda pair: pair[1])
+        due = self._due()
+        if not due:
+            return StallTimeout("the source gave up waiting, though no clock was set")
+        name, _ = min(due, key=lambda pair: pair[1])
         return _ran_out(name, getattr(self._timeouts, name))
 
     def _due(self) -> list[tuple[str, float]]:
@@ -219,5 +222,5 @@ def _ran_out(name: str, limit: float) -> StallTimeout:
         "total": "the answer was not whole",
     }[name]
     return StallTimeout(
-        f"{what} within {limit:g} s; raise timeouts[{name!r}] to wait longer", param=name
+        f"{what} within {limit:g} s; raise the timeout {name!r} to wait longer", param=name
     )

@@ -194,7 +194,7 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
         return self._final(
             StreamFailed(
                 f"the server answered with {media} where an event stream was asked for; "
-                "check the base_url, or leave out stream=True",
+                "check the base_url, or ask without stream",
                 request_id=self.request_id,
             )
         )

@@ -110,7 +110,8 @@ class ModelBasis:
         self, asked: Asked | None, *, base_url: str | None = None, price: Price | None = None
     ) -> None:
         self._asked = asked
-        self._base_url = base_url
+        self.base_url = base_url
+        """Whose prices hold."""
         self._own = price
         self._when = datetime.now(UTC)
         self._counted: dict[str | None, PromptCount | None] = {}
@@ -130,7 +131,7 @@ class ModelBasis:
         """Return what a model's tokens cost; None when that is not known."""
         if self._own is not None or model is None:
             return self._own
-        return price_of(model, base_url=self._base_url, when=self._when)
+        return price_of(model, base_url=self.base_url, when=self._when)
 
     def _count(self, model: str | None) -> PromptCount | None:
         asked = self._asked

@@ -215,6 +215,7 @@ class UpstreamAnswering:
         )
 
     def _outgoing(self, upstream: Upstream, *, stream: bool) -> Outgoing:
+        self._basis.base_url = upstream.provider.base_url  # whoever answers is paid
         headers = None
         if upstream.config.deltaweir and self._asked.terms.tag is not None:
             told = _ENCODER.encode({"tag": self._asked.terms.tag})

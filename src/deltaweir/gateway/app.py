@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from deltaweir.client.requests import new_request_id
 from deltaweir.errors import InvalidRequest, PermissionDenied
 from deltaweir.gateway.completions import Completions
+from deltaweir.gateway.lane import Message, Send
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.passthrough import Passthrough, passes
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
@@ -74,7 +76,20 @@ class _Application(Starlette):
             if route is not None:
                 await route(scope, receive, send)
                 return
-        await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, _with_request_id(send))
+
+
+def _with_request_id(send: Send) -> Send:
+    """Return a ``send`` that gives an answer an id, unless it has one."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.setdefault("headers", [])
+            if all(name != b"x-request-id" for name, _ in headers):
+                message["headers"] = [*headers, (b"x-request-id", new_request_id().encode())]
+        await send(message)
+
+    return sent
 
 
 class _Passing(Route):

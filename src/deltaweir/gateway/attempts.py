@@ -77,15 +77,17 @@ async def ask(
         step = way.next(time.monotonic())
         if step is None:
             raise told or _resting(way.rest(time.monotonic()))
-        if step.pause_s:
-            await asyncio.wait([run.done], timeout=step.pause_s)
-            if not run.open:
-                break
         upstream = upstreams[step.upstream]
+        if step.pause_s and not await _paused(run, upstream, step.pause_s):
+            continue
         attempt = _Attempt(run, upstream, question)
         row.asked(upstream.name)
         upstream.breaker.asked()
-        error = await attempt.outcome()
+        try:
+            error = await attempt.outcome()
+        except BaseException:
+            upstream.breaker.let_go()
+            raise
         if error is None:
             if run.open or run.begun:
                 upstream.breaker.answered()
@@ -99,7 +101,16 @@ async def ask(
         now, wall = time.monotonic(), time.time()
         if not way.failed(step.upstream, error, attempt.head, now=now, wall=wall):
             raise told
+        if attempt.crowded:
+            upstream.breaker.answered()
     return None
+
+
+async def _paused(run: Run, upstream: Upstream, seconds: float) -> bool:
+    """Wait before an upstream is asked again; tell whether it is still to be asked."""
+    await asyncio.wait([run.done], timeout=seconds)
+    # others may have found out meanwhile that it does not work
+    return run.open and not upstream.breaker.wait(time.monotonic())
 
 
 class _Attempt:
@@ -107,6 +118,8 @@ class _Attempt:
 
     def __init__(self, run: Run, upstream: Upstream, question: Question) -> None:
         self.reply: Record | None = None
+        self.crowded = False
+        """Whether no connection was free, of which the upstream knows nothing."""
         self._run = run
         self._upstream = upstream
         self._kind = question.reply
@@ -123,11 +136,12 @@ class _Attempt:
 
     async def outcome(self) -> DeltaweirError | None:
         """Ask, and return why there is no answer; None where there is one, or nobody waits."""
-        clocks = self._upstream.clocks
         run = self._run
+        clocks = self._upstream.clocks if self._kind is None else self._upstream.whole_clocks
         try:
             release = await self._upstream.reserve(clocks.connect, gone=run.done)
         except ConnectionFailed as error:
+            self.crowded = True
             return error if run.open else None
         if run.done.done():
             release()

@@ -41,11 +41,11 @@ class Job(NamedTuple):
         if self.allowance is None:
             return
         account = self.run.account()
-        usage, asked = account.usage, self.row.attempts > 0
+        usage = account.usage
         self.allowance.close(
             prompt_tokens=0 if usage is None else usage.prompt_tokens or 0,
             completion_tokens=0 if usage is None else usage.completion_tokens,
-            cost_pico=account.cost_pico if asked else 0,
+            cost_pico=0 if usage is None else account.cost_pico,
         )
 
     def summary(self, status: int) -> Summary:
@@ -61,7 +61,7 @@ class Job(NamedTuple):
             stream_id=row.stream_id,
             request_id=run.request_id,
             model=asked.route.name,
-            upstream="embedded" if asked.route.model.embedded else row.upstream,
+            upstream="embedded" if asked.route.model.embedded else row.upstream or "none",
             attempts=row.attempts,
             key_id=None if key is None else key.id,
             user=asked.user,

@@ -85,7 +85,15 @@ class Outbox:
     def rest(self) -> list[bytes]:
         """Return the frames that have waited; the stream has ended, or goes on."""
         waiting, self._waiting = self._waiting, []
+        for chunk in waiting:
+            if chunk.usage is not None:  # told on every chunk, and now by the provider itself
+                chunk.usage = self._view.usage
         return [self._last(chunk) for chunk in waiting]
+
+    @property
+    def waits(self) -> bool:
+        """Whether frames wait, to leave before any other."""
+        return bool(self._waiting)
 
     def error(self, error: DeltaweirError) -> bytes:
         """Return the frame that tells of an error, after which nothing comes."""
@@ -109,6 +117,8 @@ class Outbox:
     def _last(self, chunk: AnyChunk) -> bytes:
         """Return a chunk that may bring our account."""
         if not self._annotate or bool(chunk.choices) is self._usage_asked:
+            return self._frame(chunk)
+        if not chunk.choices and chunk.usage is None:  # another than the one with the usage
             return self._frame(chunk)
         account = self._frames.account()
         if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):

@@ -27,7 +27,7 @@ from deltaweir.errors import (
 )
 from deltaweir.gateway.failover import Itinerary
 from deltaweir.gateway.lane import Lane
-from deltaweir.gateway.relay_answers import Said, clocks_of, is_final, refusal_of, resting, told
+from deltaweir.gateway.relay_answers import Said, is_final, refusal_of, resting, told
 from deltaweir.gateway.upstreams import Upstream
 from deltaweir.sources.upstream import UpstreamSource
 
@@ -213,7 +213,7 @@ class Relay:
         return error
 
     async def _outcome(self, upstream: Upstream, exchange: RelayExchange) -> DeltaweirError | None:
-        clocks = clocks_of(upstream)
+        clocks = upstream.whole_clocks
         try:
             release = await upstream.reserve(clocks.connect)
         except ConnectionFailed as error:

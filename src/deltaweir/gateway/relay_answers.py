@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from deltaweir.client.clocks import Timeouts
 from deltaweir.client.provider import Provider
 from deltaweir.client.relayed import RelayExchange
-from deltaweir.client.requests import WHOLE_HEADERS_S
 from deltaweir.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -33,13 +31,6 @@ class Said(NamedTuple):
     provider: Provider
     refusal: bytes | None = None
     """The whole body of a refusal; None for a body that is still to come."""
-
-
-def clocks_of(upstream: Upstream) -> Timeouts:
-    """Return how long to wait: an answer may begin when it is whole, and has no content."""
-    clocks = upstream.clocks._replace(first_content=None)
-    told = "headers" in upstream.config.timeouts
-    return clocks if told else clocks._replace(headers=WHOLE_HEADERS_S)
 
 
 def refusal_of(exchange: RelayExchange, upstream: Upstream) -> Said | None:

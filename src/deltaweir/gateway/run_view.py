@@ -12,6 +12,7 @@ from deltaweir.client.guarding import GuardedWeir
 from deltaweir.client.metering import Metering
 from deltaweir.client.timing import Timing
 from deltaweir.client.view import StreamView
+from deltaweir.endings import State
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.outbox import Outbox
 from deltaweir.gateway.outflow import Outflow
@@ -21,6 +22,8 @@ from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.source import NO_SOURCE
 from deltaweir.weir import Weir
 
+_NOTHING = Account(None, None, None, None, None)
+_UNANSWERED = (State.OPEN, State.FAILED)
 MOST_BITS = 64
 """Classes of gaps between contents, by powers of two in milliseconds: enough for any."""
 
@@ -90,12 +93,27 @@ class RunView(StreamView[Any, Any]):
         return self._request_id
 
     def account(self, *, both: bool = False) -> Account:
-        """Return usage and cost so far, and who says so; the last word once it has ended."""
+        """Return usage and cost so far, and who says so; the last word once it has ended.
+
+        What nobody has begun to answer has used nothing, as far as one can tell; a reader who
+        leaves before that may have to be paid for all the same.
+        """
+        if self._refused:
+            return _NOTHING
         if not self.done.done():
             return super().account(both=both)
         if self._final is None or (both and not self._final[1]):
             self._final = super().account(both=both), both
         return self._final[0]
+
+    @property
+    def _refused(self) -> bool:
+        """Whether nobody has begun to answer, and nobody will."""
+        return (
+            self._moments.first_content is None
+            and self._weir.state in _UNANSWERED
+            and not self._closing.answered
+        )
 
     @property
     def began(self) -> float:

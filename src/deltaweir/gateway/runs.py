@@ -168,7 +168,7 @@ class Run(RunView):
 
     def wait(self) -> None:
         """Take nothing from the source for a while."""
-        self._deadlines.last = self.last
+        self._deadlines.last = max(self._deadlines.last, self.last)
         self._deadlines.pause(self._clock())
         self._source.pause()
 
@@ -214,7 +214,8 @@ class Run(RunView):
         elif self._judges is not None:
             self._judges.look()
         elif not self._keeps:
-            self._shortcut.look(self._source, self._outflow, chunks[-1])
+            outflow = None if self.outbox.waits else self._outflow  # what waits goes first
+            self._shortcut.look(self._source, outflow, chunks[-1])
 
     def _not_begun(self, chunks: Sequence[AnyChunk], now: float) -> None:
         """Look for the first content."""
@@ -224,6 +225,8 @@ class Run(RunView):
         if any(has_content(choice) for chunk in chunks for choice in chunk.choices):
             self._moments.brought(now)
             self._deadlines.content()
+            self._deadlines.last = now
+            self._alarm.look()  # a stall is due sooner
             if self._asked_at is not None:
                 self._added_s = self._asked_at - self._moments.started
 
@@ -291,7 +294,7 @@ class Run(RunView):
     def _look_at_clock(self) -> None:
         """Do what is due."""
         now = self._clock()
-        self._deadlines.last = self.last
+        self._deadlines.last = max(self._deadlines.last, self.last)
         due = self._deadlines.due
         if due is not None and due <= now:
             self._source_expired(self._deadlines.error())

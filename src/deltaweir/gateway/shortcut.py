@@ -37,7 +37,7 @@ class Shortcut:
 
         Args:
             source: The run's source; only that of an upstream has two ways.
-            outflow: Where its frames go; None where nobody reads.
+            outflow: Where its frames go; None where nobody reads, or other frames come first.
             chunk: The chunk, after the weir.
         """
         way: UpstreamSource[Any] | None = getattr(source, "long_way", None)
@@ -45,7 +45,8 @@ class Shortcut:
             return
         straight = way.shortcut
         if isinstance(straight, Straight):
-            if straight.misses > MOST_MISSES or not self._weir.takes_texts(straight.index):
+            takes = outflow is not None and self._weir.takes_texts(straight.index)
+            if straight.misses > MOST_MISSES or not takes:
                 way.shortcut = None
         elif (
             self._tries < MOST_TRIES

@@ -156,7 +156,9 @@ class Straight:
         digits = 1
         while size - digits - 4 >= 16**digits:
             digits += 1
-        prefix = b"%x\r\n%b" % (max(0, size - digits - 4), self._before)
+        line = b"%x" % max(0, size - digits - 4)
+        # no piece has some sizes, such as 21: neither 1 digit and 16 bytes, nor 2 and 15
+        prefix = b"%b\r\n%b" % (line, self._before) if len(line) == digits else b"\0"
         if len(self._prefixes) < _MOST_SIZES:
             self._prefixes[size] = prefix
         return prefix

@@ -7,7 +7,9 @@ import collections
 from collections.abc import Callable, Mapping
 
 from deltaweir import __version__
+from deltaweir.client.clocks import Timeouts
 from deltaweir.client.provider import Letterhead, Outgoing
+from deltaweir.client.requests import WHOLE_HEADERS_S
 from deltaweir.errors import ConnectionFailed
 from deltaweir.gateway.config import UpstreamConfig
 from deltaweir.gateway.failover import Breaker
@@ -43,6 +45,13 @@ class Upstream:
     def name(self) -> str:
         """What the configuration calls it."""
         return self.config.name
+
+    @property
+    def whole_clocks(self) -> Timeouts:
+        """How long to wait for a whole reply, which begins when it is there."""
+        told = "headers" in self.config.timeouts
+        clocks = self.clocks._replace(first_content=None)
+        return clocks if told else clocks._replace(headers=WHOLE_HEADERS_S)
 
     @property
     def idle(self) -> int:
