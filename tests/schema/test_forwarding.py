@@ -561,11 +561,16 @@ def test_other_chunks_have_no_frame(change: dict[str, Any]) -> None:
     assert frame_of(forwarder_of().read(json.dumps(fields | change).encode())) is None
 
 
-def test_a_changed_chunk_has_no_frame() -> None:
-    """Its bytes are not those that will come again."""
+def test_a_changed_chunk_has_the_frame_it_came_in() -> None:
+    """What comes next comes in that, whatever was shown of this one."""
     chunk = forwarder_of().read(chat("a").replace(b',"x":5', b""))
-    assert frame_of(chunk) is not None
-    chunk.retold = True
+    frame = frame_of(chunk)
+    assert frame is not None
+    chunk.choices[0].delta.content, chunk.retold = None, True
+    again = frame_of(chunk)
+    assert again is not None
+    assert (again.before, again.after) == (frame.before, frame.after)
+    chunk.raw = None
     assert frame_of(chunk) is None
 
 

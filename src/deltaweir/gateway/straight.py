@@ -20,7 +20,7 @@ import msgspec
 
 from deltaweir.endings import Ending
 from deltaweir.gateway.outflow import Outflow
-from deltaweir.schema.forwarding import Frame
+from deltaweir.schema.text_frames import Frame
 from deltaweir.weir import Weir
 
 _EVENT = b"data: "

@@ -9,13 +9,13 @@ JSON string by another changes nothing else of what a text says.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from deltaweir.schema.chunk import Choice, Chunk, Delta, TextChoice, TextChunk
-from deltaweir.schema.texts import ELSEWHERE, only_text
+from deltaweir.schema.text_frames import Frame, filling_of, place_of_text
+from deltaweir.schema.texts import ELSEWHERE
 from deltaweir.schema.unread import take_out_unread, take_out_unread_of
 
 MOST_SHAPES = 4
@@ -23,9 +23,6 @@ MOST_SHAPES = 4
 MOST_MISSES = 8
 """Chunks in a row that had no known shape, after which none is learned any more."""
 
-_REST = re.compile(rb'(?:[^"\\]|\\.)*')
-_FILLING = re.compile(rb'"obfuscation"\s*:\s*"([A-Za-z0-9]*)"')
-_FILLING_NAME = b'"obfuscation"'
 _SAME = (
     "created",
     "id",
@@ -87,9 +84,9 @@ class Splicer:
             if place is not None:
                 return place
         whole = type(chunk).model_validate_json(raw)
-        place = _place_of_text(whole, raw)
+        place = place_of_text(whole, raw)
         if place is not None:
-            frame = Frame(raw, place, filling=_filling_of(whole))
+            frame = Frame(raw, place, filling=filling_of(whole))
             self._frames = [frame, *self._frames[: MOST_SHAPES - 1]]
         return place
 
@@ -137,55 +134,6 @@ class Forwarder:
             self._shapes = [shape, *self._shapes[: MOST_SHAPES - 1]]
 
 
-class Frame:
-    """What is the same in many chunks: all but their text, and the filling that hides its length.
-
-    Args:
-        data: A chunk that brings one text and nothing else.
-        place: Where the text stands in it.
-        filling: Its filling; empty or None where there is none that may differ.
-
-    Attributes:
-        before: What stands before the text.
-        after: What stands behind it.
-        filling: What stands around the filling in that; None without one.
-    """
-
-    __slots__ = ("_start", "after", "before", "filling")
-
-    def __init__(self, data: bytes, place: tuple[int, int], *, filling: str | None = None) -> None:
-        self.before, self.after = data[: place[0]], data[place[1] :]
-        self._start = place[0]
-        self.filling: tuple[bytes, bytes] | None = None
-        found = _FILLING.search(self.after)
-        # the chunk's own, and not a field of that name deeper in it, which anything may fill
-        if found and filling and data.count(_FILLING_NAME) == 1:
-            self.filling = self.after[: found.start(1)], self.after[found.end(1) :]
-
-    def place(self, data: bytes) -> tuple[int, int] | None:
-        """Return where the text stands in data of this frame; None where they have another."""
-        if not data.startswith(self.before):
-            return None
-        end = data.find(b'"', self._start)
-        if data.find(b"\\", self._start, end) >= 0:
-            rest = _REST.match(data, self._start)
-            end = -1 if rest is None else rest.end()
-        if end < 0:
-            return None
-        after = data[end:]
-        return (self._start, end) if after == self.after or self.filled(after) else None
-
-    def filled(self, after: bytes) -> bool:
-        """Tell whether what follows a text differs in its filling alone."""
-        if self.filling is None:
-            return False
-        before, behind = self.filling
-        if not (after.startswith(before) and after.endswith(behind)):
-            return False
-        filling = after[len(before) : len(after) - len(behind)]
-        return len(after) >= len(before) + len(behind) and (not filling or filling.isalnum())
-
-
 class _Shape:
     """Chunks of one frame, with what else is the same in them.
 
@@ -211,13 +159,13 @@ class _Shape:
         raw = chunk.raw
         if raw is None or _tells_more(chunk):
             return None
-        found = _place_of_text(chunk, raw)
+        found = place_of_text(chunk, raw)
         if found is None:
             return None
         shown = _without_unread(type(chunk).model_validate_json(raw)) if guarded else (b"", b"")
         if shown is None:
             return None
-        frame = Frame(raw, found, filling=_filling_of(chunk))
+        frame = Frame(raw, found, filling=filling_of(chunk))
         return cls(chunk, frame, shown if any(shown) else None)
 
     def read(self, data: bytes) -> AnyForwarded | None:
@@ -254,12 +202,14 @@ class _Shape:
 def frame_of(chunk: AnyForwarded) -> Frame | None:
     """Return the frame of a chunk that brings one text and nothing else; None of others."""
     raw = chunk.raw
-    if raw is None or chunk.retold or _has_unknown(chunk) or _tells_more(chunk):
+    if raw is None or _has_unknown(chunk) or _tells_more(chunk):
         return None
     if b"\n" in raw:  # it came in several lines, which look otherwise on the wire
         return None
-    place = _place_of_text(chunk, raw)
-    return None if place is None else Frame(raw, place, filling=_filling_of(chunk))
+    # as it came: its text may have been changed since
+    whole = type(chunk).model_validate_json(raw) if chunk.retold else chunk
+    place = place_of_text(whole, raw)
+    return None if place is None else Frame(raw, place, filling=filling_of(whole))
 
 
 def _without_unread(chunk: AnyForwarded) -> tuple[bytes, bytes] | None:
@@ -275,7 +225,7 @@ def _without_unread(chunk: AnyForwarded) -> tuple[bytes, bytes] | None:
     if isinstance(chunk, Chunk):
         chunk.obfuscation = None  # its length was that of the whole
     stripped = _ENCODER.encode(chunk.model_dump())
-    found = _place_of_text(chunk, stripped)
+    found = place_of_text(chunk, stripped)
     return None if found is None else (stripped[: found[0]], stripped[found[1] :])
 
 
@@ -298,55 +248,8 @@ def _tells_more(chunk: AnyForwarded) -> bool:
     )
 
 
-def _filling_of(chunk: AnyForwarded) -> str | None:
-    """Return what hides the length of a chunk's text; text completions have no such field."""
-    return chunk.obfuscation if isinstance(chunk, Chunk) else None
-
-
 def _has_all_keys(chunk: AnyForwarded, data: bytes) -> bool:
     """Tell whether a chunk has the key that typed clients fail without, and many servers forget."""
     if not chunk.choices:
         return b'"choices":[]' in data or b'"choices": []' in data
     return data.count(b'"finish_reason"') >= len(chunk.choices)
-
-
-_PLACES = {
-    True: re.compile(rb'"content"\s*:\s*"((?:[^"\\]|\\.)*)"'),
-    False: re.compile(rb'"text"\s*:\s*"((?:[^"\\]|\\.)*)"'),
-}
-
-
-def _place_of_text(chunk: Chunk | TextChunk, data: bytes) -> tuple[int, int] | None:
-    """Return where in its bytes a chunk's text stands, if that is all it brings."""
-    choices: Any = chunk.choices
-    if len(choices) != 1:
-        return None
-    choice = choices[0]
-    text = _only_known_text(choice)
-    if not text:
-        return None
-    places = [*_PLACES[isinstance(chunk, Chunk)].finditer(data)]
-    if len(places) != 1:  # a name that stands twice may be elsewhere
-        return None
-    start, end = places[0].span(1)
-    if b"\\" in (data[:start] + data[end:]).replace(b"\\/", b""):
-        return None  # then it may stand there once more, in other writing, or inside of a text
-    return (start, end) if _TEXT.decode(b'"%b"' % data[start:end]) == text else None
-
-
-def _only_known_text(choice: Choice | TextChoice) -> str | None:
-    """Return a choice's text when none of its known fields brings anything else."""
-    bare: Choice | TextChoice
-    if isinstance(choice, TextChoice):
-        bare = TextChoice(
-            finish_reason=choice.finish_reason, logprobs=choice.logprobs, text=choice.text
-        )
-        return only_text(bare)
-    delta = choice.delta
-    if delta.role is not None:
-        return None
-    known = {name: getattr(delta, name) for name in Delta.__struct_fields__}
-    bare = Choice(
-        delta=Delta(**known), finish_reason=choice.finish_reason, logprobs=choice.logprobs
-    )
-    return only_text(bare)
