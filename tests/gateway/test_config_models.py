@@ -99,3 +99,25 @@ def test_names_that_mean_nothing_or_two_things(
     with pytest.raises(InvalidRequest) as caught:
         Config(**config)  # type: ignore[arg-type]
     assert message in str(caught.value)
+
+
+def test_upstreams_may_call_a_model_by_names_of_their_own() -> None:
+    """Each is asked for its own, and one that is not in the table for the client's."""
+    names = {"openai": "gpt-4o", "azure": "deployed"}
+    one = ModelConfig(name="big", upstreams=("openai", "azure", "other"), upstream_model=names)
+    assert one.sent_name("big") == "gpt-4o"
+    assert [one.sent_name("big", upstream) for upstream in one.upstreams] == [
+        "gpt-4o",
+        "deployed",
+        "big",
+    ]
+    many = ModelConfig(name="b/*", upstreams=("azure",), upstream_model={"azure": "eu-*"})
+    assert many.sent_name("b/gpt", "azure") == "eu-gpt"
+
+
+def test_a_name_for_no_upstream_of_the_model_is_refused() -> None:
+    """It would be a spelling mistake that nobody sees."""
+    with pytest.raises(InvalidRequest, match="'azur' is none of the model's upstreams"):
+        ModelConfig(name="big", upstreams=("azure",), upstream_model={"azur": "a"})
+    with pytest.raises(InvalidRequest, match="got an empty"):
+        ModelConfig(name="big", upstreams=("azure",), upstream_model={"azure": ""})

@@ -153,7 +153,7 @@ class UpstreamAnswering:
         )
         if asked.call.limit.pico is not None:
             self._basis.prompt(self._sent_model)  # here waiting is allowed for
-        self._body = self._encoded()
+        self._bodies = {self._sent_model: self._encoded(self._sent_model)}
 
     def needs(self, stream_id: str) -> Needs:
         """Return what the stream is sure to use; see `Answering`."""
@@ -222,16 +222,23 @@ class UpstreamAnswering:
             headers = {HEADER.decode(): told.decode()}
         return upstream.outgoing(
             "/chat/completions" if self._asked.chat else "/completions",
-            self._body,
+            self._body(upstream),
             stream=stream,
             request_id=self._asked.request_id,
             headers=headers,
         )
 
-    def _encoded(self) -> bytes:
+    def _body(self, upstream: Upstream) -> bytes:
+        route = self._asked.route
+        sent = route.model.sent_name(route.name, upstream.name)
+        if sent not in self._bodies:
+            self._bodies[sent] = self._encoded(sent)
+        return self._bodies[sent]
+
+    def _encoded(self, model: str) -> bytes:
         """Return the request's body as upstreams get it; the request is changed to that."""
         request, options = self._asked.request, self._asked.request.stream_options
-        request.model = self._sent_model
+        request.model = model
         if self._asked.streamed:
             request.stream = True
             kept = {} if options is None else options.model_dump()

@@ -171,8 +171,8 @@ class _Attempt:
 
     @property
     def said_done(self) -> bool:
-        """Whether the stream said ``[DONE]``."""
-        return self._exchange.said_done
+        """Whether all was sent: the stream said ``[DONE]``, or the answer came in one piece."""
+        return self.reply is not None or self._exchange.said_done
 
     @property
     def long_way(self) -> UpstreamSource[Any] | None:

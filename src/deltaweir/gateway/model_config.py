@@ -23,7 +23,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         embedded: A catalogue name, or the path of a GGUF file; this or ``upstreams``.
         upstreams: Names of tables ``[[upstreams]]``, in order of preference.
         upstream_model: What upstreams are asked for, instead of the name; a ``*`` in it is
-            replaced by what the star of the name stands for.
+            replaced by what the star of the name stands for. A table of names by upstream,
+            ``{openai = "gpt-4o-mini", azure = "my-deployment"}``, where they differ.
         budget: What each stream may use at most: ``{tokens = 500, usd = 0.02}``, or a text such
             as ``"500tok"``; a request may only ask for less.
         price: US dollars per million tokens: ``{input = 0.15, output = 0.6}``, and what
@@ -35,7 +36,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str
     embedded: str | None = None
     upstreams: tuple[str, ...] = ()
-    upstream_model: str | None = None
+    upstream_model: str | dict[str, str] | None = None
     guard: str | tuple[str, ...] | None = None
     budget: dict[str, Any] | str | None = None
     price: dict[str, Any] | None = None
@@ -92,7 +93,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         prefix = self.name[:-1]
         return name.startswith(prefix) and len(name) > len(prefix)
 
-    def sent_name(self, name: str) -> str:
+    def sent_name(self, name: str, upstream: str | None = None) -> str:
         """Return what an upstream is asked for.
 
         That is ``upstream_model``; else the client's name, without what stands before the star
@@ -100,18 +101,31 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
         Args:
             name: What the client asked for, a name that `matches`.
+            upstream: Which; None for the first.
         """
         rest = name[len(self.name) - 1 :] if self.is_pattern else name
-        if self.upstream_model is not None:
-            return (
-                self.upstream_model.replace(_STAR, rest) if self.is_pattern else self.upstream_model
-            )
+        sent = self.upstream_model
+        if isinstance(sent, dict):
+            sent = sent.get(self.upstreams[0] if upstream is None else upstream)
+        if sent is not None:
+            return sent.replace(_STAR, rest) if self.is_pattern else sent
         return rest if self.name.endswith(f"/{_STAR}") else name
 
     def _check_sent(self) -> None:
         sent = self.upstream_model
-        if sent is None:
-            return
+        if isinstance(sent, dict):
+            for upstream, one in sent.items():
+                if upstream not in self.upstreams:
+                    raise InvalidRequest(
+                        f"upstream_model: {upstream[:80]!r} is none of the model's upstreams, "
+                        f"{', '.join(self.upstreams)}",
+                        param="upstream_model",
+                    )
+                self._check_one(one)
+        elif sent is not None:
+            self._check_one(sent)
+
+    def _check_one(self, sent: str) -> None:
         if not sent:
             raise InvalidRequest(
                 "upstream_model: got an empty text; leave it out to send the name",
