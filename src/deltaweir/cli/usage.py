@@ -109,9 +109,9 @@ def _url(config: Path | None, ledger: str | None) -> str:
         raise typer.BadParameter("--config and --ledger exclude each other")
     if ledger is not None:
         return ledger if "://" in ledger else f"sqlite:///{ledger}"
-    from deltaweir.gateway.config import LedgerConfig, load_config
+    from deltaweir.gateway.config import LedgerConfig, ledger_in
 
-    return (LedgerConfig() if config is None else load_config(config).ledger).url
+    return (LedgerConfig() if config is None else ledger_in(config)).url
 
 
 def _csv(groups: Sequence[str], lines: Sequence[Line]) -> None:

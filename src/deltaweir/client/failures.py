@@ -16,6 +16,4 @@ def ending_of(error: DeltaweirError) -> Ending:
 
 def ended_early() -> StreamTruncated:
     """Return the error of a source that ended, though not every choice had."""
-    return StreamTruncated(
-        "the stream ended before every choice had a finish_reason"
-    )
+    return StreamTruncated("the stream ended before every choice had a finish_reason")

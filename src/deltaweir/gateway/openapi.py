@@ -13,6 +13,7 @@ from deltaweir.schema.request import ChatRequest, TextRequest
 
 _REF = "#/components/schemas/{name}"
 _COUNT = "prompt_tokens of the request, their source, and cost_usd"
+_METRICS = "figures for Prometheus; with keys, for those of administrators alone"
 _USAGE = "data: streams, tokens and cost_usd of each group; total: their sum"
 _USAGE_QUERY = [
     {"name": name, "in": "query", "schema": {"type": "string"}, "description": what}
@@ -48,6 +49,13 @@ def document(models: list[str]) -> dict[str, Any]:
             "/v1/models/{name}": {
                 "get": _answer("one model")
                 | {"parameters": [{"name": "name", "in": "path", "required": True}]}
+            },
+            "/metrics": {
+                "get": {
+                    "responses": {
+                        "200": {"description": _METRICS, "content": {"text/plain": {}}},
+                    }
+                }
             },
             "/healthz": {"get": _answer("whether the process lives")},
             "/readyz": {"get": _answer("whether it takes requests")},
