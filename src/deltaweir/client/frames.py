@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from deltaweir.client.view import StreamView
 from deltaweir.errors import DeltaweirError
-from deltaweir.schema.chunk import AnyChunk
+from deltaweir.schema.chunk import AnyChunk, Usage
 from deltaweir.schema.frames import FrameWriter, error_body
 from deltaweir.wire.sse import encode
 
@@ -52,7 +54,7 @@ class StreamFrames:
         stream = self._stream
         account = stream.account()
         added: dict[str, Any] = {
-            "usage": None if account.usage is None else account.usage.model_dump(),
+            "usage": None if account.usage is None else _plain(account.usage),
             "cost_usd": account.cost_usd,
             "source": account.source,
         }
@@ -64,3 +66,12 @@ class StreamFrames:
         if self._usage_asked:
             return not chunk.choices
         return any(choice.finish_reason is not None for choice in chunk.choices)
+
+
+def _plain(usage: Usage) -> dict[str, Any]:
+    """Return usage as plain data; what providers add to it takes the longer way."""
+    details = (usage.prompt_tokens_details, usage.completion_tokens_details)
+    if usage.__dict__ or any(one is not None and one.__dict__ for one in details):
+        return usage.model_dump()
+    plain: dict[str, Any] = msgspec.to_builtins(usage)
+    return plain

@@ -241,9 +241,11 @@ class UpstreamAnswering:
         request.model = model
         if self._asked.streamed:
             request.stream = True
-            kept = {} if options is None else options.model_dump()
-            kept.pop(_CONTINUOUS, None)
-            request.stream_options = StreamOptions.model_validate({**kept, "include_usage": True})
+            request.stream_options = StreamOptions(include_usage=True)
+            if options is not None:
+                kept = options.model_dump() | {"include_usage": True}
+                kept.pop(_CONTINUOUS, None)
+                request.stream_options = StreamOptions.model_validate(kept)
         asked = request.stream_options
         known = not (request.__dict__ or (asked is not None and asked.__dict__))
         try:

@@ -137,7 +137,8 @@ class Completions:
         price = routing.price_of(asked.route.model)
         if not asked.route.upstreams:
             return EmbeddedAnswering(asked, price)
-        routing.warm(asked.route)
+        if not routing.is_warm(asked.route):
+            routing.warm(asked.route)
         return UpstreamAnswering(asked, price)
 
     def _run(

@@ -29,6 +29,8 @@ from deltaweir.gateway.protocol import Protocol
 from deltaweir.gateway.reloading import Reloaded, reloaded, told
 from deltaweir.gateway.service import Authorize, Gateway
 
+SWITCH_S = 0.0005
+"""How long a thread computes while another waits for the interpreter, in seconds."""
 LAST_WORDS_S = 1.0
 """How long streams that were told of the stop have to send that, in seconds."""
 CLOSE_S = 5.0
@@ -38,12 +40,14 @@ _log = logging.getLogger("deltaweir.gateway")
 
 
 def settle() -> None:
-    """Let the collector of a process that only serves look at what is loaded no more.
+    """Let a process do nothing but serve, once all is loaded.
 
-    It would look through some hundred thousand objects that stay, again and again.
+    The collector looks no more through some hundred thousand objects that stay; and a thread
+    that writes the ledger gives way to the loop within a tenth of the usual time.
     """
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
 
 
 class Server(uvicorn.Server):
