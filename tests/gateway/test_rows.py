@@ -35,6 +35,7 @@ from tests.gateway.conftest import (
 from deltaweir.accounts import Row
 from deltaweir.gateway.config import Config, LedgerConfig
 from deltaweir.gateway.rows import tally_of
+from deltaweir.gateway.runs import Run
 from deltaweir.meter.account import Account
 from deltaweir.schema.chunk import Usage
 
@@ -155,6 +156,7 @@ def check_abandoned(gateway: Running, read: int, tag: str, *, most: int) -> str:
     assert row.closed is not None
     assert row.tally.completion_tokens is not None or not read
     if answer is not None:
+        assert isinstance(answer, Run)
         usage = answer.usage
         assert row.tally.completion_tokens == (usage and usage.completion_tokens)
     *_, seen = [0, *(int(one.split(b",")[0]) for one in got.split(b'"completion_tokens":')[1:])]

@@ -21,12 +21,12 @@ from deltaweir.schema.forwarding import (
     ForwardedChunk,
     ForwardedTextChunk,
     Forwarder,
-    Frame,
     Splicer,
     frame_of,
 )
 from deltaweir.schema.reading import fields_of
 from deltaweir.schema.record import Record
+from deltaweir.schema.text_frames import Frame
 from deltaweir.schema.unread import take_out_unread, take_out_unread_of
 from deltaweir.weir import Weir
 
@@ -566,6 +566,7 @@ def test_a_changed_chunk_has_the_frame_it_came_in() -> None:
     chunk = forwarder_of().read(chat("a").replace(b',"x":5', b""))
     frame = frame_of(chunk)
     assert frame is not None
+    assert isinstance(chunk, ForwardedChunk)
     chunk.choices[0].delta.content, chunk.retold = None, True
     again = frame_of(chunk)
     assert again is not None
