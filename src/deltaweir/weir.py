@@ -91,6 +91,11 @@ class Weir(Generic[ChunkT]):
         return self.state is State.DONE
 
     @property
+    def all_ended(self) -> bool:
+        """Whether every choice that was opened has said its finish reason."""
+        return bool(self._open) and not any(self._open.values())
+
+    @property
     def controlled(self) -> bool:
         """Whether a budget or a guard may keep text from being shown."""
         return self._control is not None

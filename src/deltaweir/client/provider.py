@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 from deltaweir.errors import InvalidRequest
 from deltaweir.wire.http1 import encode_request
@@ -65,6 +65,9 @@ class Provider(NamedTuple):
     def without_secrets(self, text: str) -> str:
         """Return what a server said, with the keys that it may repeat taken out."""
         named = [value for name, value in self.headers if _SECRET.search(name)]
+        for name, value in parse_qsl(self.query):
+            if _SECRET.search(name.lower()):
+                named += [value, quote_plus(value), quote(value)]
         for secret in (self.api_key or "", *named):
             bare = secret.removeprefix("Bearer ").strip()
             if len(bare) >= _SHORTEST_SECRET:

@@ -12,7 +12,7 @@ from deltaweir.client.embedded import Call, call_of
 from deltaweir.client.guarding import guarded
 from deltaweir.client.requests import check_streamable, request_of
 from deltaweir.gateway.access import Caller
-from deltaweir.gateway.bodies import fields_of
+from deltaweir.gateway.bodies import check_parts, fields_of
 from deltaweir.gateway.routing import Route
 from deltaweir.gateway.terms import Terms
 from deltaweir.guard.policy import Policy
@@ -77,6 +77,7 @@ def peeked(body: bytes) -> Peek:
     Raises:
         InvalidRequest: It is not a JSON object.
     """
+    check_parts(body)
     try:
         found = _PEEK.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

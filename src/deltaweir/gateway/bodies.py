@@ -9,6 +9,9 @@ import msgspec
 from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.lane import Message, Receive
 
+MOST_PARTS = 100_000
+"""Objects and lists in one request; brackets in texts count too, so that they cost nothing."""
+
 
 class ClientGoneError(Exception):
     """The client hung up before its request was whole."""
@@ -37,6 +40,18 @@ async def read_body(receive: Receive, limit_bytes: int) -> bytes:
         pieces.append(piece)
         more = message.get("more_body", False)
     return b"".join(pieces)
+
+
+def check_parts(body: bytes) -> None:
+    """Refuse a body of so many parts that looking at each would take seconds.
+
+    Raises:
+        InvalidRequest: It has more objects and lists than any conversation.
+    """
+    if len(body) > MOST_PARTS and body.count(b"{") + body.count(b"[") > MOST_PARTS:
+        raise InvalidRequest(
+            f"the request has more than {MOST_PARTS} objects and lists", code="too_large"
+        )
 
 
 def fields_of(body: bytes) -> dict[str, Any]:

@@ -88,8 +88,8 @@ class Completions:
         # a model of another type is refused with the request
         route = gateway.routing.route_to(peek.model)
         guards = (*route.model.guards, *terms.guards)
-        if guards and (len(body) > QUICK_BYTES or not gateway.guards.ready(guards)):
-            # rules may have to be compiled, and a long prompt takes its time
+        if len(body) > QUICK_BYTES or (guards and not gateway.guards.ready(guards)):
+            # a long request takes its time, and rules may have to be compiled
             call = await asyncio.to_thread(self._call, body, route, terms, guards)
         else:
             call = self._call(body, route, terms, guards)

@@ -180,7 +180,7 @@ def _parsed(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}", param="config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"{path} is not TOML: {error}", param="config") from error
 
 

@@ -15,7 +15,12 @@ from typing import Any
 from deltaweir.client.clocks import Deadlines, Timeouts
 from deltaweir.client.view import MOST_UNCOUNTED
 from deltaweir.endings import Ending, State
-from deltaweir.errors import DeltaweirError, ServiceUnavailable, StreamFailed
+from deltaweir.errors import (
+    AuthenticationFailed,
+    DeltaweirError,
+    ServiceUnavailable,
+    StreamFailed,
+)
 from deltaweir.gateway.alarm import NEVER, Alarm
 from deltaweir.gateway.judged import Judges
 from deltaweir.gateway.outflow import Outflow
@@ -27,6 +32,8 @@ from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import NO_SOURCE, PushingSource
 from deltaweir.wire.sse import DONE, HEARTBEAT
 
+PATIENCE_S = 1.0
+"""How long a finish chunk waits for a usage that may come behind it, in seconds."""
 _log = logging.getLogger("deltaweir.gateway")
 
 
@@ -134,7 +141,10 @@ class Run(RunView):
     def abort(self, ending: Ending) -> None:
         """End the run from this side: its reader left, wants no more, or may have no more."""
         if self._open:
+            nothing = self._moments.first_content is None and not self.begun
             self._stop(ending)
+            if ending is Ending.REVOKED and nothing:
+                self._failure = AuthenticationFailed("this key was revoked")
         self._conclude()
 
     def tidy(self) -> None:
@@ -214,7 +224,10 @@ class Run(RunView):
         elif self._judges is not None:
             self._judges.look()
         elif not self._keeps:
-            outflow = None if self.outbox.waits else self._outflow  # what waits goes first
+            outflow = self._outflow
+            if self.outbox.waits:  # that goes first
+                outflow = None
+                self._alarm.look()
             self._shortcut.look(self._source, outflow, chunks[-1])
 
     def _not_begun(self, chunks: Sequence[AnyChunk], now: float) -> None:
@@ -276,7 +289,8 @@ class Run(RunView):
         if not self._open:
             return NEVER
         beat = NEVER if self._quiet else self._last_written + self._heartbeat_s
-        return min(self._deadlines.due or NEVER, self._weir.deadline or NEVER, beat)
+        late = self.last + PATIENCE_S if self.outbox.waits else NEVER
+        return min(self._deadlines.due or NEVER, self._weir.deadline or NEVER, beat, late)
 
     @property
     def _quiet(self) -> bool:
@@ -300,20 +314,27 @@ class Run(RunView):
             self._source_expired(self._deadlines.error())
         elif self._judges is not None:
             self._judges.look()
-        outflow = self._outflow
-        if (
-            outflow is not None
-            and not self._quiet
-            and now >= self._last_written + self._heartbeat_s
-        ):
+        if self._outflow is not None and self._open:
+            self._keep_awake(self._outflow, now)
+        self._alarm.look()
+
+    def _keep_awake(self, outflow: Outflow, now: float) -> None:
+        """Write what has waited long enough, or a heartbeat."""
+        if self.outbox.waits and now >= self.last + PATIENCE_S:
+            outflow.write(b"".join(self.outbox.rest()))
+        if not self._quiet and now >= self._last_written + self._heartbeat_s:
             if self._held:
                 outflow.last = now  # what waits already keeps the connection awake
             else:
                 outflow.write(HEARTBEAT)
-        self._alarm.look()
 
     def _source_expired(self, error: DeltaweirError) -> None:
         """Fail by a clock; an attempt that may be followed by another hears of it instead."""
         expired = getattr(self._source, "expired", None)
-        if expired is None or not expired(error):
+        if expired is not None and expired(error):
+            return
+        if self._weir.all_ended:  # it has said all, but did not hang up
+            self._ended(self._clock())
+            self._conclude()
+        else:
             self.failed(error)

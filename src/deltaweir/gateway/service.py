@@ -165,22 +165,29 @@ class Gateway:
         self._log.ended(summary)
 
     def keep(self) -> None:
-        """Look after keys and metrics from now on, on the running loop."""
-        if self._keeper is None or self._keeper.get_loop() is not asyncio.get_running_loop():
-            self._keeper = asyncio.get_running_loop().create_task(self._kept())
+        """Look after keys, metrics and streams from now on, on the running loop."""
+        keeper, loop = self._keeper, asyncio.get_running_loop()
+        if keeper is None or keeper.done() or keeper.get_loop() is not loop:
+            self._keeper = loop.create_task(self._kept())
 
     async def _kept(self) -> None:
-        """Read keys again twice a second, and end the streams of those that were revoked."""
         while True:
             await asyncio.sleep(POLL_S)
-            self.metrics.publish()
-            for run in self.runs:
-                run.tidy()
-            if self._access is None or not self._access.is_open:
-                continue
-            gone = await asyncio.to_thread(self._access.poll)
-            for run in [run for run in self.runs if run.key_id in gone]:
-                run.abort(Ending.REVOKED)
+            try:
+                await self._look_after()
+            except Exception as error:  # noqa: BLE001  # the next look is as needed as this one
+                _log.error("a look after the streams failed", exc_info=error)
+
+    async def _look_after(self) -> None:
+        """Tidy what runs; read keys again, and end the streams of those that were revoked."""
+        self.metrics.publish()
+        for run in [*self.runs]:
+            run.tidy()
+        if self._access is None or not self._access.is_open:
+            return
+        gone = await asyncio.to_thread(self._access.poll)
+        for run in [run for run in self.runs if run.key_id in gone]:
+            run.abort(Ending.REVOKED)
 
     def _watch(self) -> None:
         """Tell the metrics where to look when somebody asks."""

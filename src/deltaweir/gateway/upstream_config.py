@@ -33,7 +33,8 @@ class UpstreamConfig(
         base_url: The provider's address, such as ``https://api.openai.com/v1``.
         api_key: Its key; ``env:NAME`` takes it from the environment.
         headers: Further headers of every request, each value perhaps ``env:NAME``.
-        query: Query of every request, such as Azure's ``api-version``.
+        query: Query of every request, such as Azure's ``api-version``; each value perhaps
+            ``env:NAME``.
         timeouts: Seconds by name: ``connect``, ``headers``, ``first_content``, ``stall``,
             ``total``; ``"none"`` waits for ever.
         max_connections: Connections to it at most, in each worker.
@@ -82,7 +83,8 @@ class UpstreamConfig(
         headers = {
             name: resolved(value, param=f"headers.{name}") for name, value in self.headers.items()
         }
-        return provider_of(self.base_url, api_key=key, headers=headers, query=self.query, retries=0)
+        query = {name: resolved(value, param=f"query.{name}") for name, value in self.query.items()}
+        return provider_of(self.base_url, api_key=key, headers=headers, query=query, retries=0)
 
     @functools.cached_property
     def clocks(self) -> Timeouts:

@@ -122,6 +122,8 @@ class Forwarder:
             chunk = self._kind.model_validate(msgspec.json.decode(data))
         chunk.retold = False
         chunk.raw = data if _has_all_keys(chunk, data) else None
+        if self._guarded and not _says_once(chunk, data):
+            chunk.raw = None
         # one without unknown fields is read faster than compared
         if self._misses < MOST_MISSES and _has_unknown(chunk):
             self._learn(chunk)
@@ -245,6 +247,20 @@ def _tells_more(chunk: AnyForwarded) -> bool:
         chunk.usage is not None
         or chunk.deltaweir is not None
         or (isinstance(chunk, Chunk) and chunk.moderation is not None)
+    )
+
+
+def _says_once(chunk: AnyForwarded, data: bytes) -> bool:
+    """Tell whether a chunk brings one text, and its bytes say that text alone.
+
+    A name that stands twice in an object is two values: one that a guard has read, and one that
+    others may take (RFC 8259, section 4).
+    """
+    return (
+        data.count(b'"choices"') == 1
+        and data.count(b'"delta"') + data.count(b'"text"') == 1
+        and data.count(b'"content"') <= 1
+        and place_of_text(chunk, data) is not None
     )
 
 

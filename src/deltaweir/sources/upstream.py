@@ -111,7 +111,7 @@ class UpstreamSource(Generic[ChunkT]):
         self.shortcut = shortcut
         if shortcut is None and self._way is not None:
             self._way = None
-            if self._connection is not None and not (self._over or self._closed):
+            if self._connection is not None:
                 self._connection.hand_to(self)
 
     def pause(self) -> None:
@@ -129,6 +129,7 @@ class UpstreamSource(Generic[ChunkT]):
     def close(self) -> None:
         """End the stream and its connection at once; idempotent, on the loop's thread."""
         self._closed = True
+        self.bypassed_by(None)
         if self._again is not None:
             self._again.cancel()
         if self._draining is None:  # else the answer is whole, and its connection may be kept
@@ -218,6 +219,7 @@ class UpstreamSource(Generic[ChunkT]):
 
     def _finish(self) -> None:
         """Keep the connection if the answer's last byte is here, or comes soon."""
+        self.bypassed_by(None)  # what follows is no part of the answer
         self._over = True
         if self._exchange.framed_end:
             self._give_back()
