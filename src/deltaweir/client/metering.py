@@ -57,6 +57,11 @@ class SharedMeter:
         with self._reading:
             return self._meter.hidden
 
+    @property
+    def uncounted(self) -> int:
+        """How many characters wait to be counted."""
+        return self._meter.uncounted
+
     def condense(self) -> None:
         """Keep what waits to be counted in less memory, unless somebody is counting it."""
         if self._reading.acquire(blocking=False):

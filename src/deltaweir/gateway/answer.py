@@ -28,7 +28,13 @@ STREAM_HEADERS = [
     (b"x-accel-buffering", b"no"),  # or nginx would collect the frames
 ]
 """Headers of every event stream (FACTS, section 4)."""
-_RETRY_AFTER = {503: b"1", 429: b"1"}
+_USUAL = {
+    401: [(b"www-authenticate", b"Bearer")],
+    405: [(b"allow", b"POST")],
+    429: [(b"retry-after", b"1")],
+    503: [(b"retry-after", b"1")],
+}
+"""What goes with a status (RFC 9110), unless an error says better."""
 
 
 async def send_json(
@@ -50,8 +56,8 @@ async def send_error(
 ) -> None:
     """Answer with an error's status and body."""
     more = getattr(error, "headers", None)  # of those that know when to ask again
-    if more is None and error.status in _RETRY_AFTER:
-        more = [(b"retry-after", _RETRY_AFTER[error.status])]
+    if more is None:
+        more = _USUAL.get(error.status, [])
     await send_json(
         send,
         error.status,

@@ -51,6 +51,7 @@ class Completions:
             asked = await self._asked(scope, receive, request_id)
             job = await self._job(asked, began)
         except DeltaweirError as error:
+            self._gateway.metrics.refused("chat" if self._chat else "text", error.status)
             await send_error(send, error, request_id=request_id)
             return
         except ClientGoneError:
@@ -67,6 +68,7 @@ class Completions:
                 with Lane(scope, receive, send, run, slow_reader_s=slow) as lane:
                     way = self._stream if job.asked.wants_stream else self._whole
                     status = await way(job, lane, send)
+                await run.counted()
             finally:
                 run.leave()
                 gateway.runs.discard(run)

@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder
 
 from deltaweir.gateway.metric_cells import MOST, Cells, Counts, Name, SharedCells
 from deltaweir.gateway.metric_families import FAMILIES, NANO, PREFIX, Family
-from deltaweir.gateway.summary import Summary
+from deltaweir.gateway.summary import Endpoint, Summary
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the directory in which workers find each other's numbers."""
@@ -97,6 +97,15 @@ class Metrics:
         self._observe("added_seconds", pair, summary.added_s)
         if any(summary.gaps):
             self._count_gaps(summary, pair)
+
+    def refused(self, endpoint: Endpoint, status: int) -> None:
+        """Count a request that was refused before it was a stream: no key, no such model.
+
+        Args:
+            endpoint: What was asked for.
+            status: The HTTP status of the answer.
+        """
+        self._count("responses", (endpoint, str(status)), 1)
 
     def publish(self) -> None:
         """Read what is watched; with several workers, about once a second, for the others."""

@@ -24,6 +24,8 @@ from deltaweir.weir import Weir
 
 _NOTHING = Account(None, None, None, None, None)
 _UNANSWERED = (State.OPEN, State.FAILED)
+QUICK_CHARS = 16 * 1024
+"""Characters that are counted in a millisecond or two."""
 MOST_BITS = 64
 """Classes of gaps between contents, by powers of two in milliseconds: enough for any."""
 
@@ -105,6 +107,11 @@ class RunView(StreamView[Any, Any]):
         if self._final is None or (both and not self._final[1]):
             self._final = super().account(both=both), both
         return self._final[0]
+
+    async def counted(self) -> None:
+        """Count all that came, off the loop where that takes a while; call it after the end."""
+        if self._meter.uncounted > QUICK_CHARS:
+            await asyncio.to_thread(self.account, both=True)
 
     @property
     def _refused(self) -> bool:

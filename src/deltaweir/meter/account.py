@@ -59,6 +59,10 @@ class AnyMeter(Protocol):
     def hidden(self) -> int:
         """How many generated tokens of that no text has shown."""
 
+    @property
+    def uncounted(self) -> int:
+        """How many characters wait to be counted."""
+
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the source sent it."""
 
@@ -85,6 +89,7 @@ class EngineMeter:
     """
 
     hidden = 0
+    uncounted = 0
 
     def __init__(self, usage: Callable[[], Usage | None], *, price: Price | None = None) -> None:
         self._usage = usage

@@ -71,6 +71,14 @@ class Meter:
         return sum(1 for texts in waiting for pieces in texts.values() for piece in pieces if piece)
 
     @property
+    def uncounted(self) -> int:
+        """How many characters wait to be counted, which is when counting them takes time."""
+        waiting = (*(texts for texts, _ in self._closed), self._texts)
+        return sum(
+            len(piece) for texts in waiting for pieces in [*texts.values()] for piece in [*pieces]
+        )
+
+    @property
     def reported(self) -> Usage | None:
         """What the provider said last; None when it said nothing."""
         return self._latest
