@@ -50,7 +50,9 @@ def test_the_key_stands_alone_on_stdout(run: Run) -> None:
     assert KEY.fullmatch(ended.out)
     key = ended.out.strip()
     assert key not in ended.err
-    assert ended.err.startswith("alice: 400tok/day; 5usd; 3 rpm\n")
+    assert ended.err.startswith(
+        "alice: 400tok/day; 5usd; 3 rpm, in the ledger sqlite:///deltaweir.db\n"
+    )
     assert f"`deltaweir keys revoke {key[3:15]}`" in ended.err
     with KeyRing.open("sqlite:///deltaweir.db") as ring:
         assert ring.authenticate([(b"authorization", f"Bearer {key}".encode())]).name == "alice"
@@ -125,9 +127,9 @@ def test_a_key_is_revoked(whole: bool) -> None:
     given = made if whole else made[3:15]
     ended = keys("revoke", given)
     assert ended.stdout == ""
-    assert f"alice ({made[3:15]}) is revoked since" in ended.stderr
-    assert "before" not in ended.stderr
-    assert "before" in keys("revoke", given).stderr
+    assert f"alice ({made[3:15]}) is revoked, at" in ended.stderr
+    assert "already" not in ended.stderr
+    assert "was revoked already" in keys("revoke", given).stderr
     assert json.loads(keys("list", "--json").stdout)[0]["state"] == "revoked"
 
 

@@ -330,7 +330,7 @@ def test_a_revocation_ends_what_waits_for_an_answer(desk: Desk) -> None:
                 desk.revoke(key)
                 answer = asking.result(5)
             assert upstream.wait_gone(timeout_s=1)
-        assert answer.status == 200
+        assert answer.status == 401
         row = desk.front.row(answer)
         assert row.closed is not None
         assert row.closed.ending == "revoked"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaweir.cli.configured import ledger_url
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.key_rows import as_dict, cells, limits, moment, table
 from deltaweir.cli.show import say
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from deltaweir.allowances import KeyTerms
     from deltaweir.stores.sqlite_keys import SqliteKeys
-
-_DEFAULT_CONFIG = "deltaweir.toml"
 
 app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
 
@@ -83,7 +82,7 @@ def create(
         typer.Option("--expires", metavar="WHEN", help="30d, 12h, 4w, or a date in UTC."),
     ] = None,
     admin: Annotated[
-        bool, typer.Option("--admin", help="It may see the usage of all keys.")
+        bool, typer.Option("--admin", help="It may see the usage of all keys, and /metrics.")
     ] = False,
     config: Config = None,
 ) -> None:
@@ -117,7 +116,7 @@ def create(
         raise typer.BadParameter(error.message, param_hint=hint) from error
     key = _kept(called, terms, config, now)
     typer.echo(key)
-    say(f"{called}: {'; '.join(limits(terms)) or 'no limits'}")
+    say(f"{called}: {'; '.join(limits(terms)) or 'no limits'}, in the ledger {ledger_url(config)}")
     say(
         "It is not shown again. Clients send it as their api_key; "
         f"`deltaweir keys revoke {key[3:15]}` ends it."
@@ -190,8 +189,8 @@ def revoke(
     now = time.time()
     with _store(config) as store:
         record = store.revoke(given if found is None else found["id"], now)
-    before = "" if record.revoked == now else " before"
-    say(f"{record.name} ({record.id}) is revoked since {moment(record.revoked)}{before}")
+    what = "is revoked" if record.revoked == now else "was revoked already"
+    say(f"{record.name} ({record.id}) {what}, at {moment(record.revoked)}")
 
 
 @contextmanager
@@ -201,7 +200,7 @@ def _store(config: Path | None, *, create: bool = False) -> Iterator[SqliteKeys]
     from deltaweir.gateway.config import ledger_path
     from deltaweir.stores.sqlite_keys import SqliteKeys
 
-    url = _url(config)
+    url = ledger_url(config)
     if not url:
         raise InvalidRequest(
             "keys need a ledger, and this configuration keeps none: set [ledger] url"
@@ -214,29 +213,3 @@ def _store(config: Path | None, *, create: bool = False) -> Iterator[SqliteKeys]
         )
     with SqliteKeys(path) as store:
         yield store
-
-
-def _url(config: Path | None) -> str:
-    """Return the ledger's URL; whoever makes keys need not have all that a server needs."""
-    import tomllib
-
-    import msgspec
-
-    from deltaweir.errors import InvalidRequest
-    from deltaweir.gateway.config import LedgerConfig
-
-    if config is None:
-        if not Path(_DEFAULT_CONFIG).exists():
-            return LedgerConfig().url
-        config = Path(_DEFAULT_CONFIG)
-    try:
-        read = tomllib.loads(config.read_text(encoding="utf-8"))
-        return msgspec.convert(read.get("ledger", {}), LedgerConfig).url
-    except OSError as error:
-        raise InvalidRequest(f"cannot read {config}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{config} is not TOML: {error}") from error
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"{config}: [ledger]: {error}") from error
-    except InvalidRequest as error:
-        raise InvalidRequest(f"{config}: {error.message}") from error

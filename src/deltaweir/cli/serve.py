@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deltaweir.cli import options
+from deltaweir.cli.configured import configuration
 from deltaweir.cli.show import say
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def serve(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help="A configuration, such as deltaweir.toml."
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="A configuration. Default: deltaweir.toml, where there is one and no --model.",
         ),
     ] = None,
     check: Annotated[
@@ -90,6 +94,8 @@ def serve(
             "the gateway is not installed: pip install 'deltaweir[local,gateway]'",
             code="gateway_missing",
         ) from error
+    if model is None:
+        config = configuration(config)
     given = {"host": host, "port": port, "workers": workers}
     read = functools.partial(
         _settings,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deltaweir.cli.configured import ledger_url
 from deltaweir.cli.help import heading
 from deltaweir.cli.show import dollars, say
 
@@ -45,7 +46,12 @@ def usage(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="The gateway's configuration."),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The gateway's configuration. Default: deltaweir.toml, where there is one.",
+        ),
     ] = None,
     ledger: Annotated[
         str | None,
@@ -109,9 +115,7 @@ def _url(config: Path | None, ledger: str | None) -> str:
         raise typer.BadParameter("--config and --ledger exclude each other")
     if ledger is not None:
         return ledger if "://" in ledger else f"sqlite:///{ledger}"
-    from deltaweir.gateway.config import LedgerConfig, ledger_in
-
-    return (LedgerConfig() if config is None else ledger_in(config)).url
+    return ledger_url(config)
 
 
 def _csv(groups: Sequence[str], lines: Sequence[Line]) -> None:

@@ -20,6 +20,7 @@ from deltaweir.gateway.lane import Message, Send
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.passthrough import Passthrough, passes
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
+from deltaweir.gateway.server_config import OWN_ROUTES
 from deltaweir.gateway.service import Gateway
 
 
@@ -118,7 +119,8 @@ class _Control:
     @refusing
     async def list_models(self, request: Request) -> Response:
         caller = await self._gateway.caller_of(request.scope)
-        names = self._gateway.routing.models
+        # a pattern is no model that one could ask for
+        names = [name for name in self._gateway.routing.models if not name.endswith("*")]
         if caller.key is not None:
             names = [name for name in names if caller.key.terms.permit(name)]
         return as_json({"object": "list", "data": [_model(name) for name in names]})
@@ -161,7 +163,13 @@ def _model(name: str) -> dict[str, object]:
 
 
 async def _not_found(request: Request, _error: Exception) -> Response:
-    error = InvalidRequest(f"there is no {request.url.path}", status=404, code="not_found")
+    path = request.url.path
+    hint = ""
+    if f"/v1{path}" in OWN_ROUTES:
+        hint = "; let the base_url end with /v1"
+    elif path.startswith("/v1/"):
+        hint = "; whoever runs this server can pass it on by [server] passthrough"
+    error = InvalidRequest(f"there is no {path}{hint}", status=404, code="not_found")
     return refusal(error)
 
 

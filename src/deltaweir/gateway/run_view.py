@@ -22,7 +22,7 @@ from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.source import NO_SOURCE
 from deltaweir.weir import Weir
 
-_NOTHING = Account(None, None, None, None, None)
+_NOTHING = Account(None, None, 0, None, None)
 _UNANSWERED = (State.OPEN, State.FAILED)
 QUICK_CHARS = 16 * 1024
 """Characters that are counted in a millisecond or two."""

@@ -128,6 +128,12 @@ class Server(uvicorn.Server):
         """Begin to stop, unless it has begun. On the loop's thread only."""
         if self._drain is None:
             self.gateway.draining = True
+            if open_now := len(self.gateway.runs):
+                _log.info(
+                    "stopping: %d open, for up to %g s; told again, it stops at once",
+                    open_now,
+                    self.gateway.config.server.drain_s,
+                )
             self._drain = asyncio.get_running_loop().create_task(self._drained())
 
     def stop(self) -> None:

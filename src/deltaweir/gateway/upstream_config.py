@@ -64,6 +64,19 @@ class UpstreamConfig(
                 param="name",
             )
         within("max_connections", self.max_connections, 1, _MOST_CONNECTIONS)
+        for end in ("/chat/completions", "/completions"):
+            if self.base_url.rstrip("/").endswith(end):
+                raise InvalidRequest(
+                    f"base_url: got an address that ends with {end}, expected what stands before "
+                    "it, such as https://api.openai.com/v1",
+                    param="base_url",
+                )
+        if self.api_key is not None and (not self.api_key or self.api_key.startswith("$")):
+            raise InvalidRequest(
+                "api_key: got an empty text or one that begins with $; a key from the environment "
+                'is "env:NAME"',
+                param="api_key",
+            )
         _ = self.clocks
         if self.proxy is not None:
             route_to(self.provider.origin, proxy=self.proxy)
