@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from deltaweir.gateway.lane import CYCLE_NAMES, EXTENSION, QUEUE_BYTES, Lane
+from deltaweir.gateway.outflow import Outflow
 from deltaweir.gateway.protocol import Protocol
 
 HEAD = [(b"content-type", b"text/event-stream")]
@@ -407,3 +408,149 @@ async def test_a_send_that_fails_is_told_at_the_end() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         await App(three_words)(server.scope, server.receive, send)
+
+
+LONG = 16 * 2**20
+"""Bytes that fit into no buffers on their way."""
+
+
+def behind_a_long_reply(app: App) -> Any:
+    """Return an application that answers by a long reply first, and then by lanes."""
+    asked: list[Any] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope)
+        if len(asked) > 1:
+            await app(scope, receive, send)
+            return
+        head = [(b"content-length", b"%d" % LONG)]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": b"x" * LONG})
+
+    return answer
+
+
+async def through_an_outflow(lane: Lane, feeder: Feeder) -> None:
+    """Write frames until held, then wait until the feeder is let go, and end."""
+    outflow, wrote = Outflow(lane, HEAD), 0
+    outflow.write(b"one")
+    while "hold" not in feeder.told:
+        outflow.write(b"x" * 1024)
+        wrote += 1024
+        assert wrote < 2 * QUEUE_BYTES
+        await asyncio.sleep(0)
+    await feeder.until("go on")
+    await outflow.end()
+
+
+async def test_a_lane_behind_an_answer_that_is_not_taken_is_held_at_once() -> None:
+    """To pipelined requests the second's feeder is held from the start, and let go in time."""
+    app = App(through_an_outflow)
+    requests = get(last=False) + get()
+    async with (
+        served(behind_a_long_reply(app)) as port,
+        connected(port, requests) as reader,
+        asyncio.timeout(5),
+    ):
+        await app.feeder.until("hold")
+        assert app.feeder.told == ["hold"]
+        answers = await reader.read(-1)
+    assert app.feeder.told == ["hold", "go on"]
+    assert answers.endswith(b"0\r\n\r\n")
+
+
+async def test_a_client_that_takes_nothing_of_the_answer_before_is_broken_off() -> None:
+    """After slow_reader_s the second request's feeder is told too, though its head is not out."""
+
+    async def work(lane: Lane, feeder: Feeder) -> None:
+        outflow = Outflow(lane, HEAD)
+        outflow.write(b"one")
+        await feeder.until("left")
+        await outflow.end()
+
+    app = App(work, slow_reader_s=0.05)
+    requests = get(last=False) + get()
+    async with served(behind_a_long_reply(app)) as port, connected(port, requests):
+        await asyncio.wait_for(app.over.wait(), 5)
+    assert app.feeder.told == ["hold", "go on", "left"]
+
+
+async def test_what_waits_for_its_head_is_bounded() -> None:
+    """Where a server does not take the head, the feeder is held, until it has been taken."""
+    server = Plain()
+    app = App(through_an_outflow)
+    server.free.clear()
+    running = asyncio.ensure_future(app(server.scope, server.receive, server.send))
+    await app.feeder.until("hold")
+    assert not server.sent
+    server.free.set()
+    await asyncio.wait_for(running, 5)
+    assert app.feeder.told[:2] == ["hold", "go on"]
+    assert len(server.body) > QUEUE_BYTES
+
+
+async def test_a_server_that_never_takes_the_head_is_given_up() -> None:
+    """The lane's clock ends the wait for it, and leaves no task behind."""
+
+    async def work(lane: Lane, feeder: Feeder) -> None:
+        server.free.clear()
+        outflow = Outflow(lane, HEAD)
+        outflow.write(b"x" * (QUEUE_BYTES + 1))
+        await feeder.until("left")
+        await outflow.end()
+
+    server, before = Plain(), asyncio.all_tasks()
+    app = App(work, slow_reader_s=0.05)
+    await asyncio.wait_for(app(server.scope, server.receive, server.send), 5)
+    await asyncio.sleep(0)
+    assert app.feeder.told == ["hold", "go on", "left"]
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("takes", [0, 1], ids=["the last bytes", "the end"])
+async def test_a_client_that_stops_before_the_end_is_given_up(takes: int) -> None:
+    """The clock runs for what is too little to hold the feeder, and for the end itself."""
+    server, before = Plain(), asyncio.all_tasks()
+
+    async def send(message: Any) -> None:
+        await server.send(message)
+        if len(server.sent) == 1 + takes:
+            server.free.clear()
+
+    app = App(three_words, slow_reader_s=0.05)
+    await asyncio.wait_for(app(server.scope, server.receive, send), 5)
+    await asyncio.sleep(0)
+    assert len(server.sent) == 1 + takes
+    assert app.feeder.told == ["left"]
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_client_that_takes_the_end_slowly_gets_it() -> None:
+    """While it takes something between two looks, it is waited for."""
+    server = Plain()
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(0.03)
+        await server.send(message)
+
+    app = App(three_words, slow_reader_s=0.05)
+    await asyncio.wait_for(app(server.scope, server.receive, send), 5)
+    assert app.feeder.told == []
+    assert server.sent[-1]["more_body"] is False
+
+
+async def test_a_lane_that_is_left_by_an_error_leaves_no_task() -> None:
+    """What waits to be sent then is forgotten."""
+    server, before = Plain(), asyncio.all_tasks()
+
+    async def work(lane: Lane, _feeder: Feeder) -> None:
+        await lane.start(200, HEAD)
+        server.free.clear()
+        lane.write(b"one")
+        await asyncio.sleep(0)
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await App(work)(server.scope, server.receive, server.send)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

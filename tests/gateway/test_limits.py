@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from deltaweir.allowances import KeyTerms, quotas_of, window_end
 from deltaweir.errors import InvalidRequest, PermissionDenied, ServiceUnavailable
 from deltaweir.gateway.keys import Key
 from deltaweir.gateway.limits import Allowance, LimitReached, Limits
-from deltaweir.gateway.trips import Pace, Trips
+from deltaweir.gateway.trips import Pace, Rest, Trips
 from deltaweir.leases import FLOOR_TOKENS
 from deltaweir.meter.budget import NO_LIMIT, Limit
 from deltaweir.stores.failures import LedgerBusy
@@ -30,7 +31,7 @@ from deltaweir.stores.sqlite_keys import SqliteKeys
 NOON = 1_795_521_600.0  # of a day in UTC
 DAY = 86_400.0
 LIMIT_S = 10.0
-STILL = Pace(look_s=3600, gather_s=3600, admit_s=0.05, more_s=0.02)
+STILL = Pace(look_s=3600, gather_s=3600, admit_s=0.05, more_s=0.005)
 """Nothing is written by itself."""
 
 
@@ -53,6 +54,13 @@ class World:
         """Return what is booked of a key's budgets now."""
         with SqliteKeys(self.path) as keys:
             return keys.spent(key.id, key.terms.quotas, self.now)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the file, as a process that writes."""
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
 
     def leased(self) -> int:
         """Return what all processes hold together."""
@@ -199,6 +207,22 @@ def test_a_stream_goes_on_into_the_next_day(world: World) -> None:
     assert world.spent(who) == [50 + granted]
 
 
+def test_streams_go_on_into_the_next_day_together(world: World) -> None:
+    """What one has fetched of the new day is at hand for the next, were the file locked."""
+    limits, who = world.process(), key("20000tok/day")
+    world.now = NOON + DAY / 2 - 1
+    streams = [admit(limits, who) for _ in range(2)]
+    world.now += 2
+    granted = [one.granted.tokens or 0 for one in streams]
+    streams[0].more(granted[0], None)
+    with world.locked():
+        assert (streams[1].more(granted[1], None).tokens or 0) > granted[1]
+    for one, used in zip(streams, granted, strict=True):
+        end(one, 10, used + 3)
+    limits.flush(LIMIT_S)
+    assert world.spent(who) == [6]
+
+
 def test_streams_that_hold_the_rest_are_waited_for(world: World) -> None:
     """Another process's share is not to be had until it is given back or its time is over."""
     one, other, who = world.process("a"), world.process("b"), key("60tok")
@@ -228,7 +252,7 @@ def test_a_crashed_process_s_leases_return(world: World) -> None:
 
 
 def test_idle_shares_are_given_back(world: World) -> None:
-    """What no stream has taken for a second is there for other processes."""
+    """What no stream has taken for a second is there for others, but for what one takes next."""
     one, other, who = world.process("a"), world.process("b"), key("1000000tok")
     allowance = admit(one, who)
     assert world.leased() == 11 + 10**6 // 16
@@ -237,8 +261,16 @@ def test_idle_shares_are_given_back(world: World) -> None:
     assert world.leased() == 11 + 10**6 // 16
     world.now += 3601  # the look is made once in an hour here
     one.flush(LIMIT_S)
-    assert world.leased() == 10 + (allowance.granted.tokens or 0)
-    assert admit(other, who).granted.tokens
+    granted = allowance.granted.tokens or 0
+    assert world.leased() == 10 + granted + (10**6 - 11 - 10**6 // 16) // 64
+    end(admit(other, who), 0, 0)
+    with world.locked():
+        assert (allowance.more(granted, None).tokens or 0) > granted
+    end(allowance, 10, granted)
+    world.now += 3601
+    for limits in (one, other):
+        limits.flush(LIMIT_S)
+    assert world.leased() == 0
 
 
 def test_requests_a_minute(world: World) -> None:
@@ -331,6 +363,94 @@ def test_a_locked_file_lets_nobody_in(world: World, caplog: pytest.LogCaptureFix
     assert str(world.path) in caplog.text
     assert limits.flush(LIMIT_S)
     assert world.spent(who) == [42]
+
+
+def test_streams_wait_once_for_a_locked_file(world: World) -> None:
+    """Where nothing is at hand the first waits its moment, and those that follow not at all."""
+    limits = world.process(pace=Pace(look_s=3600, gather_s=3600, more_s=0.25))
+    who = key("2000tok")
+    streams = [admit(limits, who) for _ in range(20)]
+    with world.locked():
+        began, before = time.monotonic(), 0
+        while before != (granted := streams[0].granted.tokens or 0):
+            before = granted
+            streams[0].more(granted, None)
+        for one in streams:
+            had = one.granted
+            assert one.more(had.tokens or 0, None) == had
+        assert time.monotonic() - began < 2.5
+    limits.flush(LIMIT_S)
+    for one in streams:  # the rest is over with the lock
+        granted = one.granted.tokens or 0
+        assert (one.more(granted, None).tokens or 0) > granted
+
+
+def test_a_locked_file_s_streams_share_what_is_at_hand(world: World) -> None:
+    """Each gets some of it, together they get all of it, and then no token more."""
+    limits, who = world.process(), key("20000tok")
+    streams = [admit(limits, who) for _ in range(4)]
+    limits.flush(LIMIT_S)
+    held = world.leased()
+    with world.locked():
+        before = [one.granted.tokens or 0 for one in streams]
+        after = [one.more(one.granted.tokens or 0, None).tokens or 0 for one in streams]
+        assert all(more > less for more, less in zip(after, before, strict=True))
+        while before != after:
+            before = after
+            after = [one.more(one.granted.tokens or 0, None).tokens or 0 for one in streams]
+    assert sum(after) + 4 * 10 == held
+    for one, used in zip(streams, after, strict=True):
+        end(one, 10, used)
+    limits.flush(LIMIT_S)
+    assert world.spent(who) == [held]
+
+
+def test_a_reserve_is_there_before_it_is_needed(world: World) -> None:
+    """Once half of what is at hand is taken the next turn fetches more, until the budget is low."""
+    limits, who = world.process(), key("20000tok")
+    allowance, used = admit(limits, who), 0
+    for _ in range(20):
+        used = allowance.granted.tokens or 0
+        allowance.more(used, None)
+        limits.flush(LIMIT_S)
+        with world.locked():
+            granted = allowance.granted.tokens or 0
+            assert (allowance.more(granted, None).tokens or 0) > granted
+
+
+def test_a_rest_grows_while_it_is_needed() -> None:
+    """A file that was locked is left alone for a tenth of a second, then longer, up to one."""
+    rest = Rest()
+    assert not rest.lasts(0.0)
+    now, lengths = 5.0, []
+    for _ in range(6):
+        rest.begin(now)
+        rest.begin(now)  # others find the same
+        began = now
+        while rest.lasts(now):
+            now += 0.025
+        lengths.append(round(now - began, 1))
+    assert lengths == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    rest.begin(now)
+    rest.end()
+    assert not rest.lasts(now)
+    rest.begin(now)
+    assert not rest.lasts(now + 0.1)
+
+
+def test_a_stream_whose_figures_are_lost(world: World) -> None:
+    """What was told of it is booked, and at least the prompt; nothing is held any more."""
+    limits, who = world.process(), key("1000tok", "1usd")
+    silent, told = (admit(limits, who, pico=10**9) for _ in range(2))
+    told.more(20, 3 * 10**9)
+    for one in (silent, told, told):
+        one.close_uncounted()
+    end(told, 500, 500, 10**12)
+    limits.flush(LIMIT_S)
+    assert world.spent(who) == [10 + 30, 4 * 10**9]
+    assert limits.close(LIMIT_S)
+    assert world.leased() == 0
+    admit(limits, key()).close_uncounted()
 
 
 def test_a_file_without_its_tables_lets_nobody_in(world: World) -> None:
@@ -505,6 +625,12 @@ class Crowd:
         allowance.more(used[1], None)
         used[2] = used[0]  # the prompt is booked with what was generated
 
+    def locked(self, process: int, number: int) -> None:
+        """Have streams ask for more while the file is locked."""
+        with self.world.locked():
+            for _ in range(3):
+                self.more(process, number)
+
     def end(self, _process: int, number: int) -> None:
         """End a stream."""
         _, allowance, (prompt, completion, _) = self.streams.pop(number % len(self.streams))
@@ -542,7 +668,7 @@ class Crowd:
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["admit", "more", "more", "end", "wait", "die"]),
+            st.sampled_from(["admit", "more", "more", "locked", "end", "wait", "die"]),
             st.integers(0, 1),
             st.integers(0, 400),
         ),
@@ -557,7 +683,7 @@ def test_however_it_is_interleaved(
     world.path = world.path.with_name(f"{len(list(world.path.parent.iterdir()))}.db")
     crowd = Crowd(world, limit)
     for what, process, number in steps:
-        if crowd.streams or what not in {"more", "end"}:
+        if crowd.streams or what not in {"more", "locked", "end"}:
             getattr(crowd, what)(process, number)
         crowd.check(limit)
     while crowd.streams:

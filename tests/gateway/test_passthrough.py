@@ -86,6 +86,11 @@ class Gate(Running):
         changed = Config(server=now.server, ledger=now.ledger, upstreams=tables, models=models)
         self.on_loop(lambda: self.server.take(changed))
 
+    def rests(self, what: str) -> bool:
+        """Tell whether the first upstream rests for a model or a path."""
+        rests = self.server.gateway.routing.upstreams["u0"].rests
+        return rests.wait(what, time.monotonic()) > 0
+
     def endings(self, model: str = "none") -> set[tuple[str, str]]:
         """Return how requests for a model ended, and who was asked last for them."""
         found: set[tuple[str, str]] = set()
@@ -255,10 +260,18 @@ def test_a_model_goes_to_its_upstreams_under_the_name_they_know(gate: Gate) -> N
     assert gate.endings("team/e5") == {("complete", "u1")}
 
 
+def test_a_model_that_is_not_listed_is_the_first_upstreams_to_know(gate: Gate) -> None:
+    """Those for embeddings need not be listed beside those for chats."""
+    with Peer(json_answer({})) as peer, Peer(json_answer({})) as other:
+        gate.before(peer, other)
+        assert request(gate, EMBEDDINGS, {"model": "unknown", "input": "a"})[0] == 200
+    assert peer.requests[0].body == b'{"model":"unknown","input":"a"}'
+    assert not other.requests
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        ({"model": "unknown"}, 404, "model_not_found"),
         ({"model": "local"}, 404, "not_found"),
         ({"model": 5}, 400, "invalid_request"),
         (b"x" * 200_000, 413, "too_large"),
@@ -465,8 +478,25 @@ def test_upstreams_that_fail_again_and_again_are_left_alone(gate: Gate) -> None:
             request(gate, EMBEDDINGS, {})
         status, headers, body = request(gate, EMBEDDINGS, {})
     assert (status, error_in(body)["code"]) == (503, "upstreams_resting")
-    assert "retry-after" in headers
+    assert 1 < int(headers["retry-after"]) <= 6
+    assert f"ask again in {headers['retry-after']} s" in error_in(body)["message"]
     assert len(peer.requests) == 5
+
+
+def test_a_rate_that_is_used_up_rests_a_model_or_a_path(gate: Gate) -> None:
+    """All others go on; whoever asks for it is told when to ask again."""
+    full = error_answer(429, headers={"retry-after": "30", "x-should-retry": "true"})
+    with Peer(full, json_answer(1), full, json_answer(1)) as peer, Peer() as none:
+        gate.before(peer, none)
+        for one in ("a", "b"):  # the first of two asks, and leaves
+            with connected(gate, f"/v1/files/{one}"):
+                assert peer.wait_requests(2 * "ab".index(one) + 1)
+                until(lambda one=one: gate.rests(f"/files/{one}"))  # type: ignore[misc]
+            until(lambda: gate.answers == 0)
+            status, headers, _ = request(gate, f"/v1/files/{one}", {})
+            assert (status, 28 < int(headers["retry-after"]) <= 31) == (503, True)
+            assert request(gate, EMBEDDINGS, {"model": "m"})[0] == 200
+    assert not none.requests
 
 
 @pytest.mark.parametrize("status", [302, 403, 404, 405, 416])

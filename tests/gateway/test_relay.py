@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from deltaweir.client import answers
 from deltaweir.client.relayed import RelayExchange
 from deltaweir.endings import Ending
 from deltaweir.gateway.config import UpstreamConfig
@@ -50,7 +52,13 @@ def relay_to(*upstreams: Upstream) -> Relay:
         sent = asked.to(upstream.provider, request_id="req_1")
         return RelayExchange(sent, bodiless=False, chance=lambda: 0.0, now=lambda: 0.0)
 
-    return Relay(upstreams, exchange)
+    return Relay(upstreams, exchange, what="/x")
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask again soon where nobody says when."""
+    monkeypatch.setattr(answers, "FIRST_PAUSE_S", 0.001)
 
 
 async def reached(pause: Pause) -> None:
@@ -98,16 +106,16 @@ async def test_a_request_that_is_cancelled_closes_its_upstream() -> None:
     with Peer([pause]) as peer:
         upstream = upstream_at(peer)
         for _ in range(5):
-            upstream.breaker.failed(-100)
+            upstream.breaker.failed(upstream.breaker.asked(-100), -100)
         relay = relay_to(upstream)
         asking = asyncio.create_task(relay.ask())
         await reached(pause)
-        assert upstream.breaker.wait(0) > 0
+        assert upstream.breaker.wait(time.monotonic()) > 0
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asking
         relay.leave()
-        assert upstream.breaker.wait(0) == 0
+        assert upstream.breaker.wait(time.monotonic()) == 0
         assert await asyncio.to_thread(peer.wait_gone)
         assert upstream.active == 0
 
@@ -123,6 +131,57 @@ async def test_an_upstream_whose_connections_are_all_in_use_is_passed_over() -> 
         assert relay.attempts == 2
         relay.leave()
         release()
+
+
+async def test_a_crowd_says_nothing_of_an_upstream() -> None:
+    """Whoever found no connection free, however often, keeps nobody away."""
+    with Peer(stream_answer([b"x"])) as peer:
+        full = upstream_at(peer, max_connections=1, timeouts={"connect": 0.001})
+        release = await full.reserve(None)
+        for _ in range(4):
+            full.breaker.failed(full.breaker.asked(0.0), 0.0)
+        for _ in range(2):
+            relay = relay_to(full)
+            assert await relay.ask() is None
+            assert relay.attempts == 3
+        release()
+        assert not full.breaker.open
+        full.breaker.failed(full.breaker.asked(0.0), 0.0)
+        assert full.breaker.open
+
+
+async def test_a_client_who_leaves_gives_up_its_place_in_the_queue() -> None:
+    """At once, not after the time that a connection may take."""
+    with Peer([]) as peer:
+        full = upstream_at(peer, max_connections=1)
+        release = await full.reserve(None)
+        relay = relay_to(full)
+        asking = asyncio.create_task(relay.ask())
+        await asyncio.sleep(0)
+        assert full._waiting
+        relay.reader_left()
+        assert await asking is None
+        assert (len(full._waiting), peer.requests) == (0, [])
+        release()
+        assert full.active == 0
+
+
+async def test_whoever_gets_its_turn_after_the_breaker_has_opened_does_not_ask() -> None:
+    """Its connection goes to the next in the row."""
+    with Peer([]) as peer:
+        full = upstream_at(peer, max_connections=1)
+        release = await full.reserve(None)
+        relay = relay_to(full)
+        asking = asyncio.create_task(relay.ask())
+        await asyncio.sleep(0)
+        assert full._waiting
+        for _ in range(5):
+            full.breaker.failed(full.breaker.asked(0.0), time.monotonic())
+        release()
+        assert await asking is None
+        assert relay.failure is not None
+        assert relay.failure.code == "upstreams_resting"
+        assert (full.active, peer.requests) == (0, [])
 
 
 async def test_each_read_of_a_body_winds_the_clock() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from tests.gateway.conftest import until
 from tests.gateway.upstreams import KEY, Front, Provider, fronted, refusing
 
 from deltaweir.client import answers
@@ -118,6 +119,15 @@ FAULTS = [
         "upstream_failed",
         whole=False,
     ),
+    Fault(
+        "rate event",
+        stream_answer([*ROLE, error_event("slowly", code="rate_limit_exceeded")]),
+        429,
+        "rate_limit_exceeded",
+        whole=False,
+    ),
+    Fault("999", error_answer(999), 502, "upstream_failed"),
+    Fault("600", error_answer(600), 502, "upstream_failed"),
     Fault(
         "flat error",
         stream_answer([error_event("oh no", flat=True)]),
@@ -264,6 +274,19 @@ def test_nobody_waits_for_an_upstream_that_asks_for_a_pause(front: Front) -> Non
     assert [name for name, _ in front.attempts(answers_[-1])] == ["u1"]
 
 
+def test_a_rate_that_is_used_up_rests_one_model(front: Front) -> None:
+    """Clients of the upstream's other models are served as if nothing had been."""
+    busy = error_answer(429, headers={"retry-after": "50"})
+    with Peer(busy, stream_answer(chat_events("Hi"))) as only:
+        front.before(only, model={"name": "team/*"})
+        with front.client(model="team/a"):
+            until(lambda: front.upstreams["u0"].rests.wait("a", front.now()) > 0)
+        answer = front.ask(model="team/a")
+        assert (answer.status, answer.error["code"]) == (503, "upstreams_resting")
+        assert 48 < int(answer.headers["retry-after"]) <= 51
+        assert front.ask(model="team/b").done
+
+
 def test_a_refusal_says_when_to_ask_again(front: Front) -> None:
     """The client of a busy upstream gets its retry-after, and is not kept waiting for long ones."""
     with Peer(error_answer(429, headers={"retry-after": "90", "x-should-retry": "false"})) as only:
@@ -271,6 +294,31 @@ def test_a_refusal_says_when_to_ask_again(front: Front) -> None:
         answer = front.ask()
     assert (answer.status, answer.headers["retry-after"]) == (429, "90")
     assert answer.headers["x-should-retry"] == "false"
+
+
+def test_the_log_has_no_word_of_an_upstreams(
+    front: Front, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may repeat a prompt: status, kind and ids are enough, and a code that is a name."""
+    names = {"x-request-id": "req_there"}
+    said = [
+        error_answer(400, "you said 4711", code="bad_thing", headers=names),
+        error_answer(500, "4711", code="it was 4711", headers={"x-should-retry": "false"}),
+        stream_answer([error_event("4711", code="stall_timeout")]),
+        json_answer({"error": {"message": "4711", "param": "4711"}}),
+    ]
+    for answer in said:
+        with Peer(answer) as only:
+            front.before(only)
+            assert "4711" in front.ask().error["message"]
+    front.before(refusing())
+    front.ask()
+    lines = [one.getMessage() for one in caplog.records if one.name == "deltaweir.gateway"]
+    assert not any("4711" in line for line in lines)
+    assert "upstream u0: InvalidRequest 400 bad_thing, request req_" in lines[0]
+    assert lines[0].endswith("there req_there")
+    assert "InternalServerError 500 -, " in lines[1]
+    assert "no connection to 127.0.0.1" in lines[-1]
 
 
 def test_an_answer_without_content_is_an_answer(front: Front) -> None:

@@ -124,6 +124,47 @@ def test_an_upstream_that_works_again_is_taken_again(
         assert [front.ask().status for _ in range(3)] == [200, 200, 200]
 
 
+def test_the_retries_of_a_request_are_no_further_failures(front: Front) -> None:
+    """One client whose requests make an upstream fail needs many of them to bar it for others."""
+    fails = error_answer(500, headers={"retry-after-ms": "1"})
+    with Peer(*[fails] * 6, HELLO) as peer:
+        front.before(peer)
+        assert [front.ask().status for _ in range(2)] == [500, 500]
+        assert front.ask().done
+    assert len(peer.requests) == 7
+
+
+def test_a_trial_keeps_others_away_until_its_head(front: Front) -> None:
+    """Its first content may be a long time coming."""
+    pause = Pause()
+    with Peer(*[FAILS] * failover.FAILURES, [*HELLO[:1], pause, *HELLO[1:]], HELLO) as peer:
+        front.before(peer)
+        for _ in range(failover.FAILURES):
+            front.ask()
+        breaker = front.upstreams["u0"].breaker
+        front.on_loop(lambda: setattr(breaker, "_until", 0.0))  # its rest is over
+        with front.client():
+            assert pause.reached.wait(5)
+            until(lambda: front.on_loop(lambda: breaker.wait(front.now())) == 0)
+            assert front.ask().done
+            pause.release()
+
+
+def test_a_crowd_is_neither_failure_nor_answer(front: Front, pool: ThreadPoolExecutor) -> None:
+    """However many find no connection free, a breaker stays as it was."""
+    pause = Pause()
+    with Peer([pause, *HELLO]) as peer:
+        front.before(peer, max_connections=1, timeouts={"connect": 0.01})
+        breaker = front.upstreams["u0"].breaker
+        front.on_loop(lambda: [breaker.failed(breaker.asked(0.0), 0.0) for _ in range(4)])
+        first = pool.submit(front.ask)
+        assert pause.reached.wait(5)
+        assert [front.ask().status for _ in range(2)] == [502, 502]
+        assert breaker._failures == failover.FAILURES - 1
+        pause.release()
+        assert first.result(5).done
+
+
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_refusals_of_a_request_say_nothing_of_an_upstream(front: Front, status: int) -> None:
     """However often one client asks for nonsense, others are served."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,21 @@ def test_a_removed_file_is_refused(file: KeyFile) -> None:
     shutil.copy(file.path.with_name("kept.db"), file.path)
     assert changes(file) == 0
     assert file.openings == 2
+
+
+@UNLINKS
+def test_a_file_is_opened_again_as_fast_as_it_is_written(file: KeyFile) -> None:
+    """Who may wait for a moment only does not wait longer where the file has to be opened first."""
+    for one in file.path.parent.iterdir():
+        one.unlink()
+    with pytest.raises(LedgerUnavailable, match="removed or replaced"), file.writing(wait_s=0.005):
+        pass
+    with contextlib.closing(sqlite3.connect(file.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.monotonic()
+        with pytest.raises(LedgerBusy), file.writing(wait_s=0.005):
+            pass
+        assert time.monotonic() - began < 2
 
 
 def test_a_locked_file_is_busy(file: KeyFile) -> None:

@@ -82,8 +82,12 @@ class Allowance:
     def more(self, used_tokens: int, used_pico: int | None) -> Limit:
         """Return what the stream may use in all, after another block; the same when none is left.
 
-        It takes microseconds. Where this process has nothing at hand it asks the file, which
-        takes a tenth of a millisecond, and up to half a second while that is locked.
+        It takes microseconds: this process keeps a reserve, which a thread fills. Where that is
+        used up it asks the file, which takes a tenth of a millisecond, and 20 ms at most while
+        the file is locked. Streams that come after that do not try: for a tenth of a second, and
+        up to a second if the lock lasts, each gets what its process has left, be it less than a
+        block. Only one that finds nothing is told the same as before, and so ends there, although
+        its budget may not be spent: what cannot be checked is not granted.
 
         Args:
             used_tokens: Tokens generated so far.
@@ -118,6 +122,22 @@ class Allowance:
         if self._parts:
             self._limits.settle(
                 [(part, self._used(part, quota, tokens, cost_pico)) for part, quota in self._parts]
+            )
+
+    def close_uncounted(self) -> None:
+        """Book what is known, since the final figures are not; calls after the first do nothing.
+
+        That is what was told with `more`, and at least the prompt.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._parts:
+            self._limits.settle(
+                [
+                    (part, max(part.used, self._used(part, quota, self._prompt, None)))
+                    for part, quota in self._parts
+                ]
             )
 
     def _rate(self, tokens: int) -> None:

@@ -179,7 +179,8 @@ class UpstreamAnswering:
         """Ask the upstreams; see `Answering`."""
         _, reply = _KINDS[self._asked.chat]
         whole = not self._asked.streamed
-        question = Question(self._whole if whole else self._stream, reply if whole else None)
+        exchange = self._whole if whole else self._stream
+        question = Question(exchange, reply if whole else None, self._sent_to)
         self._reply = await ask(run, self._asked.route.upstreams, question, row)
         if self._reply is not None and run.open:
             run.took([as_chunk(cast("AnyReply", self._reply))])
@@ -228,9 +229,12 @@ class UpstreamAnswering:
             headers=headers,
         )
 
-    def _body(self, upstream: Upstream) -> bytes:
+    def _sent_to(self, upstream: Upstream) -> str:
         route = self._asked.route
-        sent = route.model.sent_name(route.name, upstream.name)
+        return route.model.sent_name(route.name, upstream.name)
+
+    def _body(self, upstream: Upstream) -> bytes:
+        sent = self._sent_to(upstream)
         if sent not in self._bodies:
             self._bodies[sent] = self._encoded(sent)
         return self._bodies[sent]

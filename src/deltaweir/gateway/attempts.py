@@ -7,9 +7,6 @@ after it nothing is tried again, since two attempts are two texts.
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,16 +14,8 @@ from deltaweir.client.attempt import Attempt as Exchange
 from deltaweir.client.clocks import Timeouts
 from deltaweir.client.failures import ending_of
 from deltaweir.client.whole import WholeExchange
-from deltaweir.errors import (
-    AuthenticationFailed,
-    ConnectionFailed,
-    DeltaweirError,
-    PermissionDenied,
-    ServiceUnavailable,
-    StreamFailed,
-    StreamTruncated,
-)
-from deltaweir.gateway.failover import Itinerary
+from deltaweir.errors import DeltaweirError, StreamTruncated
+from deltaweir.gateway.asking import Asking, as_meant, told, with_headers
 from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.runs import Run
 from deltaweir.gateway.upstreams import Upstream
@@ -36,12 +25,15 @@ from deltaweir.schema.texts import has_content
 from deltaweir.sources.upstream import UpstreamSource
 from deltaweir.wire.http1 import Head
 
-_log = logging.getLogger("deltaweir.gateway")
 _SPENT = "insufficient_quota"
 _WISHES = ("retry-after", "retry-after-ms", "x-should-retry")
 _LATER = (429, 503)
 """Statuses that clients ask again after."""
 _NO_CLOCKS = Timeouts(connect=None, headers=None, first_content=None, stall=None, total=None)
+
+
+def _anything(_: Upstream) -> str:
+    return ""
 
 
 class Question(NamedTuple):
@@ -51,6 +43,8 @@ class Question(NamedTuple):
     """Makes the exchange of an attempt."""
     reply: type[Record] | None
     """What an answer in one piece is; None for a stream."""
+    model: Callable[[Upstream], str] = _anything
+    """Tells an upstream's name of the model, whose rate may be used up there."""
 
 
 async def ask(
@@ -71,83 +65,56 @@ async def ask(
         DeltaweirError: Nobody answers; the error of the last that was asked, as a client may
             hear it.
     """
-    way = Itinerary([one.breaker for one in upstreams], chance=random.random())  # noqa: S311  # no secret
-    told: DeltaweirError | None = None
-    while run.open:
-        step = way.next(time.monotonic())
-        if step is None:
-            raise told or _resting(way.rest(time.monotonic()))
-        upstream = upstreams[step.upstream]
-        if step.pause_s and not await _paused(run, upstream, step.pause_s):
-            continue
-        attempt = _Attempt(run, upstream, question)
+    asking = Asking(upstreams, question.model, run.done)
+    last: DeltaweirError | None = None
+    while (upstream := await asking.next()) is not None:
+        attempt = _Attempt(run, upstream, question, asking)
         row.asked(upstream.name)
-        upstream.breaker.asked()
-        try:
+        with asking.given_up():
             error = await attempt.outcome()
-        except BaseException:
-            upstream.breaker.let_go()
-            raise
         if error is None:
-            if run.open or run.begun:
-                upstream.breaker.answered()
-            else:
-                upstream.breaker.let_go()
+            asking.settled(answered=run.open or run.begun)
             return attempt.reply
+        error = as_meant(error)
         row.refused(ending_of(error))
-        _log.warning("upstream %s: %s", upstream.name, error)
-        told = _told(error, upstream.name, attempt.head)
         run.follow(attempt, _NO_CLOCKS)  # or those of this attempt would run on in the pause
-        now, wall = time.monotonic(), time.time()
-        if not way.failed(step.upstream, error, attempt.head, now=now, wall=wall):
-            raise told
-        if attempt.crowded:
-            upstream.breaker.answered()
+        useful = asking.failed(upstream, error, attempt.exchange, final=False)
+        last = _told(error, upstream.name, attempt.exchange.head)
+        if not useful:
+            break
+    if run.open:
+        raise last or asking.resting()
     return None
-
-
-async def _paused(run: Run, upstream: Upstream, seconds: float) -> bool:
-    """Wait before an upstream is asked again; tell whether it is still to be asked."""
-    await asyncio.wait([run.done], timeout=seconds)
-    # others may have found out meanwhile that it does not work
-    return run.open and not upstream.breaker.wait(time.monotonic())
 
 
 class _Attempt:
     """One upstream is asked; hears what comes until that is an answer, or none."""
 
-    def __init__(self, run: Run, upstream: Upstream, question: Question) -> None:
+    def __init__(self, run: Run, upstream: Upstream, question: Question, asking: Asking) -> None:
         self.reply: Record | None = None
-        self.crowded = False
-        """Whether no connection was free, of which the upstream knows nothing."""
+        self.exchange = question.exchange(upstream)
         self._run = run
         self._upstream = upstream
         self._kind = question.reply
-        self._exchange = question.exchange(upstream)
+        self._asking = asking
         self._source: UpstreamSource[Any] | None = None
         self._begun = False
         self._settled: asyncio.Future[DeltaweirError | None]
         self._settled = asyncio.get_running_loop().create_future()
-
-    @property
-    def head(self) -> Any:
-        """The head of the answer; None when there is none."""
-        return self._exchange.head
 
     async def outcome(self) -> DeltaweirError | None:
         """Ask, and return why there is no answer; None where there is one, or nobody waits."""
         run = self._run
         clocks = self._upstream.clocks if self._kind is None else self._upstream.whole_clocks
         try:
-            release = await self._upstream.reserve(clocks.connect, gone=run.done)
-        except ConnectionFailed as error:
-            self.crowded = True
+            release = await self._asking.connection(self._upstream, clocks.connect, self.exchange)
+        except DeltaweirError as error:
             return error if run.open else None
         if run.done.done():
             release()
             return None
         source: UpstreamSource[Any] = UpstreamSource(
-            self._exchange, self._upstream.pool, self, released=release
+            self.exchange, self._upstream.pool, self, released=release
         )
         self._source = source
         run.follow(self, clocks)
@@ -162,17 +129,17 @@ class _Attempt:
     @property
     def usage(self) -> Usage | None:
         """The upstream's last word on usage."""
-        return self._exchange.usage
+        return self.exchange.usage
 
     @property
     def answered(self) -> bool:
         """Whether the answer has begun."""
-        return self._exchange.answered
+        return self.exchange.answered
 
     @property
     def said_done(self) -> bool:
         """Whether all was sent: the stream said ``[DONE]``, or the answer came in one piece."""
-        return self.reply is not None or self._exchange.said_done
+        return self.reply is not None or self.exchange.said_done
 
     @property
     def long_way(self) -> UpstreamSource[Any] | None:
@@ -210,7 +177,7 @@ class _Attempt:
     def took(self, chunks: Sequence[AnyChunk]) -> None:
         """Hand chunks on; the first with content, or with an end, are the answer."""
         if not self._begun:
-            if self._exchange.ended and not any(
+            if self.exchange.ended and not any(
                 has_content(choice) or choice.finish_reason
                 for chunk in chunks
                 for choice in chunk.choices
@@ -227,7 +194,7 @@ class _Attempt:
         if self._kind is None:
             self._settle(StreamTruncated("it ended its answer before any content"))
             return
-        exchange = self._exchange
+        exchange = self.exchange
         assert isinstance(exchange, WholeExchange)
         try:
             self.reply = exchange.reply(self._kind)
@@ -245,31 +212,10 @@ class _Attempt:
             self._settled.set_result(error)
 
 
-def _resting(seconds: float) -> DeltaweirError:
-    wait = max(1, round(seconds + 0.5))
-    return _with_headers(
-        ServiceUnavailable(
-            f"the upstreams of this model are left alone after failures; ask again in {wait} s",
-            code="upstreams_resting",
-        ),
-        {"retry-after": str(wait)},
-    )
-
-
 def _told(error: DeltaweirError, name: str, head: Head | None) -> DeltaweirError:
-    """Return an upstream's error as a client may hear it; the log has what is for operators."""
-    if isinstance(error, AuthenticationFailed | PermissionDenied):
-        told: DeltaweirError = StreamFailed(f"the upstream {name!r} refused this server's key")
-    elif isinstance(error, ConnectionFailed) and not isinstance(error, TimeoutError):
-        told = type(error)(f"the upstream {name!r}: {_without_address(error)}", param=error.param)
-    elif error.status < 400:  # noqa: PLR2004  # a redirection, which no client could follow
-        told = StreamFailed(f"the upstream {name!r}: {error.message}")
-    else:
-        error.message = f"the upstream {name!r}: {error.message}"
-        error.args = (error.message,)
-        return _with_headers(error, _wishes(error, head))
-    told.__cause__ = error
-    return told
+    """Return an upstream's error as a client may hear it, with its wishes for the next try."""
+    shown = told(error, name)
+    return with_headers(shown, _wishes(error, head)) if shown is error else shown
 
 
 def _wishes(error: DeltaweirError, head: Head | None) -> dict[str, str]:
@@ -279,17 +225,3 @@ def _wishes(error: DeltaweirError, head: Head | None) -> dict[str, str]:
     said = {name: head.get(name) for name in _WISHES}
     found = {name: value for name, value in said.items() if value is not None}
     return found or ({"x-should-retry": "false"} if error.code == _SPENT else {})
-
-
-def _with_headers(error: DeltaweirError, headers: dict[str, str]) -> DeltaweirError:
-    if headers:
-        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        error.headers = pairs  # type: ignore[attr-defined]  # the answer's, beside its own
-    return error
-
-
-def _without_address(error: ConnectionFailed) -> str:
-    """Return what a client may know: that there is no connection, not where it would have led."""
-    if error.code == "stall_timeout":
-        return error.message
-    return "no connection"

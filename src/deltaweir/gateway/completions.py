@@ -12,6 +12,7 @@ from deltaweir.client.embedded import Call
 from deltaweir.client.requests import new_request_id
 from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
 from deltaweir.gateway.access import Needs
+from deltaweir.gateway.admission import admitted
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answer import STREAM_HEADERS, send_error, send_json
 from deltaweir.gateway.answering import Answering, EmbeddedAnswering, UpstreamAnswering
@@ -117,7 +118,9 @@ class Completions:
             allowance = gateway.admit(caller, Needs(new_stream_id()))
         else:
             # a model may have to be loaded, and a ledger opened, which takes seconds
-            answering, ledger, allowance = await asyncio.to_thread(self._admitted, asked)
+            answering, ledger, allowance = await admitted(
+                lambda: self._admitted(asked), lambda made: made[2]
+            )
         try:
             run = self._run(asked, answering, allowance, began)
             row = self._row(asked, answering, ledger, allowance)

@@ -4,12 +4,13 @@ A model's upstreams are asked in their order. One that fails before its first co
 to the next; when all have failed, those whose failure may pass are asked again after a pause, as
 a client would do it. An upstream that fails again and again, or asks for a pause, is left alone
 by all streams for a time, so that they need not find out one by one: a circuit breaker (M. Nygard,
-"Release It!"), closed, open, and half-open for one trial.
+"Release It!"), closed, open, and half-open for one trial. A rate that is used up (429) is no
+failure: it rests the model that was asked for, and opens no breaker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from deltaweir.client.answers import pause_before_retry
@@ -20,6 +21,7 @@ from deltaweir.errors import (
     ModelNotFound,
     NotFoundError,
     PermissionDenied,
+    RateLimitError,
 )
 from deltaweir.wire.http1 import Head
 
@@ -29,6 +31,8 @@ FIRST_REST_S, LONGEST_REST_S = 5.0, 60.0
 """How long an open breaker keeps everybody away: at first, and at most, doubling between."""
 RETRIES = 2
 """How often upstreams that have all failed are asked again."""
+MOST_RESTS = 1000
+"""Models of one upstream whose pauses are remembered; those that end first are forgotten."""
 
 _SPENT = "insufficient_quota"
 _THEIR_FAULT = (AuthenticationFailed, PermissionDenied, NotFoundError, ModelNotFound)
@@ -38,19 +42,27 @@ _WORKS = (PermissionDenied, NotFoundError, ModelNotFound)
 keep everybody away from the others."""
 
 
+def _never() -> bool:
+    return False
+
+
 class Breaker:
     """Keep streams away from one upstream that does not work; shared by all of them.
 
     Times are seconds on one monotonic clock.
     """
 
-    __slots__ = ("_failures", "_rest", "_trial", "_until")
+    __slots__ = ("_asked", "_failures", "_heard", "_opened", "_rest", "_trial", "_until", "_waits")
 
     def __init__(self) -> None:
         self._failures = 0
         self._rest = FIRST_REST_S
         self._until = 0.0
-        self._trial = False
+        self._asked = 0
+        self._opened = 0  # how many had been asked when it opened
+        self._trial = 0  # the number of the one trial; 0 for none
+        self._waits = 0.0  # until when others wait for the trial
+        self._heard = _never
 
     @property
     def open(self) -> bool:
@@ -58,38 +70,95 @@ class Breaker:
         return self._failures >= FAILURES
 
     def wait(self, now: float) -> float:
-        """Return how long the upstream is still left alone, in seconds; 0.0 when it is not."""
-        if now < self._until:
-            return self._until - now
-        return self._rest if self._trial else 0.0
+        """Return how long the upstream is still left alone, in seconds; 0.0 when it is not.
 
-    def asked(self) -> None:
-        """Take note that a stream asks now; of an open breaker that is the one trial."""
-        self._trial = self.open
+        A trial whose answer has begun has shown enough for others to ask too.
+        """
+        if self._trial and self._heard():  # the next failure shuts all out again, for longer
+            self._failures, self._until = FAILURES - 1, 0.0
+            self._end_trial()
+        until = max(self._until, self._waits) if self._trial else self._until
+        return max(0.0, until - now)
 
-    def answered(self) -> None:
-        """Take note that the upstream works."""
-        self._failures, self._rest, self._until, self._trial = 0, FIRST_REST_S, 0.0, False
-
-    def let_go(self) -> None:
-        """Take note that a stream went away before one could tell."""
-        self._trial = False
-
-    def failed(self, now: float, *, asks_s: float | None = None) -> None:
-        """Take note of a failure.
+    def asked(self, now: float, *, heard: Callable[[], bool] = _never) -> int:
+        """Take note that a stream asks now; of an open breaker that is the one trial.
 
         Args:
             now: When.
-            asks_s: The pause that the upstream asks for, in seconds.
+            heard: Tells whether the answer has begun; is asked only when somebody waits for that.
+
+        Returns:
+            The number of this asking, by which its outcome is told.
         """
-        self._trial = False
+        self._asked += 1
+        if self.open:
+            # an answer may take as long as it likes, which is no reason to keep all others away
+            self._trial, self._waits, self._heard = self._asked, now + self._rest, heard
+        return self._asked
+
+    def answered(self) -> None:
+        """Take note that the upstream works."""
+        self._failures, self._rest, self._until = 0, FIRST_REST_S, 0.0
+        self._end_trial()
+
+    def let_go(self, asking: int) -> None:
+        """Take note that a stream went away before one could tell; another's trial goes on."""
+        if asking == self._trial:
+            self._end_trial()
+
+    def failed(self, asking: int, now: float) -> None:
+        """Take note of an asking's failure."""
+        self.let_go(asking)
         self._failures += 1
         # streams that began together fail together: that is one failed trial, not many
-        if self._failures == FAILURES or (self.open and now >= self._until):
-            self._until = max(self._until, now + self._rest)
+        if self._failures == FAILURES or (self.open and asking > self._opened):
+            self.leave_alone(now + self._rest)
             self._rest = min(self._rest * 2, LONGEST_REST_S)
-        if asks_s is not None:
-            self._until = max(self._until, now + asks_s)
+            self._opened = self._asked
+            self._end_trial()
+
+    def leave_alone(self, until: float) -> None:
+        """Take note that the upstream asks for a pause, and when that ends."""
+        self._until = max(self._until, until)
+
+    def _end_trial(self) -> None:
+        self._trial, self._heard = 0, _never
+
+
+class Rests:
+    """The pauses that an upstream asks for by 429, each for one model; shared by all streams.
+
+    One model's rate, used up by whomever, says nothing of the others.
+    """
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def wait(self, what: str, now: float) -> float:
+        """Return how long a model, or a path, is still left alone; 0.0 when it is not."""
+        return max(0.0, self._until.get(what, 0.0) - now)
+
+    def leave_alone(self, what: str, until: float, *, now: float) -> None:
+        """Take note of a pause that is asked for now, and when it ends."""
+        if len(self._until) >= MOST_RESTS:  # clients name models as they like
+            kept = sorted(self._until.items(), key=lambda pair: pair[1])[MOST_RESTS // 2 :]
+            self._until = {name: end for name, end in kept if end > now}
+        self._until[what] = max(until, self._until.get(what, 0.0))
+
+
+class Candidate(NamedTuple):
+    """An upstream that may be asked."""
+
+    breaker: Breaker
+    rests: Rests
+    what: str
+    """What it is asked for: the model's name there, or a path."""
+
+    def wait(self, now: float) -> float:
+        """Return how long it is still left alone, in seconds; 0.0 when it is not."""
+        return max(self.breaker.wait(now), self.rests.wait(self.what, now))
 
 
 class Step(NamedTuple):
@@ -110,43 +179,66 @@ def may_move_on(error: DeltaweirError) -> bool:
 
 
 class Itinerary:
-    """One stream's way along the upstreams of its model.
+    """One stream's way along the upstreams of its model; it asks one at a time.
 
     Args:
-        breakers: The upstreams' breakers, in order of preference.
+        candidates: The upstreams, in order of preference.
         chance: A number from 0 to 1, which spreads the pauses of streams that fail together.
     """
 
-    def __init__(self, breakers: Sequence[Breaker], *, chance: float) -> None:
-        self._breakers = breakers
+    def __init__(self, candidates: Sequence[Candidate], *, chance: float) -> None:
+        self._candidates = candidates
         self._chance = chance
-        self._fresh = [*range(len(breakers))]
+        self._fresh = [*range(len(candidates))]
         self._again: dict[int, float] = {}  # when to ask those again whose failure may pass
         self._retries = 0
+        self._index = 0
+        self._asking: int | None = None
+        self._counted: set[int] = set()
 
     def next(self, now: float) -> Step | None:
         """Return the next step; None when no upstream is left, or all are to be left alone."""
         while self._fresh:
-            index = self._fresh.pop(0)
-            if self._breakers[index].wait(now) == 0:
-                return Step(index, 0.0)
+            self._index = self._fresh.pop(0)
+            if self.wait(now) == 0:
+                return Step(self._index, 0.0)
         pauses = {index: max(0.0, due - now) for index, due in self._again.items()}
         # some breakers may have opened meanwhile
-        ready = [index for index in pauses if self._breakers[index].wait(now) <= pauses[index]]
+        ready = [index for index in pauses if self._candidates[index].wait(now) <= pauses[index]]
         if self._retries >= RETRIES or not ready:
             return None
-        index = min(ready, key=pauses.__getitem__)
-        del self._again[index]
+        self._index = min(ready, key=pauses.__getitem__)
+        del self._again[self._index]
         self._retries += 1
-        return Step(index, pauses[index])
+        return Step(self._index, pauses[self._index])
 
-    def failed(
-        self, index: int, error: DeltaweirError, head: Head | None, *, now: float, wall: float
-    ) -> bool:
-        """Take note of an attempt that failed before its first content.
+    def wait(self, now: float) -> float:
+        """Return how long the step's upstream is left alone, which may have changed meanwhile."""
+        return self._candidates[self._index].wait(now)
+
+    # what becomes of the step
+
+    def asked(self, now: float, heard: Callable[[], bool]) -> None:
+        """Take note that the step's upstream is asked now; as for `Breaker.asked`."""
+        self._asking = self._breaker.asked(now, heard=heard)
+
+    def answered(self) -> None:
+        """Take note that it has answered."""
+        self._asking = None
+        self._breaker.answered()
+
+    def let_go(self) -> None:
+        """Take note that nobody waits for it any more, or that nothing is known of it."""
+        if self._asking is not None:
+            self._breaker.let_go(self._asking)
+            self._asking = None
+
+    def failed(self, error: DeltaweirError, head: Head | None, *, now: float, wall: float) -> bool:
+        """Take note that it failed before its first content.
+
+        One that was not asked, since no connection to it was free, is none the worse for it.
 
         Args:
-            index: Which upstream.
             error: Its error.
             head: The head of its answer; None when there was none.
             now: When.
@@ -156,7 +248,7 @@ class Itinerary:
             Whether there is any use in asking on.
         """
         if not may_move_on(error):
-            self._breakers[index].answered()
+            self.answered()
             return False
         refused = head is not None and head.status >= 300  # noqa: PLR2004  # no answer
         pause = pause_before_retry(
@@ -166,16 +258,42 @@ class Itinerary:
             chance=self._chance,
             now=wall,
         )
+        if self._asking is not None:
+            wishes = head is not None and head.get("retry-after") is not None
+            self._tell(error, now, None if pause is None or not wishes else now + pause)
         spent = error.code == _SPENT or isinstance(error, _THEIR_FAULT)
-        asks = pause if head is not None and head.get("retry-after") is not None else None
-        if isinstance(error, _WORKS):
-            self._breakers[index].answered()
-        else:
-            self._breakers[index].failed(now, asks_s=asks)
         if pause is not None and not spent:
-            self._again[index] = now + pause
+            self._again[self._index] = now + pause
         return True
 
     def rest(self, now: float) -> float:
         """Return in how many seconds an upstream may be asked again; 0.0 when one may be now."""
-        return min((breaker.wait(now) for breaker in self._breakers), default=0.0)
+        return min((one.wait(now) for one in self._candidates), default=0.0)
+
+    @property
+    def _breaker(self) -> Breaker:
+        return self._candidates[self._index].breaker
+
+    def _tell(self, error: DeltaweirError, now: float, until: float | None) -> None:
+        """Tell all others what is to be learnt from a failure."""
+        breaker, rests, what = self._candidates[self._index]
+        if isinstance(error, RateLimitError):
+            self.let_go()
+            if until is not None:
+                rests.leave_alone(what, until, now=now)
+        elif isinstance(error, _WORKS):
+            self.answered()
+        else:
+            self._count(now)
+            if until is not None:
+                breaker.leave_alone(until)
+
+    def _count(self, now: float) -> None:
+        """Count a failure, but one only of all that one request meets at one upstream."""
+        assert self._asking is not None
+        if self._index in self._counted and not self._breaker.open:
+            self.let_go()
+            return
+        self._counted.add(self._index)
+        self._breaker.failed(self._asking, now)
+        self._asking = None

@@ -37,10 +37,18 @@ class Job(NamedTuple):
             self.run.failed(error)
 
     def close(self) -> None:
-        """Book what was used of the key's limits."""
+        """Book what was used of the key's limits.
+
+        Raises:
+            Exception: It could not be told how much; what is known of it is booked all the same.
+        """
         if self.allowance is None:
             return
-        account = self.run.account()
+        try:
+            account = self.run.account()
+        except BaseException:  # an open allowance would be held and renewed for ever
+            self.allowance.close_uncounted()
+            raise
         usage = account.usage
         self.allowance.close(
             prompt_tokens=0 if usage is None else usage.prompt_tokens or 0,

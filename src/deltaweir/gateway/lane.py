@@ -24,7 +24,7 @@ EXTENSION = "deltaweir.lane"
 CYCLE_NAMES = ("scope", "response_started", "chunked_encoding", "disconnected")
 """What the lane needs to know of uvicorn's request and response; tests look for them."""
 QUEUE_BYTES = 64 * 1024
-"""Bytes that may wait for a plain ``send`` before the source is paused."""
+"""Bytes that may wait for a head, or a plain ``send``, before the source is paused."""
 _NO_CHUNKS = "1.0"
 """The version of HTTP that ends a body by the connection's end (RFC 9112, section 6.1)."""
 
@@ -86,9 +86,11 @@ class Lane:
         self._put: Callable[[bytes], object] | None = None
         self._framed = False
         self._held = False
+        self._ending = False
         self._stalls: asyncio.TimerHandle | None = None
         self._waiting_bytes = 0
         self._queue: _Queue | None = None
+        self._sending: asyncio.Future[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         offer = (scope.get("extensions") or {}).get(EXTENSION) or {}
         self._cycle = offer.get("cycle")
@@ -101,10 +103,12 @@ class Lane:
             self.client_left()
         else:
             self._connection.lane = self
+            if self._connection.choked:  # by an answer before this one, to pipelined requests
+                self.choke()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._release()
+        self._stop()
         if self._connection is not None and self._connection.lane is self:
             self._connection.lane = None
         if self._watcher is not None:
@@ -113,7 +117,7 @@ class Lane:
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head; from then on the lane can be written to."""
         cycle = self._cycle
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._sent({"type": "http.response.start", "status": status, "headers": headers})
         if self.gone:
             return
         connection = self._connection
@@ -145,10 +149,11 @@ class Lane:
 
     async def end(self) -> None:
         """End the response, once the client has taken enough of it; by the server's own books."""
-        if self._queue is not None:
+        if self._queue is not None and not self.gone:
+            self._ending = True
+            self._watch_stalls()
             await self._queue.drained()
-        if not self.gone:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._sent({"type": "http.response.body", "body": b"", "more_body": False})
 
     def abort(self) -> None:
         """Give the client up: its connection is broken off, so that it can tell."""
@@ -165,13 +170,20 @@ class Lane:
         if self._held or self.gone:
             return
         self._held = True
-        self._waiting_bytes = self._left()
-        self._stalls = self._loop.call_later(self._slow_reader_s, self._stalled)
+        self._watch_stalls()
         self._feeder.hold()
 
     def unchoke(self) -> None:
         """Take note that the client has caught up."""
+        if not self._ending:  # else all must be taken, not only enough
+            self._rest()
         self._release()
+
+    def look(self) -> None:
+        """Let a held feeder go on, unless still too much waits."""
+        choked = self._connection is not None and self._connection.choked
+        if not choked and (self._queue is None or self._queue.bytes <= QUEUE_BYTES):
+            self.unchoke()
 
     def client_left(self) -> None:
         """Take note that the client has gone."""
@@ -181,34 +193,56 @@ class Lane:
         self._put = _discard
         if self._cycle is not None:  # uvicorn itself marks only the newest of pipelined requests
             self._cycle.disconnected = True
-        self._release()
-        if self._queue is not None:
-            self._queue.stop()
+        self._stop()
         self._feeder.reader_left()
 
+    async def _sent(self, message: Message) -> None:
+        """Send by the server's ``send``, which may wait for as long as the client is there."""
+        if self.gone:
+            return
+        if self._connection is not None:  # whose end also ends the wait
+            await self._send(message)
+        else:
+            self._sending = asyncio.ensure_future(self._send(message))
+            await asyncio.wait([self._sending])
+            if not self._sending.cancelled():
+                self._sending.result()
+
+    def _stop(self) -> None:
+        self._rest()
+        self._release()
+        for sending in (self._queue, self._sending):
+            if sending is not None:
+                sending.cancel()
+
     def _release(self) -> None:
-        if self._stalls is not None:
-            self._stalls.cancel()
-            self._stalls = None
         if self._held:
             self._held = False
             self._feeder.go_on()
 
+    def _watch_stalls(self) -> None:
+        if self._stalls is None:
+            self._waiting_bytes = self._left()
+            self._stalls = self._loop.call_later(self._slow_reader_s, self._stalled)
+
+    def _rest(self) -> None:
+        if self._stalls is not None:
+            self._stalls.cancel()
+            self._stalls = None
+
     def _stalled(self) -> None:
         """Give up a client that has taken nothing since the last look."""
-        left = self._left()
-        if left < self._waiting_bytes:
-            self._waiting_bytes = left
-            self._stalls = self._loop.call_later(self._slow_reader_s, self._stalled)
+        self._stalls = None
+        if self._left() < self._waiting_bytes:
+            self._watch_stalls()
         else:
-            self._stalls = None
             self.abort()
 
     def _left(self) -> int:
-        if self._queue is not None:
-            return self._queue.bytes
-        assert self._connection is not None
-        return self._connection.transport.get_write_buffer_size()
+        left = 0 if self._queue is None else self._queue.bytes
+        if self._connection is not None:
+            left += self._connection.transport.get_write_buffer_size()
+        return left
 
     async def _watch(self) -> None:
         """Wait for the client to leave, where only ASGI can tell."""
@@ -240,10 +274,9 @@ class _Queue:
         if self.bytes > QUEUE_BYTES:
             self._lane.choke()
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         self._pieces.clear()
         self._over = True
-        self._more.set()
         self._task.cancel()
 
     async def drained(self) -> None:
@@ -264,5 +297,4 @@ class _Queue:
             self._pieces.clear()
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
             self.bytes -= len(data)
-            if self.bytes <= QUEUE_BYTES:
-                self._lane.unchoke()
+            self._lane.look()

@@ -3,8 +3,8 @@
 Rates (requests and tokens a minute) are read and filled in the file that all processes share, by
 each request. Budgets are leased: this process holds a small share of each that is in use
 (`deltaweir.gateway.shares`), its streams take blocks from that, and what they used is booked by a
-thread. While the file cannot be written nothing is let in, and streams end with what they
-were granted: a limit that cannot be checked is one that is reached.
+thread. While the file cannot be written nothing is let in, and streams end when all is used that
+this process held: a limit that cannot be checked is one that is reached.
 
 A process that stood still for longer than a lease lasts, on a machine that was suspended or whose
 clock was set forward say, may find that others were granted what its streams still hold. What
@@ -32,7 +32,7 @@ from deltaweir.gateway.refusals import Headers, LimitReached, check_rates, quota
 from deltaweir.gateway.shares import Shares
 from deltaweir.gateway.trips import Pace
 from deltaweir.leases import FLOOR_PICO, FLOOR_TOKENS, Part, SpentError
-from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
 from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
 
 _log = logging.getLogger("deltaweir.gateway.limits")
@@ -101,26 +101,11 @@ class Limits:
             PermissionDenied: The key has a budget in money, and no price is known.
             ServiceUnavailable: The limits cannot be checked.
         """
-        terms = key.terms
-        free = prompt_pico == 0 and token_pico == 0
-        quotas = [one for one in terms.quotas if not (free and one.unit == "pico")]
-        headers: Headers = []
-        parts: list[Part] = []
-        if quotas or terms.rpm is not None or terms.tpm is not None:
-            needs = [_needs(quota, prompt_tokens, prompt_pico, token_pico) for quota in quotas]
-            self._start()
-            parts = self._shares.open(
-                key.id, [(one, *need) for one, need in zip(quotas, needs, strict=True)]
-            )
-            try:
-                headers = self._admitted(key, parts, needs, prompt_tokens)
-            except BaseException:
-                self._shares.end([(part, 0) for part in parts])
-                raise
+        parts, headers = self._begun(key, prompt_tokens, prompt_pico, token_pico)
         return Allowance(
             self,
             key,
-            [*zip(parts, quotas, strict=True)],
+            parts,
             stream_id=stream_id,
             prompt_tokens=prompt_tokens,
             prompt_pico=prompt_pico,
@@ -175,6 +160,27 @@ class Limits:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _begun(
+        self, key: Key, prompt_tokens: int, prompt_pico: int | None, token_pico: int | None
+    ) -> tuple[list[tuple[Part, Quota]], Headers]:
+        """Return what a new stream holds of its key's budgets, and the headers of its answer."""
+        terms = key.terms
+        free = prompt_pico == 0 and token_pico == 0
+        quotas = [one for one in terms.quotas if not (free and one.unit == "pico")]
+        if not quotas and terms.rpm is None and terms.tpm is None:
+            return [], []
+        needs = [_needs(quota, prompt_tokens, prompt_pico, token_pico) for quota in quotas]
+        self._start()
+        parts = self._shares.open(
+            key.id, [(one, *need) for one, need in zip(quotas, needs, strict=True)]
+        )
+        try:
+            headers = self._admitted(key, parts, needs, prompt_tokens)
+        except BaseException:
+            self._shares.end([(part, 0) for part in parts])
+            raise
+        return [*zip(parts, quotas, strict=True)], headers
 
     def _admitted(
         self, key: Key, parts: Sequence[Part], needs: Sequence[tuple[int, int]], prompt_tokens: int
@@ -246,8 +252,10 @@ class Limits:
 
     def _tell(self, error: LedgerUnavailable) -> None:
         """Tell the log what is wrong, once."""
-        if self._logged != str(error):
-            self._logged = str(error)
+        # whether a process or a thread is in the way changes from one try to the next
+        said = "busy" if isinstance(error, LedgerBusy) else str(error)
+        if self._logged != said:
+            self._logged = said
             _log.error("limits of keys cannot be checked: %s", error)
 
 

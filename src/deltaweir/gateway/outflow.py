@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
-from deltaweir.gateway.lane import Lane
+from deltaweir.gateway.lane import QUEUE_BYTES, Lane
 
 
 class Outflow:
     """Write frames into a lane, which is opened by the first of them.
+
+    Until the head is out, what is written waits; where that is too much, the lane's feeder is
+    held, and the reader is given up as one that takes nothing.
 
     Args:
         lane: The reader's.
@@ -27,6 +30,7 @@ class Outflow:
         self._headers = headers
         self._head: asyncio.Task[None] | None = None
         self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
 
     @property
     def begun(self) -> bool:
@@ -40,6 +44,9 @@ class Outflow:
             self.lane.write(data)
             return
         self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > QUEUE_BYTES:
+            self.lane.choke()
         if self._head is None:
             self._head = asyncio.get_running_loop().create_task(self._open())
 
@@ -54,3 +61,4 @@ class Outflow:
         self.lane.write(b"".join(self._unsent))
         self._unsent.clear()
         self.opened = time.monotonic()
+        self.lane.look()

@@ -15,8 +15,15 @@ from typing import NamedTuple
 from deltaweir.client.relayed import RelayExchange
 from deltaweir.client.requests import new_request_id
 from deltaweir.endings import Ending
-from deltaweir.errors import DeltaweirError, InvalidRequest, PermissionDenied, ServiceUnavailable
+from deltaweir.errors import (
+    DeltaweirError,
+    InvalidRequest,
+    ModelNotFound,
+    PermissionDenied,
+    ServiceUnavailable,
+)
 from deltaweir.gateway.access import Caller, Needs
+from deltaweir.gateway.admission import admitted
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answer import send_error
 from deltaweir.gateway.bodies import ClientGoneError, read_body
@@ -72,6 +79,7 @@ class Passthrough:
         relay = Relay(
             upstreams,
             lambda upstream: _exchange(sent, upstream, request_id),
+            what=sent.path if sent.model is None else sent.model,
             key_id=None if caller.key is None else caller.key.id,
         )
         model = NO_MODEL if asked.model is None else asked.model
@@ -101,14 +109,21 @@ class Passthrough:
         return passed(scope["method"], path, scope["query_string"], scope["headers"], body)
 
     def _routed(self, asked: Passed) -> tuple[Passed, tuple[Upstream, ...]]:
-        """Return the request as it is sent, and whom to ask."""
+        """Return the request as it is sent, and whom to ask.
+
+        A model that the configuration does not list, such as one for embeddings, is the first
+        upstream's to know.
+        """
         routing = self._gateway.routing
-        if asked.model is None:
+        try:
+            route = None if asked.model is None else routing.route_to(asked.model)
+        except ModelNotFound:
+            route = None
+        if route is None:
             first = (*routing.upstreams.values(),)[:1]
             if not first:
                 raise _not_found("there is no such route: this server has no upstreams")
             return asked, first
-        route = routing.route_to(asked.model)
         if not route.upstreams:
             raise _not_found(
                 f"the model {route.name!r} is embedded, and answers completions only", param="model"
@@ -137,7 +152,7 @@ class Passthrough:
             )
         needs = Needs(new_stream_id(), token_pico=None)
         if caller.limited:
-            return await asyncio.to_thread(gateway.admit, caller, needs)
+            return await admitted(lambda: gateway.admit(caller, needs), lambda made: made)
         return gateway.admit(caller, needs)
 
     async def _relayed(self, job: _Job, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,30 +8,20 @@ breaks off for the client too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from deltaweir.client.clocks import Deadlines
 from deltaweir.client.failures import ending_of
 from deltaweir.client.relayed import RelayExchange
 from deltaweir.endings import Ending
-from deltaweir.errors import (
-    AuthenticationFailed,
-    ConnectionFailed,
-    DeltaweirError,
-    ServiceUnavailable,
-)
-from deltaweir.gateway.failover import Itinerary
+from deltaweir.errors import AuthenticationFailed, DeltaweirError, ServiceUnavailable
+from deltaweir.gateway.asking import Asking, log_failure, told
 from deltaweir.gateway.lane import Lane
-from deltaweir.gateway.relay_answers import Said, is_final, refusal_of, resting, told
+from deltaweir.gateway.relay_answers import Said, is_final, refusal_of
 from deltaweir.gateway.upstreams import Upstream
 from deltaweir.sources.upstream import UpstreamSource
-
-_log = logging.getLogger("deltaweir.gateway")
 
 
 class Relay:
@@ -42,6 +32,7 @@ class Relay:
     Args:
         upstreams: Whom to ask, in order of preference.
         exchange: Makes the exchange of an attempt.
+        what: What is asked for: the upstreams' name of the model, or a path.
         key_id: Whose key asked for it; None without keys.
 
     Attributes:
@@ -58,10 +49,12 @@ class Relay:
         upstreams: Sequence[Upstream],
         exchange: Callable[[Upstream], RelayExchange],
         *,
+        what: str,
         key_id: str | None = None,
     ) -> None:
         self._upstreams = upstreams
         self._exchange = exchange
+        self._what = what
         self._loop = asyncio.get_running_loop()
         self.key_id = key_id
         self.held_chars = 0
@@ -71,6 +64,7 @@ class Relay:
         self.upstream = ""
         self.attempts = 0
         self._source: UpstreamSource[Any] | None = None
+        self._asked: RelayExchange | None = None
         self._settled: asyncio.Future[DeltaweirError | None] | None = None
         self._begun = False
         self._lane: Lane | None = None
@@ -91,37 +85,29 @@ class Relay:
             The answer's head, or the refusal; None where there is neither: ``failure`` says why,
             as a client may hear it.
         """
-        breakers = [one.breaker for one in self._upstreams]
-        way = Itinerary(breakers, chance=random.random())  # noqa: S311  # no secret
+        asking = Asking(self._upstreams, lambda _: self._what, self.done)
         refused: Said | DeltaweirError | None = None
-        while self.open:
-            step = way.next(time.monotonic())
-            if step is None:
-                refused = refused or resting(way.rest(time.monotonic()))
-                break
-            if step.pause_s:
-                await asyncio.wait([self.done], timeout=step.pause_s)
-                if not self.open:
-                    return None
-            upstream = self._upstreams[step.upstream]
+        while (upstream := await asking.next()) is not None:
             exchange = self._exchange(upstream)
-            error = await self._attempted(upstream, exchange)
+            self.upstream, self.attempts = upstream.name, self.attempts + 1
+            with asking.given_up():
+                error = await self._outcome(upstream, exchange, asking)
             head = exchange.head
             if error is None:
+                asking.settled(answered=self._begun)
                 return Said(head, upstream.provider) if self._begun and head else None
-            _log.warning("upstream %s: %s", upstream.name, error)
+            final = is_final(head)
+            useful = asking.failed(upstream, error, exchange, final=final)
             refused = refusal_of(exchange, upstream) or told(error, upstream.name)
-            if is_final(head):
-                upstream.breaker.answered()
+            if not useful:
                 break
-            now, wall = time.monotonic(), time.time()
-            if not way.failed(step.upstream, error, head, now=now, wall=wall):
-                break
+        if not self.open:
+            return None
+        refused = refused or asking.resting()
         if isinstance(refused, Said):
             self._end(Ending.FAILED)
             return refused
-        if refused is not None:
-            self._end(ending_of(refused), refused)
+        self._end(ending_of(refused), refused)
         return None
 
     def open_to(self, lane: Lane) -> None:
@@ -159,7 +145,8 @@ class Relay:
     def failed(self, error: DeltaweirError) -> None:
         """Take note that there is no answer, or that it broke off."""
         if self._begun:
-            _log.warning("upstream %s: %s", self.upstream, error)
+            assert self._asked is not None
+            log_failure(self.upstream, error, self._asked)
             self._end(ending_of(error), error)
         else:
             self._settle(error)
@@ -199,32 +186,22 @@ class Relay:
         """End since nobody looks after it any more; nothing happens if it has ended."""
         self._end(Ending.ABANDONED)
 
-    async def _attempted(
-        self, upstream: Upstream, exchange: RelayExchange
+    async def _outcome(
+        self, upstream: Upstream, exchange: RelayExchange, asking: Asking
     ) -> DeltaweirError | None:
         """Ask one upstream; return why it has not answered, None where it has, or nobody waits."""
-        self.upstream, self.attempts = upstream.name, self.attempts + 1
-        with _on_trial(upstream):
-            error = await self._outcome(upstream, exchange)
-        if self._begun:
-            upstream.breaker.answered()
-        elif error is None:
-            upstream.breaker.let_go()
-        return error
-
-    async def _outcome(self, upstream: Upstream, exchange: RelayExchange) -> DeltaweirError | None:
         clocks = upstream.whole_clocks
         try:
-            release = await upstream.reserve(clocks.connect)
-        except ConnectionFailed as error:
-            return error
+            release = await asking.connection(upstream, clocks.connect, exchange)
+        except DeltaweirError as error:
+            return error if self.open else None
         if not self.open:
             release()
             return None
         source: UpstreamSource[Any] = UpstreamSource(
             exchange, upstream.pool, self, released=release
         )
-        self._source = source
+        self._source, self._asked = source, exchange
         self._settled = self._loop.create_future()
         self._deadlines = Deadlines(clocks, time.monotonic())
         if self._held:
@@ -287,14 +264,3 @@ class Relay:
             self.failed(self._deadlines.error())
         else:
             self._look_at_clock()
-
-
-@contextlib.contextmanager
-def _on_trial(upstream: Upstream) -> Iterator[None]:
-    """Tell the breaker of an attempt, also when it is cancelled."""
-    upstream.breaker.asked()
-    try:
-        yield
-    except BaseException:
-        upstream.breaker.let_go()
-        raise

@@ -12,23 +12,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from deltaweir.allowances import Quota, window_of
-from deltaweir.gateway.trips import TURN_S, Pace, Trips
+from deltaweir.gateway.reserve import Claim, kept, portion, runs_low
+from deltaweir.gateway.trips import PATIENT_S, Pace, Trips
 from deltaweir.leases import Part, Pot, Share, SpentError, Trade
 from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
 
 _BATCH = 100
 """Shares of one transaction, so that others wait for a millisecond or two at most."""
-
-
-class Claim(NamedTuple):
-    """A share to be written; and the part, if any, that lacks so much of it at least."""
-
-    share: Share
-    part: Part | None = None
-    least: int = 0
 
 
 Rated = tuple[tuple[str, int], int]
@@ -109,7 +101,8 @@ class Shares:
     def more(self, key_id: str, told: Sequence[tuple[Part, Quota, int]]) -> None:
         """Book what a stream has used, and give it another block of what it is short of.
 
-        It waits for the file only where this process has nothing at hand.
+        It waits for the file only where this process has nothing at hand, and not even then
+        while the file is known to be locked.
 
         Args:
             key_id: The key.
@@ -126,22 +119,22 @@ class Shares:
                 self._dirty.add(part.share)
                 if not part.short:
                     continue
-                share, before = self._current(key_id, quota, now), part.granted
-                if share is not part.share and share.free:
-                    part.move(share)
-                if share is part.share:
-                    self._take(part, part.block, now)
-                if part.granted == before:
+                share = self._current(key_id, quota, now)
+                if not self._served(part, share, now):
                     share.streams += 1  # it stays while we ask for it
                     claims.append(Claim(share, part, 1))
+        if claims:
+            self._fetch(claims, now)
+
+    def _fetch(self, claims: Sequence[Claim], now: float) -> None:
+        """Get a running stream what this process has not at hand, if the file can be reached."""
 
         def work(books: Books) -> list[tuple[Claim, Trade]]:
             return [(one, trade) for one in claims if (trade := self._traded(books, one, now))]
 
-        if not claims:
-            return
         try:
-            self._trip(work, wait_s=self._pace.more_s)
+            if not self._trips.resting:
+                self._trip(work, wait_s=self._pace.more_s)
         finally:
             with self._memory:
                 for claim in claims:
@@ -184,15 +177,16 @@ class Shares:
                 self._sort_out(now, last=last)
             chosen = [*(self._shares.values() if renew else self._dirty)]
         for at in range(0, len(chosen), _BATCH):
-            self._write(chosen[at : at + _BATCH], now)
+            self._write(chosen[at : at + _BATCH], now, last=last)
         if renew:
             self._renew_at = now + self._pace.renew_s
 
     def _sort_out(self, now: float, *, last: bool) -> None:
         """Give back what lies idle, and forget the shares that nobody needs."""
         for share in [*self._shares.values()]:
-            if last or self._idle(share, now):
-                share.give_back()
+            # while the file is locked that could not be told, and streams may need it
+            if last or (self._idle(share, now) and not self._trips.resting):
+                share.give_back(0 if last else kept(share))
             if share.over:
                 del self._shares[share.pot]
                 self._dirty.discard(share)
@@ -216,14 +210,14 @@ class Shares:
         if self._unbooked or forget:
             self._trip(work, rated)
 
-    def _write(self, shares: Sequence[Share], now: float) -> None:
+    def _write(self, shares: Sequence[Share], now: float, *, last: bool) -> None:
         """Tell the file what it does not know of shares, and get more where they are low."""
 
         def work(books: Books) -> list[tuple[Claim, Trade]]:
             trades = []
             for share in shares:
-                wanted = share.low and share.streams and not self._idle(share, now)
-                claim = Claim(share, least=int(bool(wanted)))
+                wanted = share.streams and runs_low(share) and not self._idle(share, now)
+                claim = Claim(share, least=int(bool(wanted and not last)))
                 trade = self._traded(books, claim, now) or self._traded(books, Claim(share), now)
                 assert trade is not None  # nothing was asked for
                 trades.append((claim, trade))
@@ -233,20 +227,21 @@ class Shares:
         with self._memory:
             self._dirty.difference_update(share for share in shares if not share.dirty)
 
-    def _trip(self, work: Work, rated: Sequence[Rated] = (), *, wait_s: float = TURN_S) -> None:
+    def _trip(self, work: Work, rated: Sequence[Rated] = (), *, wait_s: float = PATIENT_S) -> None:
         """Write all or nothing, and learn what was written; ``rated`` is what rates got."""
         self._trips.run(work, lambda trades: self._apply(trades, rated), wait_s=wait_s)
 
     def _apply(self, trades: Iterable[tuple[Claim, Trade]], rated: Iterable[Rated]) -> None:
         with self._memory:
             now = self._clock()
-            for (share, part, least), trade in trades:
+            for claim, trade in trades:
+                share, part, _ = claim
                 share.traded(trade)
                 if part is None:
                     continue
                 if share is not part.share:
                     part.move(share)
-                self._take(part, least - 1 + part.block, now)
+                self._take(part, claim.want, now)
             for name, tokens in rated:
                 self._unbooked[name] -= tokens
                 if not self._unbooked[name]:
@@ -265,20 +260,28 @@ class Shares:
         )
 
     def _traded(self, books: Books, claim: Claim, now: float) -> Trade | None:
-        share, part, least = claim
+        share = claim.share
         standing = books.standing(share.pot, now)
         with self._memory:
-            want = 0 if part is None else least - 1 + part.block
-            trade = share.trade(standing, least=least, want=want)
+            trade = share.trade(standing, least=claim.least, want=claim.want)
         if trade is not None:
             books.book(share.pot, trade.spent)
             books.hold(share.pot, trade.lease, now + self._pace.lease_s)
         return trade
 
+    def _served(self, part: Part, share: Share, now: float) -> bool:
+        """Give a running stream what is at hand; return whether that is anything."""
+        if share is not part.share and share.free:
+            part.move(share)
+        before = part.granted
+        if share is part.share:
+            self._take(part, portion(part), now)
+        return part.granted > before
+
     def _take(self, part: Part, amount: int, now: float) -> None:
         """Take what is free, and have more fetched where little is left of it."""
         part.take(amount, now)
-        if part.share.low:  # the next stream shall not have to wait
+        if runs_low(part.share):  # the next stream shall not have to wait
             self._dirty.add(part.share)
             self.wake.set()
 

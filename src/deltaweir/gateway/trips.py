@@ -3,6 +3,10 @@
 The ledger's writer holds the file while it waits for the disk, commonly for a few milliseconds.
 Whoever waits for the file gives way every `TURN_S`, so that a running stream, which waits on the
 loop's thread, never stands behind a new request, which has time.
+
+Whoever may not wait asks `Trips.resting` first. When somebody has waited in vain the file is left
+alone for a tenth of a second, then for twice as long each time, up to a second, until somebody
+who has time gets at it: streams that run dry together wait once, not one after the other.
 """
 
 from __future__ import annotations
@@ -20,8 +24,12 @@ from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
 
 T = TypeVar("T")
 
-TURN_S = 0.05
+TURN_S = 0.01
 """How long one try for a locked file is, in seconds."""
+PATIENT_S = 0.05
+"""How long whoever may come again waits for it, in seconds."""
+
+_FIRST_REST_S, _LAST_REST_S = 0.1, 1.0
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +50,33 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 1.0
     look_s: float = 0.5
     admit_s: float = 2.0
-    more_s: float = 0.5
+    more_s: float = 0.02
     gather_s: float = 0.02
+
+
+class Rest:
+    """How long a file that could not be used is left alone by those who may not wait. Pure."""
+
+    __slots__ = ("_next_s", "_until")
+
+    def __init__(self) -> None:
+        self._next_s = _FIRST_REST_S
+        self._until = 0.0
+
+    def lasts(self, now: float) -> bool:
+        """Return whether to leave it alone; ``now`` is in seconds, of a clock nobody sets."""
+        return now < self._until
+
+    def begin(self, now: float) -> None:
+        """Learn that it could not be used; while a rest lasts that is no news."""
+        if not self.lasts(now):
+            self._until = now + self._next_s
+            self._next_s = min(2 * self._next_s, _LAST_REST_S)
+
+    def end(self) -> None:
+        """Learn that it was used."""
+        self._next_s = _FIRST_REST_S
+        self._until = 0.0
 
 
 class Trips:
@@ -56,6 +89,12 @@ class Trips:
     def __init__(self, store: SqliteLeases) -> None:
         self._store = store
         self._travelling = threading.Lock()
+        self._rest = Rest()
+
+    @property
+    def resting(self) -> bool:
+        """Whether the file could not be used just now; who may not wait does not try."""
+        return self._rest.lasts(time.monotonic())
 
     def run(self, work: Callable[[Books], T], done: Callable[[T], None], *, wait_s: float) -> None:
         """Do all or nothing of a piece of work.
@@ -69,10 +108,17 @@ class Trips:
             LedgerBusy: Others worked on it for too long; nothing was written.
             LedgerUnavailable: The file cannot be used.
         """
-        deadline = time.monotonic() + wait_s
+        try:
+            self._run(work, done, time.monotonic() + wait_s)
+        except LedgerUnavailable:
+            self._rest.begin(time.monotonic())
+            raise
+        self._rest.end()
+
+    def _run(self, work: Callable[[Books], T], done: Callable[[T], None], deadline: float) -> None:
         while True:
-            left = deadline - time.monotonic()
-            if self._travelling.acquire(timeout=max(0.0, left)):
+            if self._travelling.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                left = deadline - time.monotonic()  # it may have taken a while
                 try:
                     done(self._worked(work, max(0.001, min(TURN_S, left))))
                 except LedgerBusy:

@@ -12,13 +12,13 @@ from deltaweir.client.provider import Letterhead, Outgoing
 from deltaweir.client.requests import WHOLE_HEADERS_S
 from deltaweir.errors import ConnectionFailed
 from deltaweir.gateway.config import UpstreamConfig
-from deltaweir.gateway.failover import Breaker
+from deltaweir.gateway.failover import Breaker, Rests
 from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.route import route_to
 
 
 class Upstream:
-    """One provider: a pool of connections, a limit on them, and a breaker.
+    """One provider: a pool of connections, a limit on them, a breaker, and rests.
 
     Args:
         config: What the configuration says of it.
@@ -32,6 +32,7 @@ class Upstream:
         self.provider = config.provider
         self.clocks = config.clocks
         self.breaker = Breaker()
+        self.rests = Rests()
         self.pool = AsyncPool(
             ca_file=config.ca_file,
             max_idle=config.max_connections,

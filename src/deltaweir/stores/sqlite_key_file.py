@@ -49,7 +49,7 @@ class KeyFile:
         self._file: tuple[int, int] | None = None
         self.openings = 0
         """How often the file was opened; what was read before the last time may be another's."""
-        self._open()
+        self._open(busy_s)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -59,14 +59,15 @@ class KeyFile:
             LedgerUnavailable: The file cannot be used; the next call tries to open it again.
         """
         with self._using, named(self.path):
-            yield self._connected()
+            yield self._connected(self._busy_s)
 
     @contextlib.contextmanager
     def writing(self, *, wait_s: float) -> Iterator[sqlite3.Connection]:
         """Use the connection in a transaction, which is undone when the block raises.
 
         Args:
-            wait_s: Seconds to wait for other threads, and as long again for other processes.
+            wait_s: Seconds to wait for other threads, and as long again for other processes;
+                where the file was lost, also to open it again.
 
         Raises:
             LedgerBusy: It was not to be had in time; nothing was written.
@@ -76,7 +77,7 @@ class KeyFile:
             raise LedgerBusy(f"the ledger {self.path} is in use by another thread")
         try:
             with named(self.path):
-                connection = self._connected()
+                connection = self._connected(wait_s)
                 connection.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * wait_s))}")
                 with transaction(connection):
                     yield connection
@@ -91,7 +92,7 @@ class KeyFile:
             self._drop()
             self._process = -1
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self, busy_s: float) -> sqlite3.Connection:
         if self._process != os.getpid():
             raise LedgerUnavailable(
                 f"the ledger {self.path} was closed, or open when this process was forked"
@@ -102,14 +103,14 @@ class KeyFile:
         if self._connection is None:
             if _identity(self.path) is None:
                 raise LedgerUnavailable(f"the ledger {self.path} is gone; restart to begin another")
-            self._open()
+            self._open(busy_s)
         assert self._connection is not None
         return self._connection
 
-    def _open(self) -> None:
-        connection = connect(self.path, read_only=False, busy_s=self._busy_s)
+    def _open(self, busy_s: float) -> None:
+        connection = connect(self.path, read_only=False, busy_s=busy_s)
         try:
-            migrate(connection, self.path, busy_s=self._busy_s)
+            migrate(connection, self.path, busy_s=busy_s)
             if not self._durable:
                 connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:

@@ -1,0 +1,221 @@
+"""Ask upstreams one after the other: whose turn it is, and what is told of those that failed.
+
+What streams (`deltaweir.gateway.attempts`) and requests that are passed on
+(`deltaweir.gateway.relay`) have in common. An upstream's words may repeat a prompt: they go to the
+client that asked, and never to the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from deltaweir.client.attempt import Attempt
+from deltaweir.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    DeltaweirError,
+    PermissionDenied,
+    RateLimited,
+    ServiceUnavailable,
+    StallTimeout,
+    StreamFailed,
+)
+from deltaweir.gateway.failover import Candidate, Itinerary
+from deltaweir.gateway.upstreams import Upstream
+
+_log = logging.getLogger("deltaweir.gateway")
+_ERRORS = range(400, 600)
+_EARLY_S = 0.002
+"""Timers may ring so much too early."""
+_NAME = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_USED_UP = "rate_limit_exceeded"
+
+
+class Asking:
+    """One request's way along its upstreams; shared by nobody.
+
+    Args:
+        upstreams: Whom to ask, in order of preference.
+        what: Tells what an upstream is asked for: its name of the model, or a path.
+        done: Set when nobody waits for an answer any more.
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[Upstream],
+        what: Callable[[Upstream], str],
+        done: asyncio.Future[None],
+    ) -> None:
+        self._upstreams = upstreams
+        candidates = [Candidate(one.breaker, one.rests, what(one)) for one in upstreams]
+        self._way = Itinerary(candidates, chance=random.random())  # noqa: S311  # no secret
+        self._done = done
+
+    async def next(self) -> Upstream | None:
+        """Return whom to ask now, after a pause where one is due; None when it is nobody."""
+        while not self._done.done():
+            step = self._way.next(time.monotonic())
+            if step is None:
+                return None
+            if step.pause_s:
+                await asyncio.wait([self._done], timeout=step.pause_s + _EARLY_S)
+                # others may have found out meanwhile that it does not work
+                if self._done.done() or self._way.wait(time.monotonic()):
+                    continue
+            return self._upstreams[step.upstream]
+        return None
+
+    async def connection(
+        self, upstream: Upstream, connect_s: float | None, exchange: Attempt[Any]
+    ) -> Callable[[], None]:
+        """Wait for a connection to be free; return what gives it back.
+
+        Only with it the upstream counts as asked: of a crowd here it knows nothing.
+
+        Args:
+            upstream: Whose.
+            connect_s: Seconds to wait at most; None for ever.
+            exchange: What it is asked; its head shows that the upstream works.
+
+        Raises:
+            ConnectionFailed: None was free all the time.
+            ServiceUnavailable: Others found out meanwhile that the upstream does not work.
+        """
+        release = await upstream.reserve(connect_s, gone=self._done)
+        now = time.monotonic()
+        wait = self._way.wait(now)
+        if wait and not self._done.done():
+            release()
+            raise resting(wait)
+        if not self._done.done():
+            self._way.asked(now, lambda: exchange.answered)
+        return release
+
+    @contextlib.contextmanager
+    def given_up(self) -> Iterator[None]:
+        """Let go of an attempt that is cancelled."""
+        try:
+            yield
+        except BaseException:
+            self._way.let_go()
+            raise
+
+    def settled(self, *, answered: bool) -> None:
+        """Take note that an attempt is over that did not fail.
+
+        Args:
+            answered: Whether the upstream has answered; or else nobody waits any more.
+        """
+        if answered:
+            self._way.answered()
+        else:
+            self._way.let_go()
+
+    def failed(
+        self, upstream: Upstream, error: DeltaweirError, exchange: Attempt[Any], *, final: bool
+    ) -> bool:
+        """Take note that an attempt failed, and log that.
+
+        Args:
+            upstream: Who was asked.
+            error: Why.
+            exchange: What was asked.
+            final: Whether the upstream works, and has refused what others would refuse too.
+
+        Returns:
+            Whether to ask on.
+        """
+        log_failure(upstream.name, error, exchange)
+        if final:
+            self._way.answered()
+            return False
+        now, wall = time.monotonic(), time.time()
+        return self._way.failed(error, exchange.head, now=now, wall=wall)
+
+    def resting(self) -> DeltaweirError:
+        """Return the error of a request for which no upstream is asked."""
+        return resting(self._way.rest(time.monotonic()))
+
+
+def log_failure(name: str, error: DeltaweirError, exchange: Attempt[Any]) -> None:
+    """Log that an upstream failed, in words of our own.
+
+    Args:
+        name: Which.
+        error: Why; its text is logged only where no byte of the upstream's is in it.
+        exchange: What was asked.
+    """
+    said = exchange.head is not None
+    ours = isinstance(error, ConnectionFailed) or (isinstance(error, StallTimeout) and not said)
+    _log.warning(
+        "upstream %s: %s %d %s, request %s, there %s%s",
+        name,
+        type(error).__name__,
+        error.status,
+        _name(error.code),
+        exchange.request.request_id,
+        _name(error.request_id),
+        f": {error}" if ours else "",
+    )
+
+
+def as_meant(error: DeltaweirError) -> DeltaweirError:
+    """Return an error event as what it says: that of a rate is a 429, like a refusal's."""
+    if not isinstance(error, StreamFailed) or error.code != _USED_UP:
+        return error
+    return RateLimited(
+        error.message, code=error.code, param=error.param, request_id=error.request_id
+    )
+
+
+def told(error: DeltaweirError, name: str) -> DeltaweirError:
+    """Return an upstream's error as a client may hear it.
+
+    It has a status that clients know, and neither our key's fate nor an address in it.
+    """
+    if isinstance(error, AuthenticationFailed | PermissionDenied):
+        shown: DeltaweirError = StreamFailed(f"the upstream {name!r} refused this server's key")
+    elif isinstance(error, ConnectionFailed):
+        shown = ConnectionFailed(f"the upstream {name!r}: no connection")
+    elif error.status not in _ERRORS:  # a redirection, say, which no client could follow
+        shown = StreamFailed(f"the upstream {name!r}: {error.message}")
+    else:
+        error.message = f"the upstream {name!r}: {error.message}"
+        error.args = (error.message,)
+        return error
+    shown.__cause__ = error
+    return shown
+
+
+def resting(seconds: float) -> DeltaweirError:
+    """Return the error of a request that no upstream is asked for, with its ``retry-after``.
+
+    Args:
+        seconds: In how many one may be asked again.
+    """
+    wait = max(1, round(seconds + 0.5))
+    error = ServiceUnavailable(
+        f"the upstreams are left alone for now; ask again in {wait} s",
+        code="upstreams_resting",
+    )
+    return with_headers(error, {"retry-after": str(wait)})
+
+
+def with_headers(error: DeltaweirError, headers: dict[str, str]) -> DeltaweirError:
+    """Return an error whose answer has these headers too."""
+    if headers:
+        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        error.headers = pairs  # type: ignore[attr-defined]  # the answer's, beside its own
+    return error
+
+
+def _name(said: str | None) -> str:
+    """Return a code or an id as it was said; whatever else may stand there is nobody's business."""
+    return said if said is not None and _NAME.fullmatch(said) else "-"
