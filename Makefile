@@ -14,6 +14,7 @@ DEV_STAMP := $(VENV)/.dev
 # other people's programs, against which the live tests run
 LIVE := .live
 LIVE_STAMP := $(VENV)/.live
+PEERS := openai-old openai-new litellm
 CLIENTS := tests/live/clients
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -51,7 +52,7 @@ test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under fi
 	@$(BIN)/python -m pytest -m "not live" $(ARGS)
 
 .PHONY: test-live
-test-live: $(LIVE_STAMP) $(LIVE)/openai-old/.done $(LIVE)/openai-new/.done $(LIVE)/node/.done ## run the tests that need the default model and other programs
+test-live: $(LIVE_STAMP) $(PEERS:%=$(LIVE)/%/.done) $(LIVE)/node/.done ## run the tests that need the default model and other programs
 	@$(BIN)/python -m pytest -m live $(ARGS)
 
 .PHONY: cov
@@ -111,10 +112,10 @@ $(LIVE_STAMP): pyproject.toml | $(DEV_STAMP)
 	@$(call install,.[live])
 	@touch $@
 
-$(LIVE)/openai-old/.done $(LIVE)/openai-new/.done: $(LIVE)/openai-%/.done: $(CLIENTS)/requirements-%.txt | $(DEV_STAMP)
-	@echo "Installing the $* openai package for the live tests ..." >&2
-	@rm -rf $(LIVE)/openai-$* && $(BIN)/python -m venv $(LIVE)/openai-$*
-	@$(LIVE)/openai-$*/bin/python -m pip install -q -r $<
+$(PEERS:%=$(LIVE)/%/.done): $(LIVE)/%/.done: $(CLIENTS)/requirements-%.txt | $(DEV_STAMP)
+	@echo "Installing $$(tail -n 1 $<) for the live tests ..." >&2
+	@rm -rf $(LIVE)/$* && $(BIN)/python -m venv $(LIVE)/$*
+	@$(LIVE)/$*/bin/python -m pip install -q -r $<
 	@touch $@
 
 $(LIVE)/node/.done: $(CLIENTS)/package.json

@@ -41,6 +41,12 @@ def node() -> Path | None:
     return folder if found else None
 
 
+def litellm() -> Path | None:
+    """Return the command of a LiteLLM proxy."""
+    folder = LIVE / "litellm" / _PYTHON.parent
+    return _existing(folder / ("litellm.exe" if sys.platform == "win32" else "litellm"))
+
+
 def chromium() -> Path | None:
     """Return the system's Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
