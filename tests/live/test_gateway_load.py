@@ -34,14 +34,14 @@ WIDE = 4000
 """Pieces of a slow reader's stream, 16 MB in all: the system takes a good part of them unread."""
 PATIENT = 5
 """Slow readers that read to the end; that takes a while."""
-TIMES, LATE_S = 3, 0.2
+TIMES, LATE_S = 3, 0.5
 """How much later 99 of 100 pieces may come to the others than without slow readers."""
 OPENING = 2
 """Pieces of each stream that are not timed: all streams begin at once, which is another load."""
 LEFT, WARM, AT_ONCE = 10_000, 1_500, 100
-GROWN_KIB = 64 * 1024
+GROWN_KIB = 96 * 1024
 """What the last 8,500 streams may leave in memory: holes mostly, and cycles of objects that nobody
-has looked for yet. Were they kept, it would be four times as much."""
+has looked for yet. Were they kept, it would be three times as much."""
 
 
 def asked(play: Play) -> dict[str, Any]:

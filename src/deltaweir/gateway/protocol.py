@@ -151,6 +151,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the lane that the client has gone."""
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # after a reset uvicorn forgets to, and keeps us
         self.lost = True
         if self._clock is not None:
             self._clock.cancel()
