@@ -3,9 +3,9 @@
     python benchmarks/serving.py gateway
     python benchmarks/serving.py bare
 
-``gateway`` is the whole gateway (uvicorn with our `Server` and `Protocol`, routes, `Answer`) over
-a source of prepared chunks. ``bare`` is an `asyncio.Protocol` that writes the same frames at the
-same times and does nothing else. The model's name in a request tells the pace, see PACES. The
+``gateway`` is the whole gateway (uvicorn with our `Server` and `Protocol`, routes, `Run`, `Pump`)
+over a source of prepared chunks. ``bare`` is an `asyncio.Protocol` that writes the same frames at
+the same times and does nothing else. The model's name in a request tells the pace, see PACES. The
 gateway keeps a ledger in a directory of its own, unless the environment says LEDGER=, and guards
 its models with the preset that GUARD names. Both print their loop and their port; then each line
 on stdin is answered with CPU seconds and resident bytes.
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, cast
 
 import uvicorn
 
-import deltaweir.gateway.completions as gateway_completions
+import deltaweir.gateway.answering as gateway_answering
 from deltaweir.client.embedded import Call, Prepared
 from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig, ServerConfig
 from deltaweir.gateway.server import Server
@@ -35,7 +35,7 @@ from deltaweir.schema.frames import FrameWriter
 from deltaweir.types import Choice, Chunk, Delta, Usage
 from deltaweir.wire.sse import DONE
 
-NO_HEARTBEATS_S = 1_000_000.0
+NO_HEARTBEATS_S = 86_400.0
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
@@ -96,6 +96,10 @@ class Source:
     cost_usd = 0.0
     answered = True
     said_done = True
+
+    def __class_getitem__(cls, _kind: object) -> type[Source]:
+        """Stand for a source of chunks of any kind."""
+        return cls
 
     def __init__(self, planned: Any, *_: object, **__: object) -> None:
         self._ready = CHUNKS[planned]
@@ -169,13 +173,13 @@ async def serve_gateway(directory: str) -> None:
     CHUNKS.update(
         {name: [chunk(number) for number in range(pace.chunks)] for name, pace in PACES.items()}
     )
-    # the two names by which its routes reach a model
-    patched: Any = gateway_completions
+    # the two names by which its answers reach a model
+    patched: Any = gateway_answering
     patched.prepare, patched.AsyncLocalSource = scripted, Source
     guard = os.environ.get("GUARD") or None
     models = tuple(ModelConfig(name=name, embedded=name, guard=guard) for name in PACES)
     url = f"sqlite:///{directory}/deltaweir.db" if os.environ.get("LEDGER", "on") else ""
-    settings = ServerConfig(port=0, heartbeat_s=NO_HEARTBEATS_S)
+    settings = ServerConfig(port=0, heartbeat_s=NO_HEARTBEATS_S, log="none")
     server = Server(Config(server=settings, models=models, ledger=LedgerConfig(url=url)))
     server.on_started = lambda: print(server.port, flush=True)
     await server.serve()
