@@ -255,6 +255,8 @@ class Weir(Generic[ChunkT]):
             return (chunk,)
         if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
             chunk.retold = True
+        else:
+            _rewritten(chunk)
         role = None if isinstance(choice, TextChoice) else choice.delta.role
         out = [chunk] if shown or role or chunk.usage is not None else []
         return out if ending is None else [*out, *self._end(ending)]
@@ -328,5 +330,5 @@ class Weir(Generic[ChunkT]):
 
 def _rewritten(chunk: Chunk | TextChunk) -> None:
     """Make a chunk that remembers its own bytes forget them: they say more than may be shown."""
-    if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
-        chunk.raw = None
+    if "raw" in chunk.__struct_fields__:
+        chunk.raw = None  # type: ignore[union-attr]  # of the records that remember
