@@ -24,8 +24,8 @@ STEPS = {
     "the time, and the gap before it": (
         "for data in ready:\n"
         " now = monotonic()\n"
-        " gaps[int((now - run.last) * 1000).bit_length()] += 1\n"
-        " run.last = now"
+        " pace.gaps[int((now - pace.last) * 1000).bit_length()] += 1\n"
+        " pace.last = now"
     ),
     "kept to be counted": "for text in texts: take(text)",
     "counted, when somebody looks": "account()",
@@ -67,7 +67,7 @@ class Steps:
             "encode": msgspec.json.Encoder().encode,
             "monotonic": monotonic,
             "gaps": [0] * 64,
-            "run": plain.run,
+            "pace": plain.run.pace,
             "take": plain.weir.text_way(0).take,
             "show": guarded.weir.text_way(0).show,
             "account": plain.run.account,

@@ -20,6 +20,7 @@ from deltaweir.meter.prompt import PromptCount
 from deltaweir.meter.tokens import Tokenizer
 from deltaweir.schema.builder import build_reply
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk
+from deltaweir.slots import Pass
 from deltaweir.types import AnyChunk, Chunk, Reply, TextChunk, Usage
 from deltaweir.weir import Ending, State, Weir
 
@@ -58,9 +59,13 @@ class Counting:
             for text in (choice.get("text"), choice.get("delta", {}).get("content"))
         )
 
-    def take_text(self, index: int, text: str) -> None:
-        """Count a text."""
-        self.seen += len(text)
+    def taking(self, index: int) -> Callable[[str], None]:
+        """Count texts."""
+
+        def take(text: str) -> None:
+            self.seen += len(text)
+
+        return take
 
 
 class Allowance:
@@ -121,6 +126,10 @@ class Holding:
         keep = len(all_of_it) - self.hold if self.hold else len(all_of_it)
         mine[field] = all_of_it[max(0, keep) :]
         return all_of_it[: max(0, keep)]
+
+    def passing(self, index: int, field: str) -> Pass:
+        """Feed, and tell the verdict."""
+        return lambda text, now: (self.feed(index, field, text, now), self.verdict)
 
     def whole(self, index: int, field: str, text: str) -> bool:
         """Let all names pass."""

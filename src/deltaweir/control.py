@@ -6,6 +6,7 @@ probabilities and token ids leave with their characters (`deltaweir.entries`).
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from deltaweir.schema.chunk import Choice, TextChoice
 from deltaweir.schema.scored import Scored, brings_entries, put_entries_on, take_entries_off
 from deltaweir.schema.texts import Text, carrier, heads, identifiers, take_out, texts
 from deltaweir.schema.unread import take_out_unread
-from deltaweir.slots import BudgetSlot, GuardSlot
+from deltaweir.slots import BudgetSlot, GuardSlot, Pass
 
 AnyChoice = Choice | TextChoice
 
@@ -59,6 +60,12 @@ class Control:
             text = self._guard.feed(index, field, text, now)
             ending = self._guard.verdict or ending
         return text, ending
+
+    def passing(self, index: int, field: str) -> Pass:
+        """Return `pass_text` for one text; good until anything else is passed."""
+        if self._budget is None and self._guard is not None:
+            return self._guard.passing(index, field)
+        return functools.partial(self.pass_text, index, field)
 
     def pass_only_text(self, choice: AnyChoice, text: str, now: float) -> tuple[str, Ending | None]:
         """Do as `pass_choice` where this is the choice's only text; return what is left of it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from deltaweir.endings import Ending
 from deltaweir.schema.chunk import AnyChunk, Usage
+
+Pass = Callable[[str, float], tuple[str, Ending | None]]
+"""Takes a piece of a text and the time; returns what may leave now, and an ending it brings."""
 
 
 class MeterSlot(Protocol):
@@ -19,8 +22,11 @@ class MeterSlot(Protocol):
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the source sent it, before anything is held or cut."""
 
-    def take_text(self, index: int, text: str) -> None:
-        """Take the content of a choice that came in a chunk which said nothing else."""
+    def taking(self, index: int) -> Callable[[str], None]:
+        """Return what takes the contents of a choice that come in chunks which say nothing else.
+
+        It is good until `take` is called.
+        """
 
 
 class BudgetSlot(Protocol):
@@ -54,6 +60,12 @@ class GuardSlot(Protocol):
 
     def feed(self, index: int, field: str, text: str, now: float) -> str:
         """Take a piece of one field and return what may leave now."""
+
+    def passing(self, index: int, field: str) -> Pass:
+        """Return `feed` for the pieces of one text, with a look at the ``verdict``, in one call.
+
+        It is good until the guard is fed otherwise.
+        """
 
     def whole(self, index: int, field: str, text: str) -> bool:
         """Tell whether a text that comes in one piece may leave: the name of a function.

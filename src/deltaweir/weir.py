@@ -24,7 +24,6 @@ All are taken from OPEN; DONE, CUT and FAILED are final, and calls made later re
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -148,7 +147,7 @@ class Weir(Generic[ChunkT]):
         """Return the way of a choice's content that comes without a chunk around it.
 
         It is ``feed`` for a chunk that brings content to this choice and says nothing else, step
-        by step, for callers to whom a call counts.
+        by step, for callers to whom a call counts; to be asked for again after each ``feed``.
 
         Args:
             index: The choice, one that `takes_texts`.
@@ -156,8 +155,8 @@ class Weir(Generic[ChunkT]):
         field = "text" if self._choice is TextChoice else "content"
         meter, control = self._meter, self._control
         return TextWay(
-            take=None if meter is None else functools.partial(meter.take_text, index),
-            show=None if control is None else functools.partial(control.pass_text, index, field),
+            take=None if meter is None else meter.taking(index),
+            show=None if control is None else control.passing(index, field),
             end=self._end,
         )
 

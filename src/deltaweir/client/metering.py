@@ -37,8 +37,8 @@ class SharedMeter:
         """Whether reading costs nothing; else the first look may load a vocabulary and prices."""
         self.take = meter.take
         """Takes a chunk; no lock, since it only adds at ends."""
-        self.take_text = meter.take_text
-        """Takes the text of a chunk that says nothing else; likewise."""
+        self.taking = meter.taking
+        """Returns what takes texts that come in chunks which say nothing else; likewise."""
 
     @property
     def usage(self) -> Usage | None:

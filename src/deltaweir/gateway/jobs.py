@@ -86,7 +86,7 @@ class Job(NamedTuple):
             first_content_s=timing.first_content,
             total_s=time.monotonic() - run.began if timing.total is None else timing.total,
             added_s=run.added_s,
-            gaps=gaps_of(run.gaps),
+            gaps=gaps_of(run.pace.gaps),
             withheld_chars=run.withheld_chars,
         )
 

@@ -16,6 +16,7 @@ from deltaweir.endings import State
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.outbox import Outbox
 from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.pace import Pace
 from deltaweir.meter.account import Account
 from deltaweir.schema.chunk import Usage
 from deltaweir.schema.reply import Reply, TextReply
@@ -26,8 +27,6 @@ _NOTHING = Account(None, None, 0, None, None)
 _UNANSWERED = (State.OPEN, State.FAILED)
 QUICK_CHARS = 16 * 1024
 """Characters that are counted in a millisecond or two."""
-MOST_BITS = 64
-"""Classes of gaps between contents, by powers of two in milliseconds: enough for any."""
 
 
 class RunView(StreamView[Any, Any]):
@@ -46,10 +45,9 @@ class RunView(StreamView[Any, Any]):
 
     Attributes:
         done: Set when the run has ended.
-        gaps: Gaps between contents, by power of two in milliseconds.
         key_id: Whose key asked for it.
-        last: When the last chunk came, in seconds on the monotonic clock.
         outbox: Makes frames of its chunks.
+        pace: When its chunks came.
     """
 
     def __init__(
@@ -77,9 +75,8 @@ class RunView(StreamView[Any, Any]):
         if began is not None:
             self._moments.started = began
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.gaps = [0] * MOST_BITS
         self.key_id = key_id
-        self.last = self._clock()
+        self.pace = Pace(self._clock())
         self.outbox = Outbox(
             self, annotate=annotate, usage_asked=weir.usage_asked, patient=patient and not whole
         )
@@ -141,7 +138,7 @@ class RunView(StreamView[Any, Any]):
     def timing(self) -> Timing:
         """How fast the stream was so far."""
         if self._moments.first_content is not None:
-            self._moments.last_content = max(self._moments.first_content, self.last)
+            self._moments.last_content = max(self._moments.first_content, self.pace.last)
         return super().timing
 
     @property

@@ -61,7 +61,7 @@ class Run(RunView):
         self._heartbeat_s = heartbeat_s
         self._finishes = finishes
         self._held = False
-        self._tidied = self.last
+        self._tidied = self.pace.last
         self._alarm = Alarm(self._next_due, self._look_at_clock)
         self._shortcut = Shortcut(self, self._weir)
         self._judges = None if self._asking is None else Judges(self._asking, self)
@@ -150,8 +150,8 @@ class Run(RunView):
     def tidy(self) -> None:
         """Keep what waits to be counted in less memory; about twice a second."""
         self._uncondensed = 0
-        if self._tidied != self.last:
-            self._tidied = self.last
+        if self._tidied != self.pace.last:
+            self._tidied = self.pace.last
             self._meter.condense()
 
     def leave(self) -> None:
@@ -178,7 +178,7 @@ class Run(RunView):
 
     def wait(self) -> None:
         """Take nothing from the source for a while."""
-        self._deadlines.last = max(self._deadlines.last, self.last)
+        self._deadlines.last = max(self._deadlines.last, self.pace.last)
         self._deadlines.pause(self._clock())
         self._source.pause()
 
@@ -206,10 +206,9 @@ class Run(RunView):
         now = self._clock()
         if self._moments.first_content is None:
             self._not_begun(chunks, now)
+            self.pace.last = now
         else:
-            gap = int((now - self.last) * 1000).bit_length()
-            self.gaps[gap] += 1
-        self.last = now
+            self.pace.content(now)
         feed = self._weir.feed
         fed: list[AnyChunk] = []
         for chunk in chunks:
@@ -289,7 +288,7 @@ class Run(RunView):
         if not self._open:
             return NEVER
         beat = NEVER if self._quiet else self._last_written + self._heartbeat_s
-        late = self.last + PATIENCE_S if self.outbox.waits else NEVER
+        late = self.pace.last + PATIENCE_S if self.outbox.waits else NEVER
         return min(self._deadlines.due or NEVER, self._weir.deadline or NEVER, beat, late)
 
     @property
@@ -301,14 +300,13 @@ class Run(RunView):
     def _last_written(self) -> float:
         """When something was written last: what nothing holds back was, when it came."""
         assert self._outflow is not None
-        if self._weir.controlled:
-            return self._outflow.last
-        return max(self._outflow.last, self.last)
+        shown = self.pace.shown if self._weir.controlled else self.pace.last
+        return max(self._outflow.last, shown)
 
     def _look_at_clock(self) -> None:
         """Do what is due."""
         now = self._clock()
-        self._deadlines.last = max(self._deadlines.last, self.last)
+        self._deadlines.last = max(self._deadlines.last, self.pace.last)
         due = self._deadlines.due
         if due is not None and due <= now:
             self._source_expired(self._deadlines.error())
@@ -320,7 +318,7 @@ class Run(RunView):
 
     def _keep_awake(self, outflow: Outflow, now: float) -> None:
         """Write what has waited long enough, or a heartbeat."""
-        if self.outbox.waits and now >= self.last + PATIENCE_S:
+        if self.outbox.waits and now >= self.pace.last + PATIENCE_S:
             outflow.write(b"".join(self.outbox.rest()))
         if not self._quiet and now >= self._last_written + self._heartbeat_s:
             if self._held:

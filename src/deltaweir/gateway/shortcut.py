@@ -48,6 +48,8 @@ class Shortcut:
             takes = outflow is not None and self._weir.takes_texts(straight.index)
             if straight.misses > MOST_MISSES or not takes:
                 way.shortcut = None
+            else:
+                straight.renew()
         elif (
             self._tries < MOST_TRIES
             and outflow is not None

@@ -20,6 +20,7 @@ import msgspec
 
 from deltaweir.endings import Ending
 from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.pace import Pace
 from deltaweir.schema.text_frames import Frame
 from deltaweir.weir import Weir
 
@@ -27,8 +28,12 @@ _EVENT = b"data: "
 _END = b"\n\n\r\n"
 _TEXT = msgspec.json.Decoder(str).decode
 _ENCODER = msgspec.json.Encoder()
-_MOST_SIZES = 512
-"""Sizes of pieces whose beginnings are kept; a longer piece comes seldom."""
+_MOST_SIZES = 4096
+"""Sizes of pieces whose first lines are kept; a longer piece comes seldom."""
+_LINES: dict[int, bytes] = {}
+"""The first line of a piece, by the piece's size; the same for all streams."""
+_NO_LINE = b"\0"
+"""No piece begins with this."""
 
 
 class LongWay(Protocol):
@@ -44,10 +49,8 @@ class LongWay(Protocol):
 class Traveller(Protocol):
     """The run whose chunks go straight."""
 
-    last: float
-    """When the last chunk came, in seconds on the monotonic clock."""
-    gaps: list[int]
-    """Gaps between contents, by power of two in milliseconds, with room for the longest."""
+    pace: Pace
+    """When they came."""
 
     def was_cut(self, chunks: Sequence[Any]) -> None:
         """Take what a cut brings, after which the weir has ended."""
@@ -72,14 +75,15 @@ class Straight:
     __slots__ = (
         "_after",
         "_before",
+        "_end",
         "_frame",
-        "_gaps",
-        "_outflow",
-        "_prefixes",
+        "_pace",
         "_run",
         "_seen",
+        "_show",
         "_source",
-        "_way",
+        "_take",
+        "_weir",
         "_write",
         "index",
         "misses",
@@ -96,83 +100,97 @@ class Straight:
         index: int,
     ) -> None:
         self._run = run
-        self._gaps = run.gaps
-        self._way = weir.text_way(index)
+        self._pace = run.pace
+        self._weir = weir
         self._source = source
-        self._outflow = outflow
         self._write = outflow.lane.transport.write
         self._frame = frame
         self._before = _EVENT + frame.before
         self._after = frame.after + _END
-        self._prefixes: dict[int, bytes] = {}
         self._seen = 0.0
         self.index = index
         self.misses = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Take the weir's steps anew, after it was fed otherwise."""
+        self._take, self._show, self._end = self._weir.text_way(self.index)
 
     def received(self, data: bytes) -> None:
         """Take the connection's next bytes."""
         size = len(data)
-        prefix = self._prefixes.get(size) or self._prefix(size)
-        if not data.startswith(prefix):
+        line = _LINES.get(size) or _line(size)
+        before = self._before
+        start = len(line) + len(before)
+        if not (data.startswith(line) and data.startswith(before, len(line))):
             self._by_the_long_way(data)
             return
-        end = size - len(self._after) if data.endswith(self._after) else self._filled(data, prefix)
+        end = size - len(self._after) if data.endswith(self._after) else self._filled(data, start)
         try:
-            text = _TEXT(b'"%b"' % data[len(prefix) : end])
+            text = _TEXT(data[start - 1 : end + 1])  # with its quotes
         except (msgspec.DecodeError, UnicodeError):
             text = ""
         if not text:
             self._by_the_long_way(data)
             return
-        run, (take, show, _) = self._run, self._way
+        pace = self._pace
         now = monotonic()
-        self._gaps[int((now - run.last) * 1000).bit_length()] += 1
-        run.last = now
-        if take is not None:
-            take(text)
-        if show is None:
+        pace.gaps[int((now - pace.last) * 1000).bit_length()] += 1
+        pace.last = now
+        if self._take is not None:
+            self._take(text)
+        if self._show is None:
+            self._write(data)
+            return
+        shown, ending = self._show(text, now)
+        if ending is None and shown == text:
+            pace.shown = now
             self._write(data)
         else:
-            self._shown(data, text, show(text, now), end)
+            self._told(shown, ending, data[end:-2])
 
     def left(self, error: OSError | None) -> None:
         """Take note of the connection's end."""
         self._source.left(error)
 
-    def _shown(self, data: bytes, text: str, passed: tuple[str, Ending | None], end: int) -> None:
-        """Write what may leave of a text, in its own frame."""
-        shown, ending = passed
+    def _told(self, shown: str, ending: Ending | None, after: bytes) -> None:
+        """Write what may leave of a text, in its own frame.
+
+        Args:
+            shown: What may leave.
+            ending: The ending that it brings.
+            after: What stands behind the text in its event.
+        """
         if shown:
-            self._outflow.last = self._run.last
-            if shown != text:
-                event = b"%b%b%b" % (self._before, _ENCODER.encode(shown)[1:-1], data[end:-2])
-                data = b"%x\r\n%b\r\n" % (len(event), event)
-            self._write(data)
+            self._pace.shown = self._pace.last
+            event = b"%b%b%b" % (self._before, _ENCODER.encode(shown)[1:-1], after)
+            self._write(b"%x\r\n%b\r\n" % (len(event), event))
         if ending is not None:
-            self._run.was_cut(self._way.end(ending))
+            self._run.was_cut(self._end(ending))
 
-    def _prefix(self, size: int) -> bytes:
-        """Return what a piece of this size, in all, begins with."""
-        digits = 1
-        while size - digits - 4 >= 16**digits:
-            digits += 1
-        line = b"%x" % max(0, size - digits - 4)
-        # no piece has some sizes, such as 21: neither 1 digit and 16 bytes, nor 2 and 15
-        prefix = b"%b\r\n%b" % (line, self._before) if len(line) == digits else b"\0"
-        if len(self._prefixes) < _MOST_SIZES:
-            self._prefixes[size] = prefix
-        return prefix
-
-    def _filled(self, data: bytes, prefix: bytes) -> int:
+    def _filled(self, data: bytes, start: int) -> int:
         """Return where a text ends whose piece differs in its filling; 0 where it is another."""
-        end = data.find(b'"', len(prefix))
+        end = data.find(b'"', start)
         if self._frame.filling is None or end < 0 or not data.endswith(_END):
             return 0
         # a text with an escaped quote is left to the long way
         return end if self._frame.filled(data[end:-4]) else 0
 
     def _by_the_long_way(self, data: bytes) -> None:
-        run = self._run
-        self.misses = self.misses + 1 if run.last == self._seen else 1
+        pace = self._pace
+        self.misses = self.misses + 1 if pace.last == self._seen else 1
         self._source.received(data)
-        self._seen = run.last
+        self._seen = pace.last
+
+
+def _line(size: int) -> bytes:
+    """Return the first line of a piece of this size in all."""
+    digits = 1
+    while size - digits - 4 >= 16**digits:
+        digits += 1
+    number = b"%x" % max(0, size - digits - 4)
+    # no piece has some sizes, such as 21: neither 1 digit and 16 bytes, nor 2 and 15
+    line = number + b"\r\n" if len(number) == digits else _NO_LINE
+    if len(_LINES) < _MOST_SIZES:
+        _LINES[size] = line
+    return line

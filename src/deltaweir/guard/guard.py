@@ -13,10 +13,12 @@ from deltaweir.guard.arguments import ArgumentsFilter
 from deltaweir.guard.filter import TextFilter
 from deltaweir.guard.findings import Finding
 from deltaweir.guard.judging import Judging, Question
+from deltaweir.guard.passing import Passing
 from deltaweir.guard.plan import plan_for
 from deltaweir.guard.policy import Policy, scope_of
 from deltaweir.guard.rules import Action
 from deltaweir.guard.verdicts import MOST_VERDICTS, Verdict
+from deltaweir.slots import Pass
 
 _ENDINGS: dict[Action, Ending] = {
     "block": Ending.BLOCKED,
@@ -109,12 +111,23 @@ class StreamGuard:
                 text = one.feed(text)
             except Exception:  # noqa: BLE001  # whatever it is, no text may pass unchecked
                 text = self._failed(index, field, one, text)
-            if one.stopped is not None and self.verdict is None:
-                self.verdict = _ENDINGS[one.stopped]
+            if one.stopped is not None:
+                self._stopped(one)
         if self._judging is None:
             return text
         self._now = now
         return self._judging.take(index, field, scope_of(field), text, now)
+
+    def passing(self, index: int, field: str) -> Pass:
+        """Return `feed` for the pieces of one text, with a look at the verdict, in one call."""
+        one = self._filter(index, field)
+        if self._judging is not None or not isinstance(one, TextFilter):
+            return lambda text, now: (self.feed(index, field, text, now), self.verdict)
+
+        def failed(one: TextFilter, text: str) -> tuple[str, Ending | None]:
+            return self._failed(index, field, one, text), self.verdict
+
+        return Passing(one, stopped=self._stopped, failed=failed).take
 
     def due(self, now: float) -> Question | None:
         """Return a window that a classifier must judge now; None while there is none.
@@ -168,8 +181,7 @@ class StreamGuard:
         one = TextFilter(plan, field=field, choice=index)
         unchanged = one.feed(name) + one.finish(cut=False) == name
         self._note([found for found in one.verdicts if found not in self._found])
-        if one.stopped is not None:
-            self.verdict = self.verdict or _ENDINGS[one.stopped]
+        self._stopped(one)
         return unchanged
 
     def clear(self, index: int, field: str, upto: int) -> str:
@@ -205,8 +217,7 @@ class StreamGuard:
                 text = self._judging.take(index, field, scope_of(field), text, self._now)
             if text:
                 out.append((field, text))
-            if one.stopped is not None and self.verdict is None:
-                self.verdict = _ENDINGS[one.stopped]
+            self._stopped(one)
         if self._judging is not None:
             self._judging.end(index)
         return out
@@ -262,6 +273,12 @@ class StreamGuard:
             kind = ArgumentsFilter if scope == "tool_args" else TextFilter
             self._filters[key] = None if plan is None else kind(plan, field=field, choice=index)
         return self._filters[key]
+
+    def _stopped(self, one: AnyFilter) -> Ending | None:
+        """Return the verdict, with what a filter has called for."""
+        if one.stopped is not None and self.verdict is None:
+            self.verdict = _ENDINGS[one.stopped]
+        return self.verdict
 
     def _note(self, found: Sequence[Verdict]) -> None:
         """Keep verdicts, as many as are told."""

@@ -66,8 +66,11 @@ class AnyMeter(Protocol):
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the source sent it."""
 
-    def take_text(self, index: int, text: str) -> None:
-        """Take what a chunk brought that said nothing but this, the content of a choice."""
+    def taking(self, index: int) -> Callable[[str], None]:
+        """Return what takes the contents of a choice that come in chunks which say nothing else.
+
+        It is good until `take` is called.
+        """
 
     def condense(self) -> None:
         """Keep what waits to be counted in less memory."""
@@ -108,8 +111,9 @@ class EngineMeter:
     def take(self, chunk: AnyChunk) -> None:
         """Do nothing: the engine has counted."""
 
-    def take_text(self, index: int, text: str) -> None:
-        """Do nothing, likewise."""
+    def taking(self, index: int) -> Callable[[str], None]:  # noqa: ARG002  likewise
+        """Return what does nothing, likewise."""
+        return _counted_elsewhere
 
     def condense(self) -> None:
         """Do nothing: nothing is kept."""
@@ -121,3 +125,7 @@ class EngineMeter:
             return Account(None, None, None, None, None)
         cost = 0 if self._price is None else self._price.cost(usage)
         return Account(usage, ENGINE, cost, None, None)
+
+
+def _counted_elsewhere(_text: str) -> None:
+    """Do nothing."""

@@ -9,6 +9,7 @@ Nothing is counted before somebody asks: a meter that is never read costs a list
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable
 from typing import Protocol
 
 from deltaweir.meter.account import COUNTED, ESTIMATED, PROVIDER, Account
@@ -95,9 +96,12 @@ class Meter:
         reported = self._reported
         return 0 if reported is None else max(0, reported.completion_tokens - self._until_reported)
 
-    def take_text(self, index: int, text: str) -> None:
-        """Take what a chunk brought that said nothing else: content of a choice that has begun."""
-        self._texts[index].append(text)
+    def taking(self, index: int) -> Callable[[str], None]:
+        """Return what takes the contents of a choice that come in chunks which say nothing else.
+
+        It is good until `take` is called: what comes behind a usage is counted apart.
+        """
+        return self._texts[index].append
 
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the provider sent it, before anything is held or cut."""
@@ -145,13 +149,14 @@ class Meter:
                     joined[key] += pieces
             # earlier usages are overwritten by the last
             self._closed = collections.deque([(_joined(joined), self._closed[-1][1])])
-        self._texts = _joined(self._texts)
+        for pieces in self._texts.values():
+            pieces[:] = ["".join(pieces)]  # the same list, which somebody may be adding to
 
     @property
     def usage(self) -> Usage | None:
         """The count so far: the provider's where it is fresh, else ours."""
         latest = self._latest
-        if latest is not None and not self._texts:
+        if latest is not None and not any(self._texts.values()):
             return latest  # nothing to count, so no vocabulary is loaded for it
         return self._usage()[0]
 
@@ -161,7 +166,7 @@ class Meter:
         Args:
             both: Whether to count although the provider's figure is there, for the difference.
         """
-        if not both and self._latest is not None and not self._texts:
+        if not both and self._latest is not None and not any(self._texts.values()):
             return Account(self._latest, PROVIDER, self._cost(self._latest), None, self._latest)
         usage, source = self._usage()
         counted = self._total()
