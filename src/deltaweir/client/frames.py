@@ -28,7 +28,8 @@ class StreamFrames:
         self._stream = stream
         self._annotate = annotate
         self._usage_asked = usage_asked
-        self._writer = FrameWriter(usage_asked=usage_asked)
+        self.writer = FrameWriter(usage_asked=usage_asked)
+        """Writes chunks as they are."""
 
     def needs_account(self, chunk: AnyChunk) -> bool:
         """Tell whether `frame` will look at the stream's account, which may load files.
@@ -41,7 +42,7 @@ class StreamFrames:
         """Return a chunk as a frame."""
         if self._annotate and self._is_last(chunk):
             chunk.deltaweir = self.account()
-        return self._writer.frame(chunk)
+        return self.writer.frame(chunk)
 
     def error(self, error: DeltaweirError) -> bytes:
         """Return the frame that tells of an error, after which nothing comes."""

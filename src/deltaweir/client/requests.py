@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -175,7 +175,7 @@ def limit_in(fields: Mapping[str, Any], settings: Settings) -> Limit:
 
 def new_request_id() -> str:
     """Return an id that no other request has."""
-    return f"req_{secrets.token_hex(12)}"
+    return f"req_{os.urandom(12).hex()}"
 
 
 def request_of(fields: Mapping[str, Any], *, chat: bool) -> AnyRequest:

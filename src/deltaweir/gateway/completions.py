@@ -75,6 +75,7 @@ class Completions:
                 gateway.runs.discard(run)
                 job.close()
         gateway.ended(job.summary(status))
+        run.forget()
 
     @property
     def _server(self) -> Any:
@@ -112,18 +113,19 @@ class Completions:
         """Return the answer, admitted and with its row, but not begun."""
         gateway, caller = self._gateway, asked.caller
         gateway.permit(caller, asked.route.name)
+        stream_id = new_stream_id()
         quick = gateway.is_open and asked.route.upstreams and gateway.routing.is_warm(asked.route)
         if quick and asked.call.limit.pico is None and not caller.limited:
             answering, ledger = self._answering(asked), gateway.ledger()
-            allowance = gateway.admit(caller, Needs(new_stream_id()))
+            allowance = gateway.admit(caller, Needs(stream_id))
         else:
             # a model may have to be loaded, and a ledger opened, which takes seconds
             answering, ledger, allowance = await admitted(
-                lambda: self._admitted(asked), lambda made: made[2]
+                lambda: self._admitted(asked, stream_id), lambda made: made[2]
             )
         try:
             run = self._run(asked, answering, allowance, began)
-            row = self._row(asked, answering, ledger, allowance)
+            row = self._row(asked, answering, ledger, stream_id)
         except BaseException:
             if allowance is not None:
                 allowance.close(prompt_tokens=0, completion_tokens=0, cost_pico=0)
@@ -131,9 +133,10 @@ class Completions:
         row.follow(run)
         return Job(asked, answering, run, row, allowance)
 
-    def _admitted(self, asked: Asked) -> tuple[Answering, Ledger | None, Allowance | None]:
+    def _admitted(
+        self, asked: Asked, stream_id: str
+    ) -> tuple[Answering, Ledger | None, Allowance | None]:
         answering, ledger = self._answering(asked), self._gateway.ledger()
-        stream_id = new_stream_id()
         needs = answering.needs(stream_id) if asked.caller.limited else Needs(stream_id)
         return answering, ledger, self._gateway.admit(asked.caller, needs)
 
@@ -166,12 +169,12 @@ class Completions:
         asked: Asked,
         answering: Answering,
         ledger: Ledger | None,
-        allowance: Allowance | None,
+        stream_id: str,
     ) -> StreamRow:
         key = asked.caller.key
         return StreamRow(
             ledger,
-            stream_id=new_stream_id() if allowance is None else allowance.stream_id,
+            stream_id=stream_id,
             model=asked.route.name,
             upstream_model=answering.upstream_model,
             key_id=None if key is None else key.id,

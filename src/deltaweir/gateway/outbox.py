@@ -16,7 +16,6 @@ from deltaweir.client.frames import StreamFrames
 from deltaweir.errors import DeltaweirError
 from deltaweir.schema.chunk import AnyChunk
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, Splicer
-from deltaweir.schema.frames import FrameWriter
 from deltaweir.wire.sse import encode
 
 _ENCODER = msgspec.json.Encoder()
@@ -57,7 +56,7 @@ class Outbox:
         self._usage_asked = usage_asked
         self._patient = patient and annotate and not usage_asked
         self._frames = StreamFrames(view, annotate=annotate, usage_asked=usage_asked)
-        self._writer = FrameWriter(usage_asked=usage_asked)
+        self._writer = self._frames.writer
         self._splicer = Splicer()
         self._waiting: list[AnyChunk] = []
 

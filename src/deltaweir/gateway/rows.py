@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from typing import Any, Literal, Protocol, Self
 
@@ -34,7 +34,7 @@ class Followed(Protocol):
 
 def new_stream_id() -> str:
     """Return an id that no other stream has, and nobody guesses."""
-    return f"stm_{secrets.token_hex(16)}"
+    return f"stm_{os.urandom(16).hex()}"
 
 
 class StreamRow:
@@ -77,6 +77,7 @@ class StreamRow:
         self.upstream = ""
         self.attempts = 0
         self._stream: Followed | None = None
+        self._final: Tally | None = None
         self._asked_at = 0.0
         self._handle: Handle | None = None
         if ledger is not None:
@@ -102,11 +103,14 @@ class StreamRow:
         self.upstream = upstream
         self.attempts += 1
         self._asked_at = time.time()
-        self._attempt()
+        if self._handle is not None:
+            self._handle.attempt(self._attempted())
 
     def refused(self, ending: Ending) -> None:
         """End an attempt that gave no content; another may follow."""
-        self._attempt(ended=time.time(), ending=str(ending.value))
+        if self._handle is not None:
+            end = self._attempted(ended=time.time(), ending=str(ending.value))
+            self._handle.attempt(end)
 
     def follow(self, stream: Followed) -> None:
         """Take a stream's figures from now on."""
@@ -126,10 +130,11 @@ class StreamRow:
         if handle is None:
             return
         ended, tally = time.time(), self._tally()
+        self._handle, self._final = None, tally
         ending = str(self.ending.value)
         timing = None if stream is None else stream.timing
         if self.attempts:
-            self._attempt(ended=ended, tally=tally, ending=ending)
+            handle.attempt(self._attempted(ended=ended, tally=tally, ending=ending))
         handle.close(
             Closed(
                 stream_id=handle.stream_id,
@@ -142,20 +147,19 @@ class StreamRow:
             )
         )
 
-    def _attempt(self, **end: Any) -> None:
-        """Tell of the last attempt, running or with its end."""
-        if self._handle is not None:
-            self._handle.attempt(
-                Attempt(
-                    stream_id=self.stream_id,
-                    number=self.attempts,
-                    upstream=self.upstream,
-                    started=self._asked_at,
-                    **end,
-                )
-            )
+    def _attempted(self, **end: Any) -> Attempt:
+        """Return the last attempt, running or with its end."""
+        return Attempt(
+            stream_id=self.stream_id,
+            number=self.attempts,
+            upstream=self.upstream,
+            started=self._asked_at,
+            **end,
+        )
 
     def _tally(self) -> Tally:
+        if self._final is not None:
+            return self._final
         stream = self._stream
         return Tally() if stream is None else tally_of(stream.account(both=True))
 

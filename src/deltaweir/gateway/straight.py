@@ -5,6 +5,8 @@ section 7.1), which says what the one before it said, but for a text. Of such a 
 is known byte for byte, so that nothing needs to be parsed but its text; and where the weir lets
 the text through as it is, the very bytes that came are the bytes that go out.
 
+Where several such pieces come together, each goes so, and all are written at once.
+
 Everything else takes the long way (`deltaweir.sources.upstream`, `deltaweir.client.exchange`),
 and so does all that follows, until the stream is known to stand between two such pieces again.
 Both ways show the same: a test sends all streams by both.
@@ -27,7 +29,7 @@ from deltaweir.weir import Weir
 _EVENT = b"data: "
 _END = b"\n\n\r\n"
 _TEXT = msgspec.json.Decoder(str).decode
-_ENCODER = msgspec.json.Encoder()
+_TOLD = msgspec.json.Encoder().encode
 _MOST_SIZES = 4096
 """Sizes of pieces whose first lines are kept; a longer piece comes seldom."""
 _LINES: dict[int, bytes] = {}
@@ -76,6 +78,7 @@ class Straight:
         "_after",
         "_before",
         "_end",
+        "_ending",
         "_frame",
         "_pace",
         "_run",
@@ -108,6 +111,7 @@ class Straight:
         self._before = _EVENT + frame.before
         self._after = frame.after + _END
         self._seen = 0.0
+        self._ending: Ending | None = None
         self.index = index
         self.misses = 0
         self.renew()
@@ -118,21 +122,34 @@ class Straight:
 
     def received(self, data: bytes) -> None:
         """Take the connection's next bytes."""
+        told = self._taken(data)
+        if told is None:
+            self._several(data)
+            return
+        if told:
+            self._write(told)
+        if self._ending is not None:
+            self._run.was_cut(self._end(self._ending))
+
+    def left(self, error: OSError | None) -> None:
+        """Take note of the connection's end."""
+        self._source.left(error)
+
+    def _taken(self, data: bytes) -> bytes | None:
+        """Take a piece of this frame; return what is to be written, None where it is another."""
         size = len(data)
         line = _LINES.get(size) or _line(size)
         before = self._before
         start = len(line) + len(before)
         if not (data.startswith(line) and data.startswith(before, len(line))):
-            self._by_the_long_way(data)
-            return
+            return None
         end = size - len(self._after) if data.endswith(self._after) else self._filled(data, start)
         try:
             text = _TEXT(data[start - 1 : end + 1])  # with its quotes
         except (msgspec.DecodeError, UnicodeError):
             text = ""
         if not text:
-            self._by_the_long_way(data)
-            return
+            return None
         pace = self._pace
         now = monotonic()
         pace.gaps[int((now - pace.last) * 1000).bit_length()] += 1
@@ -140,33 +157,33 @@ class Straight:
         if self._take is not None:
             self._take(text)
         if self._show is None:
-            self._write(data)
-            return
-        shown, ending = self._show(text, now)
-        if ending is None and shown == text:
-            pace.shown = now
-            self._write(data)
-        else:
-            self._told(shown, ending, data[end:-2])
+            return data
+        shown, self._ending = self._show(text, now)
+        if not shown:
+            return b""
+        pace.shown = now
+        if shown == text:
+            return data
+        told, after = _TOLD(shown), data[end + 1 :]  # each without one quote
+        event = len(before) + len(told) + len(after) - 3
+        return b"%x\r\n%b%b%b" % (event, before, told[1:], after)
 
-    def left(self, error: OSError | None) -> None:
-        """Take note of the connection's end."""
-        self._source.left(error)
-
-    def _told(self, shown: str, ending: Ending | None, after: bytes) -> None:
-        """Write what may leave of a text, in its own frame.
-
-        Args:
-            shown: What may leave.
-            ending: The ending that it brings.
-            after: What stands behind the text in its event.
-        """
-        if shown:
-            self._pace.shown = self._pace.last
-            event = b"%b%b%b" % (self._before, _ENCODER.encode(shown)[1:-1], after)
-            self._write(b"%x\r\n%b\r\n" % (len(event), event))
-        if ending is not None:
-            self._run.was_cut(self._end(ending))
+    def _several(self, data: bytes) -> None:
+        """Take what came together, as it does where this process has much to do."""
+        told: list[bytes] = []
+        start, size = 0, len(data)
+        while self._ending is None and (end := data.find(_END, start) + len(_END)) >= len(_END):
+            one = None if end - start == size else self._taken(data[start:end])
+            if one is None:
+                break
+            told.append(one)
+            start = end
+        if any(told):
+            self._write(b"".join(told))
+        if self._ending is not None:
+            self._run.was_cut(self._end(self._ending))
+        elif start < size:
+            self._by_the_long_way(data[start:])
 
     def _filled(self, data: bytes, start: int) -> int:
         """Return where a text ends whose piece differs in its filling; 0 where it is another."""

@@ -79,11 +79,14 @@ class TextFilter(Threads):
         """Take the next piece of the text, and return what may leave now."""
         if self._beside:
             return self._feed_beside(text)
-        state = self._state
+        state, starts, before, limit = self._state, self._starts, self.position, self._limit
         after, keep, begins = state.by_text.get(text) or self._automaton.crossing(state, text)
-        before = self.position
         end = before + len(text)
-        if after is None or (self._limit is not None and self._may_pass(end)):
+        if after is None or (
+            # a thread may go over its limit in this piece
+            limit is not None
+            and (self._swallowing or end - (starts[0] if starts else before) > limit)
+        ):
             return self._walk(text)
         self._state = after
         self.position = end
@@ -91,7 +94,6 @@ class TextFilter(Threads):
             self._starts = []
             hold = end
         else:
-            starts = self._starts
             if keep is None:
                 starts = []
             elif len(keep) < len(starts):
@@ -238,7 +240,7 @@ class TextFilter(Threads):
             return ""
         self.decided = hold
         if len(kept) > self._room:
-            self._trim(self.decided)
+            self._trim(hold)
         return kept[decided - base : hold - base]
 
     def _release(self, hold: int) -> str:

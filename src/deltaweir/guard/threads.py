@@ -50,10 +50,6 @@ class Threads:
         """Up to where no thread can cover a character."""
         return self._starts[0] if self._starts else self.position
 
-    def _may_pass(self, position: int) -> bool:
-        """Tell whether a thread can go over its limit before a place."""
-        return bool(self._swallowing) or position - self._hold > (self._limit or 0)
-
     def _step(self, character: str) -> list[Run]:
         """Take one character, which is kept already; return what matches with it."""
         known = self._state.by_character.get(character)

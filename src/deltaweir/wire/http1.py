@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import httptools
 import msgspec
@@ -95,7 +96,7 @@ class ResponseReader:
         """Whether the body has ended as its head said it would."""
         self.reusable = False
         """Whether the connection may serve another exchange; known when complete."""
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._room = max_head_bytes
         self._limit = max_head_bytes
         self._headers: list[tuple[str, str]] = []
@@ -124,6 +125,8 @@ class ResponseReader:
         except httptools.HttpParserError as error:
             self._broke(error)
         self._check_room()
+        if self.complete:
+            self._parser = None  # it knows this reader, and would keep it until memory is collected
         body, self._body = self._body, []
         return body
 
