@@ -353,3 +353,21 @@ def test_hidden_tokens_are_those_no_text_showed(condensed: bool) -> None:
         meter.condense()
     assert meter.hidden == 6
     assert metered(chunk("abc", usage=used(5, 2))).hidden == 0
+
+
+def test_texts_that_come_without_a_chunk() -> None:
+    """What takes them stays good while they are counted and condensed, until a usage comes."""
+    meter, plain = Meter(Basis()), Meter(Basis())
+    take = meter.taking(0)
+    for at, text in enumerate([" the", " cat", " sat", "s", " on", " it"]):
+        take(text)
+        plain.take(chunk(text))
+        take = meter.taking(0) if at == 0 else take  # the first text of a choice makes its list
+        if at % 2:
+            meter.condense()
+        elif at:
+            assert meter.usage == plain.usage
+    assert meter.usage == plain.usage
+    meter.take(chunk(usage=used(7, 6)))
+    meter.taking(0)
+    assert meter.account().source == "provider"

@@ -9,6 +9,7 @@ Nothing is counted before somebody asks: a meter that is never read costs a list
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -101,7 +102,8 @@ class Meter:
 
         It is good until `take` is called: what comes behind a usage is counted apart.
         """
-        return self._texts[index].append
+        known = self._texts.get(index)  # made by a text alone: an empty one would be a new text
+        return functools.partial(self._take_text, index) if known is None else known.append
 
     def take(self, chunk: AnyChunk) -> None:
         """Take a chunk as the provider sent it, before anything is held or cut."""
@@ -131,6 +133,9 @@ class Meter:
             self._closed.append((self._texts, chunk.usage))
             self._texts = _Texts(list)
 
+    def _take_text(self, index: int, text: str) -> None:
+        self._texts[index].append(text)
+
     def _keep_all(self, choice: Choice) -> None:
         index = choice.index
         for text in (*heads(choice), *texts(choice)):
@@ -156,7 +161,7 @@ class Meter:
     def usage(self) -> Usage | None:
         """The count so far: the provider's where it is fresh, else ours."""
         latest = self._latest
-        if latest is not None and not any(self._texts.values()):
+        if latest is not None and not self._texts:
             return latest  # nothing to count, so no vocabulary is loaded for it
         return self._usage()[0]
 
@@ -166,7 +171,7 @@ class Meter:
         Args:
             both: Whether to count although the provider's figure is there, for the difference.
         """
-        if not both and self._latest is not None and not any(self._texts.values()):
+        if not both and self._latest is not None and not self._texts:
             return Account(self._latest, PROVIDER, self._cost(self._latest), None, self._latest)
         usage, source = self._usage()
         counted = self._total()
