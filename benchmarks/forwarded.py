@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from deltaweir.client.provider import outgoing, provider_of
 from deltaweir.gateway.outflow import Outflow
 from deltaweir.gateway.runs import Run
 from deltaweir.guard.guard import StreamGuard
+from deltaweir.guard.policy import Policy
 from deltaweir.meter.budget import limit_of
 from deltaweir.net.route import route_to
 from deltaweir.schema.forwarding import ForwardedChunk, Forwarder
@@ -118,6 +120,14 @@ class _Dropping:
         self.write = collections.deque[bytes](maxlen=0).append
 
 
+@functools.cache
+def _standard() -> Policy:
+    """Return the preset, compiled; all streams share it, as those of a gateway do."""
+    policy = policy_from("standard")
+    policy.prepare()
+    return policy
+
+
 class _Lane:
     """Stands for the lane of a reader whose answer has a chunked body."""
 
@@ -130,6 +140,9 @@ class _Lane:
 
     async def start(self, *_: Any) -> None:
         """Send no head."""
+
+    def look(self) -> None:
+        """Hold nobody: all that is written is taken."""
 
     def write(self, data: bytes) -> None:
         """Send a piece."""
@@ -189,9 +202,7 @@ class Forwarded:
         transport: Any = None,
         read: Any = None,
     ) -> None:
-        policy = policy_from("standard") if guard else None
-        if policy is not None:
-            policy.prepare()
+        policy = _standard() if guard else None
         metered = metering(ModelBasis(None), MODEL, limit_of(BUDGET if budget else None))
         self.weir = weir_for(
             ForwardedChunk, metered, None, None if policy is None else StreamGuard(policy, ())

@@ -54,7 +54,7 @@ class Meter:
         self._basis = basis
         self._model = model
         self._texts: _Texts = _Texts(list)
-        self._closed: collections.deque[tuple[_Texts, Usage]] = collections.deque()
+        self._closed: list[tuple[_Texts, Usage]] = []
         self._counters: dict[int | tuple[int, str], TokenCounter] = {}
         self._latest: Usage | None = None
         self._reported: Usage | None = None
@@ -153,7 +153,7 @@ class Meter:
                 for key, pieces in closed.items():
                     joined[key] += pieces
             # earlier usages are overwritten by the last
-            self._closed = collections.deque([(_joined(joined), self._closed[-1][1])])
+            self._closed = [(_joined(joined), self._closed[-1][1])]
         for pieces in self._texts.values():
             pieces[:] = ["".join(pieces)]  # the same list, which somebody may be adding to
 
@@ -202,7 +202,7 @@ class Meter:
         """Count all that has come; return the tokens of it."""
         latest = self._texts  # looked at first: what comes later belongs behind what is closed
         while self._closed:
-            closed, usage = self._closed.popleft()
+            closed, usage = self._closed.pop(0)
             self._count(closed)
             self._reported = usage
             self._until_reported = self._total()
