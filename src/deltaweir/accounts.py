@@ -176,6 +176,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         completion_tokens: The tokens they generated, as far as known.
         cost_pico: What those with a known cost cost, in picodollars; None when there are none.
         unpriced: How many have no known cost.
+        failed: How many have failed.
     """
 
     day: str | None = None
@@ -188,6 +189,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     cost_pico: int | None = None
     unpriced: int = 0
+    failed: int = 0
 
     @property
     def cost_usd(self) -> float | None:
@@ -241,13 +243,14 @@ def grouping(names: Sequence[str]) -> tuple[Group, ...]:
 
 def total(lines: Iterable[Line]) -> Line:
     """Return the sum of all lines, as a line without groups."""
-    streams = prompt = completion = unpriced = 0
+    streams = prompt = completion = unpriced = failed = 0
     cost: int | None = None
     for line in lines:
         streams += line.streams
         prompt += line.prompt_tokens
         completion += line.completion_tokens
         unpriced += line.unpriced
+        failed += line.failed
         if line.cost_pico is not None:
             cost = (cost or 0) + line.cost_pico
     return Line(
@@ -256,6 +259,7 @@ def total(lines: Iterable[Line]) -> Line:
         completion_tokens=completion,
         cost_pico=cost,
         unpriced=unpriced,
+        failed=failed,
     )
 
 

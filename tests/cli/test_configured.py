@@ -20,4 +20,4 @@ def test_the_file_beside_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     other = tmp_path / "other.toml"
     other.write_text('[ledger]\nurl = "sqlite:///other.db"\n', encoding="utf-8")
     assert configuration(other) == other
-    assert ledger_url(other) == "sqlite:///other.db"
+    assert ledger_url(other) == f"sqlite:///{tmp_path}/other.db"

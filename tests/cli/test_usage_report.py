@@ -14,7 +14,9 @@ import pytest
 from rich.cells import cell_len
 
 from deltaweir.accounts import GROUPS, PICODOLLARS, Closed, Entry, Opened, Tally, report
+from deltaweir.allowances import KeyRecord, KeyTerms
 from deltaweir.stores.sqlite import SqliteLedger
+from deltaweir.stores.sqlite_keys import SqliteKeys
 
 Run = Callable[..., Any]
 
@@ -154,6 +156,7 @@ def test_csv(run: Run, busy: str) -> None:
         "prompt_tokens",
         "completion_tokens",
         "cost_usd",
+        "failed",
     ]
     by_user = {(row["model"], row["user"]): row for row in rows}
     assert by_user["gpt-4o", "alice"]["completion_tokens"] == "2345"
@@ -161,6 +164,51 @@ def test_csv(run: Run, busy: str) -> None:
     assert by_user["gpt-4o", "bob"]["cost_usd"] == ""
     assert ("gpt-4o-mini", "'=1+1") in by_user
     assert ("its-own", "") in by_user
+
+
+def test_streams_that_failed_have_a_column(run: Run, tmp_path: Path) -> None:
+    """Where some have failed: those that were cut, are abandoned or run have not."""
+    endings = ("complete", "failed", "stalled", "truncated", "abandoned", "budget", None)
+    entries: list[Entry] = []
+    for number, ending in enumerate(endings):
+        name = f"stm_{number}"
+        entries.append(Opened(stream_id=name, started=MONDAY, model="m"))
+        if ending is not None:
+            entries.append(
+                Closed(stream_id=name, ended=MONDAY, tally=tally(1, 2, 0.5), ending=ending)
+            )
+    path = kept(tmp_path / "failed.db", entries)
+    head, row = run("usage", "--ledger", path).out.splitlines()
+    assert head.split() == ["day", "model", "streams", "failed", "prompt", "completion", "cost"]
+    assert row.split()[2:4] == ["7", "3"]
+    (told,) = csv.DictReader(io.StringIO(run("usage", "--ledger", path, "--csv").out))
+    assert told["failed"] == "3"
+
+
+def test_keys_go_by_their_names(run: Run, tmp_path: Path) -> None:
+    """A table has names, with ids where two keys share one; CSV has both; other ids stay."""
+    path = tmp_path / "keys.db"
+    ids = {"a" * 12: "alice", "b" * 12: "ci", "c" * 12: "ci"}
+    with SqliteKeys(path) as store:
+        for key_id, name in ids.items():
+            store.create(
+                KeyRecord(id=key_id, digest=b"1", name=name, terms=KeyTerms(), created=MONDAY)
+            )
+    used = [
+        entry
+        for number, key_id in enumerate([*ids, "d" * 12])
+        for entry in stream(number, MONDAY, "m", tally(1, 2, 0.5), key_id=key_id)
+    ]
+    shown = run("usage", "--ledger", kept(path, used), "--by", "key").out.splitlines()
+    assert [row.partition("  ")[0] for row in shown[1:-1]] == [
+        "alice",
+        f"ci ({'b' * 12})",
+        f"ci ({'c' * 12})",
+        "d" * 12,
+    ]
+    written = run("usage", "--ledger", str(path), "--by", "key", "--csv").out
+    rows = [(one["key"], one["key_name"]) for one in csv.DictReader(io.StringIO(written))]
+    assert rows == [*ids.items(), ("d" * 12, "")]
 
 
 @pytest.mark.parametrize("group", GROUPS)

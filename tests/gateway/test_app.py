@@ -166,7 +166,7 @@ def test_other_routes_and_methods(gateway: Running, path: str, method: str, stat
 
 def test_heartbeats_have_one_newline_and_stand_between_events(gateway: Running) -> None:
     """Silence is filled with comments that no client takes for an event."""
-    long = "word " * 700
+    long = "word " * 200  # some tenths of a second, several heartbeats
     body = hello(stream=True, messages=[{"role": "user", "content": long}])
     _, _, raw = request(gateway, CHAT, body)
     assert raw.startswith(b": keep-alive\n")

@@ -28,9 +28,9 @@ def load(tmp_path: Path, text: str) -> Config:
 
 
 def test_what_holds_unless_told(tmp_path: Path) -> None:
-    """A ledger in the working directory, no budget, and no price."""
+    """A ledger beside the file, no budget, and no price."""
     config = load(tmp_path, MODEL)
-    assert config.ledger.url == "sqlite:///deltaweir.db"
+    assert config.ledger.url == f"sqlite:///{tmp_path}/deltaweir.db"
     assert config.server.annotate
     assert (config.models[0].limit, config.models[0].own_price) == (NO_LIMIT, None)
 
@@ -140,11 +140,34 @@ def test_routes_that_are_passed_on() -> None:
     assert ServerConfig(passthrough=routes).passthrough == routes
 
 
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("", "sqlite:///{}/deltaweir.db"),
+        ('[ledger]\nurl = "sqlite:///data/a.db"', "sqlite:///{}/data/a.db"),
+        ('[ledger]\nurl = "sqlite:////srv/a.db"', "sqlite:////srv/a.db"),
+        ('[ledger]\nurl = "sqlite:///:memory:"', "sqlite:///:memory:"),
+        ('[ledger]\nurl = ""', ""),
+    ],
+)
+def test_a_ledger_lies_where_the_file_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, meant: str
+) -> None:
+    """Whoever reads the file, from wherever, means the same ledger."""
+    (tmp_path / "there").mkdir()
+    path = tmp_path / "there" / "deltaweir.toml"
+    path.write_text(told)
+    monkeypatch.chdir(tmp_path)
+    assert load_config(path).ledger.url == meant.format(path.parent)
+    assert ledger_in(path) == load_config(path).ledger
+    assert ledger_in("there/deltaweir.toml").url == meant.format("there")
+
+
 def test_only_the_ledger_of_a_file(tmp_path: Path) -> None:
     """Who wants no more than the ledger needs no keys and no rules."""
     path = tmp_path / "deltaweir.toml"
     path.write_text('[guards.a]\nrules = "none.toml"\n[ledger]\nurl = "sqlite:///a.db"\n')
-    assert ledger_in(path).url == "sqlite:///a.db"
+    assert ledger_in(path).url == f"sqlite:///{tmp_path}/a.db"
     path.write_text("[ledger]\nurl = 5")
     with pytest.raises(InvalidRequest, match=r"deltaweir\.toml: ledger: url: Expected `str`"):
         ledger_in(path)

@@ -23,13 +23,10 @@ from deltaweir.errors import (
     StreamFailed,
     StreamTruncated,
 )
+from deltaweir.gateway.breaker import FAILURES, FIRST_REST_S, LONGEST_REST_S, Breaker
 from deltaweir.gateway.failover import (
-    FAILURES,
-    FIRST_REST_S,
-    LONGEST_REST_S,
     MOST_RESTS,
     RETRIES,
-    Breaker,
     Candidate,
     Itinerary,
     Rests,

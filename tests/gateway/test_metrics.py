@@ -338,6 +338,16 @@ def test_gauges_are_read_when_asked() -> None:
     assert shown(metrics, "upstream_connections", upstream="azure", state="active") == 0
 
 
+def test_breakers_are_shown_by_upstream(metrics: Metrics) -> None:
+    """One that is open is 1, one that is closed or gone is 0."""
+    breakers = [("openai", True), ("azure", False)]
+    metrics.watch_breakers(lambda: breakers)
+    assert shown(metrics, "upstream_breakers_open", upstream="openai") == 1
+    assert shown(metrics, "upstream_breakers_open", upstream="azure") == 0
+    breakers.pop(0)
+    assert shown(metrics, "upstream_breakers_open", upstream="openai") == 0
+
+
 def test_gateways_of_one_process_do_not_meet(metrics: Metrics) -> None:
     """Each has its own numbers, and a host may take them into a registry of its own."""
     assert shown(Metrics(), "attempts_total", **PAIR) is None

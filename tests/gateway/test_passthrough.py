@@ -414,7 +414,7 @@ def test_another_upstream_is_asked_before_the_head(gate: Gate) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "said"),
     [
-        ([Drop()], 502, "the upstream 'u0': no connection"),
+        ([Drop()], 502, "the upstream 'u0' could not be reached"),
         (error_answer(401, f"bad key {KEY}"), 502, "the upstream 'u0' refused this server's key"),
         (error_answer(403, "not yours"), 502, "the upstream 'u0' refused this server's key"),
         (error_answer(501, f"broken {KEY}"), 501, "answered 501: broken [key]"),
@@ -432,6 +432,8 @@ def test_no_answer_is_an_error_of_ours(gate: Gate, answer: Any, status: int, sai
     assert got == status
     assert said in error_in(body)["message"]
     assert str(port).encode() not in body
+    assert b"inside" not in body
+    assert b"base_url" not in body
     assert KEY.encode() not in body
 
 

@@ -94,6 +94,12 @@ def test_a_line_tells_what_is_unusual() -> None:
         key_id=None,
         user="ann",
     )
+    failed = unusual._replace(code="stall_timeout")
+    assert " openai stalled 504 stall_timeout ?+24 tok " in text_line(failed, AT)
+    assert " openai failed overloaded 39+24 tok " in text_line(
+        ENDED._replace(ending="failed", code="overloaded"), AT
+    )
+    assert json.loads(json_line(failed, AT))["code"] == "stall_timeout"
     assert clock(text_line(unusual, AT)) == (
         "text gpt-4o-mini openai stalled 504 ?+24 tok $? whole 1.92s attempts 3 withheld 12 "
         "req_ab12 user ann"

@@ -11,7 +11,7 @@ from tests.gateway.conftest import until
 from tests.gateway.upstreams import Front, fronted, refusing
 
 from deltaweir.client import answers
-from deltaweir.gateway import failover
+from deltaweir.gateway.breaker import FAILURES, FIRST_REST_S
 from deltaweir.testing import Pause, Peer, chat_events, error_answer, stream_answer
 
 HELLO = stream_answer(chat_events("Hi"))
@@ -89,13 +89,13 @@ def test_upstreams_that_fail_again_and_again_are_left_alone(front: Front) -> Non
     """From then on clients are told at once, with the seconds until it is worth to ask again."""
     with Peer(FAILS) as peer:
         front.before(peer)
-        statuses = [front.ask().status for _ in range(failover.FAILURES)]
+        statuses = [front.ask().status for _ in range(FAILURES)]
         answer = front.ask()
-    assert statuses == [500] * failover.FAILURES
-    assert len(peer.requests) == failover.FAILURES
+    assert statuses == [500] * FAILURES
+    assert len(peer.requests) == FAILURES
     assert (answer.status, answer.error["code"]) == (503, "upstreams_resting")
     wait = int(answer.headers["retry-after"])
-    assert 1 <= wait <= failover.FIRST_REST_S + 1
+    assert 1 <= wait <= FIRST_REST_S + 1
     assert f"{wait} s" in answer.error["message"]
     assert front.attempts(answer) == []
 
@@ -104,24 +104,38 @@ def test_the_next_upstream_stands_in_for_one_that_rests(front: Front) -> None:
     """Nobody is asked in vain while it rests."""
     with Peer(FAILS) as peer, Peer(HELLO) as other:
         front.before(peer, other)
-        answers_ = [front.ask() for _ in range(failover.FAILURES + 2)]
+        answers_ = [front.ask() for _ in range(FAILURES + 2)]
     assert all(one.done for one in answers_)
-    assert len(peer.requests) == failover.FAILURES
+    assert len(peer.requests) == FAILURES
     assert front.attempts(answers_[-1]) == [("u1", "complete")]
 
 
 def test_an_upstream_that_works_again_is_taken_again(
-    front: Front, monkeypatch: pytest.MonkeyPatch
+    front: Front, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After its rest one stream tries it, and all others follow."""
-    monkeypatch.setattr(failover, "FIRST_REST_S", 0.1)
-    with Peer(*[FAILS] * failover.FAILURES, HELLO) as peer:
+    """After its rest one stream tries it, and all others follow; the log tells of both changes."""
+    caplog.set_level("INFO", "deltaweir.gateway")
+    monkeypatch.setattr("deltaweir.gateway.breaker.FIRST_REST_S", 0.1)
+    with Peer(*[FAILS] * FAILURES, HELLO) as peer:
         front.before(peer)
-        for _ in range(failover.FAILURES):
+        for _ in range(FAILURES):
             front.ask()
         assert front.ask().status == 503
         until(lambda: front.upstreams["u0"].breaker.wait(front.now()) == 0)
+        assert shown_open(front) == b"1.0"
         assert [front.ask().status for _ in range(3)] == [200, 200, 200]
+    assert shown_open(front) == b"0.0"
+    changes = [one.getMessage() for one in caplog.records if "breaker" in one.getMessage()]
+    opened, closed = changes
+    assert opened.startswith("upstream u0: its breaker is open after 5 failures in a row")
+    assert closed == "upstream u0: it answers again, its breaker is closed"
+
+
+def shown_open(front: Front) -> bytes:
+    """Return what the metrics say of the first upstream's breaker."""
+    name = b'deltaweir_upstream_breakers_open{upstream="u0"} '
+    (line,) = (one for one in front.get("/metrics").splitlines() if one.startswith(name))
+    return line.removeprefix(name)
 
 
 def test_the_retries_of_a_request_are_no_further_failures(front: Front) -> None:
@@ -137,9 +151,9 @@ def test_the_retries_of_a_request_are_no_further_failures(front: Front) -> None:
 def test_a_trial_keeps_others_away_until_its_head(front: Front) -> None:
     """Its first content may be a long time coming."""
     pause = Pause()
-    with Peer(*[FAILS] * failover.FAILURES, [*HELLO[:1], pause, *HELLO[1:]], HELLO) as peer:
+    with Peer(*[FAILS] * FAILURES, [*HELLO[:1], pause, *HELLO[1:]], HELLO) as peer:
         front.before(peer)
-        for _ in range(failover.FAILURES):
+        for _ in range(FAILURES):
             front.ask()
         breaker = front.upstreams["u0"].breaker
         front.on_loop(lambda: setattr(breaker, "_until", 0.0))  # its rest is over
@@ -160,7 +174,7 @@ def test_a_crowd_is_neither_failure_nor_answer(front: Front, pool: ThreadPoolExe
         first = pool.submit(front.ask)
         assert pause.reached.wait(5)
         assert [front.ask().status for _ in range(2)] == [502, 502]
-        assert breaker._failures == failover.FAILURES - 1
+        assert breaker._failures == FAILURES - 1
         pause.release()
         assert first.result(5).done
 
@@ -168,16 +182,16 @@ def test_a_crowd_is_neither_failure_nor_answer(front: Front, pool: ThreadPoolExe
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_refusals_of_a_request_say_nothing_of_an_upstream(front: Front, status: int) -> None:
     """However often one client asks for nonsense, others are served."""
-    with Peer(*[error_answer(status)] * (failover.FAILURES + 1), HELLO) as peer:
+    with Peer(*[error_answer(status)] * (FAILURES + 1), HELLO) as peer:
         front.before(peer)
-        for _ in range(failover.FAILURES + 1):
+        for _ in range(FAILURES + 1):
             assert front.ask().status >= 400
         assert front.ask().done
 
 
 def test_clients_that_leave_say_nothing_of_an_upstream(front: Front) -> None:
     """However many hang up before the answer, the upstream is asked by the next."""
-    pauses = [Pause() for _ in range(failover.FAILURES + 1)]
+    pauses = [Pause() for _ in range(FAILURES + 1)]
     with Peer(*[[pause] for pause in pauses], HELLO) as peer:
         front.before(peer)
         for number, pause in enumerate(pauses):

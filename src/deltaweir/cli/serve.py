@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,8 @@ from deltaweir.cli.configured import configuration
 from deltaweir.cli.show import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from deltaweir.gateway.config import Config
 
 _MOST_WORKERS = 256
@@ -86,6 +90,7 @@ def serve(
     from deltaweir.errors import EngineMissing
 
     try:
+        from deltaweir.gateway.json_log import take_over_uvicorn
         from deltaweir.gateway.listening import bound
         from deltaweir.gateway.server import Server, settle
         from deltaweir.gateway.supervisor import Supervisor
@@ -107,25 +112,26 @@ def serve(
     if check:
         _check(settings, config)
         return
-    log_to_stderr()
-    if settings.server.workers > 1:
-        _prepare(settings, load_here=False)
-        supervisor = Supervisor(
-            settings, reread=None if config is None else read, begin=log_to_stderr
-        )
-        supervisor.on_started = lambda: say(_started(settings, supervisor.port))
-        supervisor.run()
-        return
-    sockets = bound(settings.server.host, settings.server.port)
-    _prepare(settings, load_here=True)
-    server = Server(settings, reread=None if config is None else read)
+    begin = functools.partial(log_to_stderr, as_json=settings.server.log == "json")
+    begin()
+    with _failures_logged(as_json=settings.server.log == "json"):
+        if settings.server.workers > 1:
+            _prepare(settings, load_here=False)
+            supervisor = Supervisor(settings, reread=None if config is None else read, begin=begin)
+            supervisor.on_started = lambda: say(_started(settings, supervisor.port))
+            supervisor.run()
+            return
+        sockets = bound(settings.server.host, settings.server.port)
+        _prepare(settings, load_here=True)
+        server = Server(settings, reread=None if config is None else read)
+        take_over_uvicorn()
 
-    def started() -> None:
-        settle()
-        say(_started(settings, server.port))
+        def started() -> None:
+            settle()
+            say(_started(settings, server.port))
 
-    server.on_started = started
-    server.run(sockets)
+        server.on_started = started
+        server.run(sockets)
 
 
 class _Said(logging.Handler):
@@ -136,17 +142,39 @@ class _Said(logging.Handler):
         say(self.format(record))
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(*, as_json: bool = False) -> None:
     """Show what the gateway has to say of itself on stderr; called in each of its processes.
 
     Lines on streams have a logger and a form of their own.
+
+    Args:
+        as_json: Whether all lines of the process, whoever writes them, are JSON objects.
     """
+    if as_json:
+        from deltaweir.gateway.json_log import log_json
+
+        log_json(sys.stderr)
+        return
     log = logging.getLogger("deltaweir.gateway")
     if not any(isinstance(one, _Said) for one in log.handlers):
         handler = _Said()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def _failures_logged(*, as_json: bool) -> Iterator[None]:
+    """Log why the server ends, instead of only saying so, where lines are JSON."""
+    from deltaweir.errors import DeltaweirError
+
+    try:
+        yield
+    except DeltaweirError as error:
+        if not as_json:
+            raise
+        logging.getLogger("deltaweir.gateway").critical("%s", error)
+        raise typer.Exit(1) from error
 
 
 def _settings(path: Path | None, model: str | None, **given: Any) -> Config:

@@ -14,17 +14,19 @@ import typer
 from deltaweir.cli.configured import ledger_url
 from deltaweir.cli.help import heading
 from deltaweir.cli.show import dollars, say
+from deltaweir.cli.usage_names import names_of_keys, shown_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from deltaweir.accounts import Group, Line
 
 BAR_COLUMNS = 20
 _LEAST_BAR_COLUMNS = 6
 _GAP = "  "
-_TITLES = ("streams", "prompt", "completion", "cost ")
-_FIGURES = ("streams", "prompt_tokens", "completion_tokens", "cost_usd")
+_FAILED = "failed"
+_TITLES = ("streams", _FAILED, "prompt", "completion", "cost ")
+_FIGURES = ("streams", "prompt_tokens", "completion_tokens", "cost_usd", _FAILED)
 
 
 def usage(
@@ -73,8 +75,10 @@ def usage(
 
     It reads the ledger deltaweir.db that `deltaweir serve` keeps in the folder where it is
     started, or the one that --config or --ledger names; a running server need not stop. Prompt
-    and completion are tokens. A cost of ? means that no price is known, and + behind a sum that
-    some of its streams had none. The bars compare the costs, or the tokens where all was free.
+    and completion are tokens; failed counts the streams that failed, and is left out where none
+    did. Keys go by their names, where the ledger has them. A cost of ? means that no price is
+    known, and + behind a sum that some of its streams had none. The bars compare the costs, or
+    the tokens where all was free.
     """
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json exclude each other")
@@ -88,9 +92,9 @@ def usage(
     if as_json:
         typer.echo(json.dumps(report(lines)))
     elif as_csv:
-        _csv(groups, lines)
+        _csv(groups, lines, _names(groups, store.path))
     elif lines:
-        _table(groups, lines)
+        _table(groups, lines, shown_names(_names(groups, store.path)))
     else:
         say("Nothing was used in this time.")
 
@@ -118,11 +122,19 @@ def _url(config: Path | None, ledger: str | None) -> str:
     return ledger_url(config)
 
 
-def _csv(groups: Sequence[str], lines: Sequence[Line]) -> None:
+def _names(groups: Sequence[str], path: Path | str) -> dict[str, str]:
+    return names_of_keys(path) if "key" in groups else {}
+
+
+def _csv(groups: Sequence[str], lines: Sequence[Line], keys: Mapping[str, str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*groups, *_FIGURES])
+    named = "key" in groups
+    writer.writerow([*groups, *_FIGURES, *(["key_name"] if named else [])])
     for line in lines:
-        writer.writerow([_cell(getattr(line, name)) for name in (*groups, *_FIGURES)])
+        values = [getattr(line, name) for name in (*groups, *_FIGURES)]
+        if named:
+            values.append(keys.get(line.key or ""))
+        writer.writerow([_cell(value) for value in values])
 
 
 def _cell(value: object) -> object:
@@ -132,7 +144,7 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def _table(groups: Sequence[str], lines: Sequence[Line]) -> None:
+def _table(groups: Sequence[str], lines: Sequence[Line], keys: Mapping[str, str]) -> None:
     """Write a line in one row; in two where the terminal is too narrow for that.
 
     Through a pipe each is one row, however long, so that ``grep`` finds it whole.
@@ -140,11 +152,14 @@ def _table(groups: Sequence[str], lines: Sequence[Line]) -> None:
     from deltaweir.accounts import total
 
     shown = [name for name in groups if any(getattr(line, name) for line in lines)]
-    names = [shown, *([_printable(getattr(line, name) or "-") for name in shown] for line in lines)]
+    names = [shown, *([_called(line, name, keys) for name in shown] for line in lines)]
     figures = [[*_TITLES], *map(_figures, lines)]
     if len(lines) > 1:
         names.append(["in all", *[""] * len(shown)][: len(shown)])
         figures.append(_figures(total(lines)))
+    if not any(line.failed for line in lines):  # a column less, which is most of the time
+        for one in figures:
+            del one[_TITLES.index(_FAILED)]
     left, right = _aligned(names, to_right=False), _aligned(figures, to_right=True)
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     if shown and _width(left) + len(_GAP) + _width(right) > columns:
@@ -160,6 +175,11 @@ def _table(groups: Sequence[str], lines: Sequence[Line]) -> None:
         if above[number].strip():
             typer.echo(_emphasised(above[number].rstrip(), first=number == 0))
         typer.echo(_emphasised(f"{row}{_GAP}{bars[number]}".rstrip(), first=number == 0))
+
+
+def _called(line: Line, group: str, keys: Mapping[str, str]) -> str:
+    name: str = getattr(line, group) or "-"
+    return _printable(keys.get(name, name) if group == "key" else name)
 
 
 def _emphasised(row: str, *, first: bool) -> str:
@@ -213,7 +233,8 @@ def _figures(line: Line) -> list[str]:
     cost = "?" if line.cost_usd is None else dollars(line.cost_usd)
     # without a + there is a blank, so that the digits stand below each other
     cost += "+" if line.cost_usd is not None and line.unpriced else " "
-    return [f"{line.streams:,}", f"{line.prompt_tokens:,}", f"{line.completion_tokens:,}", cost]
+    counts = (line.streams, line.failed, line.prompt_tokens, line.completion_tokens)
+    return [*(f"{count:,}" for count in counts), cost]
 
 
 def _bar(share: float, columns: int) -> str:

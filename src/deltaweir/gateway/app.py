@@ -54,7 +54,7 @@ def application(gateway: Gateway) -> Starlette:
             _Passing(gateway),
         ],
         middleware=[cors] if origins else [],
-        exception_handlers={404: _not_found, 405: _not_allowed},
+        exception_handlers={404: control.not_found, 405: control.not_allowed},
     )
 
 
@@ -157,24 +157,24 @@ class _Control:
     async def openapi(self, _request: Request) -> Response:
         return as_json(document(self._gateway.routing.models))
 
+    async def not_found(self, request: Request, _error: Exception) -> Response:
+        path = request.url.path
+        hint = ""
+        if f"/v1{path}" in OWN_ROUTES:
+            hint = "; let the base_url end with /v1"
+        elif path.startswith("/v1/"):
+            hint = "; whoever runs this server can pass it on by [server] passthrough"
+        error = InvalidRequest(f"there is no {path}{hint}", status=404, code="not_found")
+        self._gateway.refused(request.scope, error)
+        return refusal(error)
+
+    async def not_allowed(self, request: Request, _error: Exception) -> Response:
+        error = InvalidRequest(
+            f"{request.url.path} does not take {request.method}", status=405, code="not_allowed"
+        )
+        self._gateway.refused(request.scope, error)
+        return refusal(error)
+
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "deltaweir"}
-
-
-async def _not_found(request: Request, _error: Exception) -> Response:
-    path = request.url.path
-    hint = ""
-    if f"/v1{path}" in OWN_ROUTES:
-        hint = "; let the base_url end with /v1"
-    elif path.startswith("/v1/"):
-        hint = "; whoever runs this server can pass it on by [server] passthrough"
-    error = InvalidRequest(f"there is no {path}{hint}", status=404, code="not_found")
-    return refusal(error)
-
-
-async def _not_allowed(request: Request, _error: Exception) -> Response:
-    error = InvalidRequest(
-        f"{request.url.path} does not take {request.method}", status=405, code="not_allowed"
-    )
-    return refusal(error)

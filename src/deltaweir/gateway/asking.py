@@ -28,10 +28,12 @@ from deltaweir.errors import (
     StreamFailed,
 )
 from deltaweir.gateway.failover import Candidate, Itinerary
+from deltaweir.gateway.hints import hint_of, without_hint
 from deltaweir.gateway.upstreams import Upstream
 
 _log = logging.getLogger("deltaweir.gateway")
 _ERRORS = range(400, 600)
+_REDIRECTIONS = range(300, 400)
 _EARLY_S = 0.002
 """Timers may ring so much too early."""
 _NAME = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -149,11 +151,13 @@ def log_failure(name: str, error: DeltaweirError, exchange: Attempt[Any]) -> Non
 
     Args:
         name: Which.
-        error: Why; its text is logged only where no byte of the upstream's is in it.
+        error: Why; its text is logged only where no byte of the upstream's is in it, else the hint
+            that is in it, if any.
         exchange: What was asked.
     """
     said = exchange.head is not None
     ours = isinstance(error, ConnectionFailed) or (isinstance(error, StallTimeout) and not said)
+    told = error.message if ours else hint_of(error.message)
     _log.warning(
         "upstream %s: %s %d %s, request %s, there %s%s",
         name,
@@ -162,7 +166,7 @@ def log_failure(name: str, error: DeltaweirError, exchange: Attempt[Any]) -> Non
         _name(error.code),
         exchange.request.request_id,
         _name(error.request_id),
-        f": {error}" if ours else "",
+        "" if told is None else f": {told}",
     )
 
 
@@ -178,17 +182,21 @@ def as_meant(error: DeltaweirError) -> DeltaweirError:
 def told(error: DeltaweirError, name: str) -> DeltaweirError:
     """Return an upstream's error as a client may hear it.
 
-    It has a status that clients know, and neither our key's fate nor an address in it.
+    It has a status that clients know, and neither our key's fate nor an address nor a hint for
+    whoever runs this server in it.
     """
+    message = f"the upstream {name!r}: {without_hint(error.message)}"
     if isinstance(error, AuthenticationFailed | PermissionDenied):
         shown: DeltaweirError = StreamFailed(f"the upstream {name!r} refused this server's key")
     elif isinstance(error, ConnectionFailed):
-        shown = ConnectionFailed(f"the upstream {name!r}: no connection")
-    elif error.status not in _ERRORS:  # a redirection, say, which no client could follow
-        shown = StreamFailed(f"the upstream {name!r}: {error.message}")
+        shown = ConnectionFailed(f"the upstream {name!r} could not be reached")
+    elif error.status in _REDIRECTIONS:  # which no client could follow
+        shown = StreamFailed(f"the upstream {name!r}: the server answered with a redirection")
+    elif error.status not in _ERRORS:
+        shown = StreamFailed(message)
     else:
-        error.message = f"the upstream {name!r}: {error.message}"
-        error.args = (error.message,)
+        error.message = message
+        error.args = (message,)
         return error
     shown.__cause__ = error
     return shown

@@ -22,10 +22,12 @@ from deltaweir.gateway.jobs import Job
 from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.refusal_log import MODEL
 from deltaweir.gateway.routing import Route
 from deltaweir.gateway.rows import StreamRow, new_stream_id
 from deltaweir.gateway.runs import Run
 from deltaweir.gateway.service import Gateway, Scope
+from deltaweir.gateway.summary import Endpoint
 from deltaweir.gateway.terms import Terms, terms_of
 
 CLIENT_LEFT = 499
@@ -52,7 +54,8 @@ class Completions:
             asked = await self._asked(scope, receive, request_id)
             job = await self._job(asked, began)
         except DeltaweirError as error:
-            self._gateway.metrics.refused("chat" if self._chat else "text", error.status)
+            endpoint: Endpoint = "chat" if self._chat else "text"
+            self._gateway.refused(scope, error, endpoint=endpoint, request_id=request_id)
             await send_error(send, error, request_id=request_id)
             return
         except ClientGoneError:
@@ -88,6 +91,7 @@ class Completions:
             raise ServiceUnavailable("the server is stopping; ask again")
         body = await read_body(receive, int(self._server.max_body_mib * 2**20))
         peek = peeked(body)
+        scope[MODEL] = peek.model
         terms = terms_of(peek.deltaweir, scope["headers"])
         # a model of another type is refused with the request
         route = gateway.routing.route_to(peek.model)

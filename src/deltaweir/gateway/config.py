@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _SQLITE = "sqlite:///"
+_IN_MEMORY = ":memory:"
 
 
 def ledger_path(url: str) -> str:
@@ -56,8 +57,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The table ``[ledger]``.
 
     Attributes:
-        url: ``sqlite:///file.db`` from the working directory, ``sqlite:////directory/file.db``,
-            or an empty text for no ledger.
+        url: ``sqlite:///file.db`` from where the configuration lies, without a file from the
+            working directory; ``sqlite:////directory/file.db``; or an empty text for no ledger.
     """
 
     url: str = "sqlite:///deltaweir.db"
@@ -135,7 +136,8 @@ def load_config(path: str | Path) -> Config:
     the embedded default is served.
 
     Args:
-        path: The file; paths of rules and certificates in it are taken from where it lies.
+        path: The file; paths in it, of rules, certificates and the ledger, are taken from where
+            it lies.
 
     Raises:
         InvalidRequest: The file is not there, is no TOML, or has a key that is unknown or a
@@ -162,15 +164,13 @@ def ledger_in(path: str | Path) -> LedgerConfig:
     """Read only the ledger of a configuration file, for who needs no keys or rules of it.
 
     Args:
-        path: The file.
+        path: The file; the ledger's path is taken from where it lies, as by `load_config`.
 
     Raises:
         InvalidRequest: The file is not there, is no TOML, or its ledger is none.
     """
     try:
-        return struct_of(
-            LedgerConfig, _parsed(path).get("ledger", {}), where="ledger", param="ledger"
-        )
+        return _ledger(_parsed(path), Path(path).parent)
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error.message}", param="config") from error
 
@@ -204,8 +204,17 @@ def _config(table: dict[str, Any], directory: Path) -> Config:
         upstreams=upstreams,
         models=models or _models_unless_told(upstreams),
         guards=guards_in(table.get("guards", {}), directory),
-        ledger=struct_of(LedgerConfig, table.get("ledger", {}), where="ledger", param="ledger"),
+        ledger=_ledger(table, directory),
     )
+
+
+def _ledger(table: dict[str, Any], directory: Path) -> LedgerConfig:
+    told = struct_of(LedgerConfig, table.get("ledger", {}), where="ledger", param="ledger")
+    path = ledger_path(told.url) if told.url else ""
+    if path in {"", _IN_MEMORY}:
+        return told
+    # also where nothing is told: all commands that read this file mean the same ledger
+    return LedgerConfig(url=f"{_SQLITE}{directory / path}")
 
 
 def _upstream(row: Any, number: int, directory: Path) -> UpstreamConfig:

@@ -3,9 +3,8 @@
 A model's upstreams are asked in their order. One that fails before its first content hands over
 to the next; when all have failed, those whose failure may pass are asked again after a pause, as
 a client would do it. An upstream that fails again and again, or asks for a pause, is left alone
-by all streams for a time, so that they need not find out one by one: a circuit breaker (M. Nygard,
-"Release It!"), closed, open, and half-open for one trial. A rate that is used up (429) is no
-failure: it rests the model that was asked for, and opens no breaker.
+by all streams for a time (`deltaweir.gateway.breaker`). A rate that is used up (429) is no failure:
+it rests the model that was asked for, and opens no breaker.
 """
 
 from __future__ import annotations
@@ -23,12 +22,9 @@ from deltaweir.errors import (
     PermissionDenied,
     RateLimitError,
 )
+from deltaweir.gateway.breaker import Breaker
 from deltaweir.wire.http1 import Head
 
-FAILURES = 5
-"""Failures in a row that open a breaker."""
-FIRST_REST_S, LONGEST_REST_S = 5.0, 60.0
-"""How long an open breaker keeps everybody away: at first, and at most, doubling between."""
 RETRIES = 2
 """How often upstreams that have all failed are asked again."""
 MOST_RESTS = 1000
@@ -40,89 +36,6 @@ _THEIR_FAULT = (AuthenticationFailed, PermissionDenied, NotFoundError, ModelNotF
 _WORKS = (PermissionDenied, NotFoundError, ModelNotFound)
 """Refusals that may be of one model's name alone: whoever asks for such must not, by asking often,
 keep everybody away from the others."""
-
-
-def _never() -> bool:
-    return False
-
-
-class Breaker:
-    """Keep streams away from one upstream that does not work; shared by all of them.
-
-    Times are seconds on one monotonic clock.
-    """
-
-    __slots__ = ("_asked", "_failures", "_heard", "_opened", "_rest", "_trial", "_until", "_waits")
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._rest = FIRST_REST_S
-        self._until = 0.0
-        self._asked = 0
-        self._opened = 0  # how many had been asked when it opened
-        self._trial = 0  # the number of the one trial; 0 for none
-        self._waits = 0.0  # until when others wait for the trial
-        self._heard = _never
-
-    @property
-    def open(self) -> bool:
-        """Whether the upstream's last trial failed."""
-        return self._failures >= FAILURES
-
-    def wait(self, now: float) -> float:
-        """Return how long the upstream is still left alone, in seconds; 0.0 when it is not.
-
-        A trial whose answer has begun has shown enough for others to ask too.
-        """
-        if self._trial and self._heard():  # the next failure shuts all out again, for longer
-            self._failures, self._until = FAILURES - 1, 0.0
-            self._end_trial()
-        until = max(self._until, self._waits) if self._trial else self._until
-        return max(0.0, until - now)
-
-    def asked(self, now: float, *, heard: Callable[[], bool] = _never) -> int:
-        """Take note that a stream asks now; of an open breaker that is the one trial.
-
-        Args:
-            now: When.
-            heard: Tells whether the answer has begun; is asked only when somebody waits for that.
-
-        Returns:
-            The number of this asking, by which its outcome is told.
-        """
-        self._asked += 1
-        if self.open:
-            # an answer may take as long as it likes, which is no reason to keep all others away
-            self._trial, self._waits, self._heard = self._asked, now + self._rest, heard
-        return self._asked
-
-    def answered(self) -> None:
-        """Take note that the upstream works."""
-        self._failures, self._rest, self._until = 0, FIRST_REST_S, 0.0
-        self._end_trial()
-
-    def let_go(self, asking: int) -> None:
-        """Take note that a stream went away before one could tell; another's trial goes on."""
-        if asking == self._trial:
-            self._end_trial()
-
-    def failed(self, asking: int, now: float) -> None:
-        """Take note of an asking's failure."""
-        self.let_go(asking)
-        self._failures += 1
-        # streams that began together fail together: that is one failed trial, not many
-        if self._failures == FAILURES or (self.open and asking > self._opened):
-            self.leave_alone(now + self._rest)
-            self._rest = min(self._rest * 2, LONGEST_REST_S)
-            self._opened = self._asked
-            self._end_trial()
-
-    def leave_alone(self, until: float) -> None:
-        """Take note that the upstream asks for a pause, and when that ends."""
-        self._until = max(self._until, until)
-
-    def _end_trial(self) -> None:
-        self._trial, self._heard = 0, _never
 
 
 class Rests:

@@ -10,6 +10,7 @@ from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answering import Answering
 from deltaweir.gateway.asked import Asked
+from deltaweir.gateway.refusal_log import code_of
 from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.runs import Run
 from deltaweir.gateway.summary import Summary
@@ -88,6 +89,7 @@ class Job(NamedTuple):
             added_s=run.added_s,
             gaps=gaps_of(run.pace.gaps),
             withheld_chars=run.withheld_chars,
+            code=code_of(run.failure),
         )
 
 

@@ -81,6 +81,9 @@ FAMILIES: dict[str, Family] = {
     "streams_running": Family("gauge", "Streams that run now.", ()),
     "held_characters": Family("gauge", "Characters that guards hold now.", ()),
     "upstream_connections": Family("gauge", "Connections to upstreams now.", ("upstream", "state")),
+    "upstream_breakers_open": Family(
+        "gauge", "Workers that leave an upstream alone after failures.", ("upstream",)
+    ),
     "ledger_rows_waiting": Family("gauge", "Entries on their way to the ledger.", ()),
     "ledger_rows_lost": Family("counter", "Streams the ledger could not record.", ()),
     "workers": Family("gauge", "Processes that live.", ()),

@@ -61,6 +61,7 @@ class Metrics:
         self._pairs = set[tuple[str, str]]()
         self._gauges: dict[Gauge, Callable[[], int]] = {}
         self._pools: Callable[[], Iterable[tuple[str, int, int]]] = tuple
+        self._breakers: Callable[[], Iterable[tuple[str, bool]]] = tuple
         self._upstreams = set[str]()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -82,6 +83,10 @@ class Metrics:
     def watch_pools(self, read: Callable[[], Iterable[tuple[str, int, int]]]) -> None:
         """Show the connections of each upstream: its name, how many are active, how many idle."""
         self._pools = read
+
+    def watch_breakers(self, read: Callable[[], Iterable[tuple[str, bool]]]) -> None:
+        """Show which upstreams are left alone: the name of each, and whether it is."""
+        self._breakers = read
 
     def ended(self, summary: Summary) -> None:
         """Count a stream that has ended."""
@@ -112,8 +117,10 @@ class Metrics:
         for gauge, read in self._gauges.items():
             self._set(gauge, (), read())
         pools = {_label(name): (active, idle) for name, active, idle in self._pools()}
-        self._upstreams |= pools.keys()
+        left_alone = {_label(name): is_open for name, is_open in self._breakers()}
+        self._upstreams |= pools.keys() | left_alone.keys()
         for name in self._upstreams:  # one that is gone has no connections
+            self._set("upstream_breakers_open", (name,), left_alone.get(name, False))
             active, idle = pools.get(name, (0, 0))
             self._set("upstream_connections", (name, "active"), active)
             self._set("upstream_connections", (name, "idle"), idle)

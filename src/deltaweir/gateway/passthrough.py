@@ -37,6 +37,7 @@ from deltaweir.gateway.passing import (
     passed,
     passes,
 )
+from deltaweir.gateway.refusal_log import MODEL, code_of
 from deltaweir.gateway.relay import Relay
 from deltaweir.gateway.relay_answers import Said
 from deltaweir.gateway.rows import new_stream_id
@@ -72,6 +73,7 @@ class Passthrough:
             sent, upstreams = self._routed(asked)
             allowance = await self._admitted(caller, asked)
         except DeltaweirError as error:
+            self._gateway.refused(scope, error, endpoint="passthrough", request_id=request_id)
             await send_error(send, error, request_id=request_id)
             return
         except ClientGoneError:
@@ -106,7 +108,9 @@ class Passthrough:
         if gateway.draining:
             raise ServiceUnavailable("the server is stopping; ask again")
         body = await read_body(receive, int(gateway.config.server.max_body_mib * 2**20))
-        return passed(scope["method"], path, scope["query_string"], scope["headers"], body)
+        asked = passed(scope["method"], path, scope["query_string"], scope["headers"], body)
+        scope[MODEL] = asked.model
+        return asked
 
     def _routed(self, asked: Passed) -> tuple[Passed, tuple[Upstream, ...]]:
         """Return the request as it is sent, and whom to ask.
@@ -253,6 +257,7 @@ class _Job(NamedTuple):
             added_s=None,
             gaps=(),
             withheld_chars=0,
+            code=code_of(relay.failure),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -21,7 +21,12 @@ from deltaweir.gateway.service import Gateway
 from deltaweir.meter.prices import usd
 from deltaweir.schema.frames import error_body
 
-SelfT = TypeVar("SelfT")
+
+class _OfGateway(Protocol):
+    _gateway: Gateway
+
+
+SelfT = TypeVar("SelfT", bound=_OfGateway)
 GROUPED = ("day", "model", "key", "user")
 """How usage is grouped unless told."""
 
@@ -46,6 +51,7 @@ def refusing(
         try:
             return await route(self, request)
         except DeltaweirError as error:
+            self._gateway.refused(request.scope, error)
             return refusal(error)
 
     return answered

@@ -22,6 +22,7 @@ from deltaweir.errors import (
     StreamFailed,
 )
 from deltaweir.gateway.alarm import NEVER, Alarm
+from deltaweir.gateway.hints import plain
 from deltaweir.gateway.judged import Judges
 from deltaweir.gateway.outflow import Outflow
 from deltaweir.gateway.run_view import RunView
@@ -113,7 +114,7 @@ class Run(RunView):
 
     def failed(self, error: DeltaweirError) -> None:
         """Take note that the source failed."""
-        self._broke(error)
+        self._broke(plain(error))
         self._conclude()
 
     # what follows is called by the lane

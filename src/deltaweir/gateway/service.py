@@ -8,22 +8,25 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import Request
 
 from deltaweir.accounts import Line
 from deltaweir.endings import Ending
-from deltaweir.errors import AuthenticationFailed, InvalidRequest
+from deltaweir.errors import AuthenticationFailed, DeltaweirError, InvalidRequest
+from deltaweir.gateway import gauges
 from deltaweir.gateway.access import Access, Caller, Needs
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.guards import Guards
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.metrics import Metrics
+from deltaweir.gateway.refusal_log import KEY, refusal_of
 from deltaweir.gateway.routing import Routing
+from deltaweir.gateway.running import Running
 from deltaweir.gateway.stream_log import StreamLog
-from deltaweir.gateway.summary import Summary
+from deltaweir.gateway.summary import Endpoint, Summary
 from deltaweir.stores.failures import LedgerUnavailable
 
 _log = logging.getLogger("deltaweir.gateway")
@@ -38,26 +41,6 @@ FLUSH_S = 2.0
 """How long a report waits for rows that are on their way to disk, in seconds."""
 RETRY_S = 1.0
 """How long a ledger that could not be opened is left alone, in seconds."""
-
-
-class Running(Protocol):
-    """A stream on its way, or another body that is passed on."""
-
-    key_id: str | None
-    """Whose key asked for it."""
-
-    @property
-    def held_chars(self) -> int:
-        """How many characters a guard holds back at this moment."""
-
-    def tidy(self) -> None:
-        """Keep what waits in less memory."""
-
-    def abort(self, ending: Ending) -> None:
-        """End it from this side."""
-
-    def stop(self) -> None:
-        """End it since the server stops."""
 
 
 class Gateway:
@@ -91,7 +74,7 @@ class Gateway:
         self._opening = threading.Lock()
         self._refused: tuple[float, LedgerUnavailable] | None = None
         self._logged = ""
-        self._watch()
+        gauges.watch(self)
 
     def reload(self, config: Config) -> None:
         """Serve another configuration from the next request on; what runs goes on as it began.
@@ -134,7 +117,9 @@ class Gateway:
         if not self._access.is_open:
             await asyncio.to_thread(self.ledger)
             await asyncio.to_thread(self._access.open)
-        return Caller(user, self._access.authenticate(scope["headers"]))
+        key = self._access.authenticate(scope["headers"])
+        scope[KEY] = key.id
+        return Caller(user, key)
 
     def permit(self, caller: Caller, model: str) -> None:
         """Accept that somebody uses a model.
@@ -164,6 +149,20 @@ class Gateway:
         self.metrics.ended(summary)
         self._log.ended(summary)
 
+    def refused(
+        self,
+        scope: Scope,
+        error: DeltaweirError,
+        *,
+        endpoint: Endpoint | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Log a request that was refused before it was a stream; count it with an endpoint."""
+        if endpoint is not None:
+            self.metrics.refused(endpoint, error.status)
+        passed = self.config.server.passthrough
+        self._log.refused(refusal_of(scope, error, request_id=request_id, passed=passed))
+
     def keep(self) -> None:
         """Look after keys, metrics and streams from now on, on the running loop."""
         keeper, loop = self._keeper, asyncio.get_running_loop()
@@ -181,6 +180,7 @@ class Gateway:
     async def _look_after(self) -> None:
         """Tidy what runs; read keys again, and end the streams of those that were revoked."""
         self.metrics.publish()
+        self._log.tidy()
         for run in [*self.runs]:
             run.tidy()
         if self._access is None or not self._access.is_open:
@@ -189,17 +189,10 @@ class Gateway:
         for run in [run for run in self.runs if run.key_id in gone]:
             run.abort(Ending.REVOKED)
 
-    def _watch(self) -> None:
-        """Tell the metrics where to look when somebody asks."""
-        self.metrics.watch("streams_running", lambda: len(self.runs))
-        self.metrics.watch("held_characters", lambda: sum(run.held_chars for run in self.runs))
-        self.metrics.watch("ledger_rows_lost", lambda: self._ledger.lost if self._ledger else 0)
-        self.metrics.watch(
-            "ledger_rows_waiting", lambda: self._ledger.waiting if self._ledger else 0
-        )
-        self.metrics.watch_pools(
-            lambda: [(one.name, one.active, one.idle) for one in self.routing.upstreams.values()]
-        )
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many streams the ledger could not record, and how many entries wait for it."""
+        return (self._ledger.lost, self._ledger.waiting) if self._ledger else (0, 0)
 
     def open_ledger(self) -> Ledger | None:
         """Return the ledger, opened by the first call, which blocks; None where there is none.

@@ -1,8 +1,9 @@
 """One line a stream, at its end: for people or for programs; never content, never a key.
 
 The lines go through the logger ``deltaweir.stream``, INFO where the stream was whole or was cut,
-WARNING where it failed. Whoever configures logging gets them as they like; where nobody did,
-they go to standard error, one line each and nothing else.
+WARNING where it failed. Requests that were refused before they were streams have lines there
+too, at INFO, and a few a second at most. Whoever configures logging gets them as they like; where
+nobody did, they go to standard error, one line each and nothing else.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 import msgspec
 
 from deltaweir.accounts import PICODOLLARS
 from deltaweir.endings import Ending, State
+from deltaweir.gateway.refusal_log import Flood, Refusal
 from deltaweir.gateway.summary import Summary
 
 Kind = Literal["text", "json", "none"]
@@ -35,7 +37,7 @@ _WELL = {ending.value for ending in Ending if ending.state is not State.FAILED}
 
 
 class StreamLog:
-    """Write a line for each stream that has ended.
+    """Write a line for each stream that has ended, and for requests that were refused.
 
     Args:
         kind: What a line looks like.
@@ -44,9 +46,10 @@ class StreamLog:
     """
 
     def __init__(self, kind: Kind, stream: TextIO | None = None) -> None:
-        self._line: Callable[[Summary, float], str] | None = _LINES[kind]
+        self._forms: _Forms | None = _FORMS[kind]
+        self._flood = Flood()
         self._handler: logging.Handler | None = None
-        if self._line is None:
+        if self._forms is None:
             return
         if LOGGER.level == logging.NOTSET:
             LOGGER.setLevel(logging.INFO)  # else INFO would be dropped unless the host asks for it
@@ -58,22 +61,40 @@ class StreamLog:
 
     def ended(self, summary: Summary) -> None:
         """Write the line of a stream that has ended; a log that is broken breaks no stream."""
-        if self._line is None:
-            return
-        level = logging.INFO if summary.ending in _WELL else logging.WARNING
+        if self._forms is not None:
+            level = logging.INFO if summary.ending in _WELL else logging.WARNING
+            self._write(level, self._forms.stream, summary)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Write the line of a request that was refused, unless there are too many of them."""
+        if self._forms is not None:
+            self.tidy()
+            if self._flood.admits(refusal.status, time.monotonic()):
+                self._write(logging.INFO, self._forms.refusal, refusal)
+
+    def tidy(self) -> None:
+        """Write how many refusals were left out, once that is due; about twice a second."""
+        self._tell_of_rest(time.monotonic())
+
+    def close(self) -> None:
+        """Write what is still to be told, and take its handler away from the logger."""
+        self._tell_of_rest(float("inf"))
+        if self._handler is not None:
+            LOGGER.removeHandler(self._handler)
+            self._handler = None
+
+    def _tell_of_rest(self, now: float) -> None:
+        if self._forms is not None and (left_out := self._flood.left_out(now)):
+            self._write(logging.INFO, self._forms.left_out, left_out)
+
+    def _write(self, level: int, form: Callable[[Any, float], str], told: object) -> None:
         with contextlib.suppress(Exception):  # handlers and filters of a host may raise anything
             if LOGGER.isEnabledFor(level):
-                line = self._line(summary, time.time())
+                line = form(told, time.time())
                 # not LOGGER.log: it would look up who called
                 record = logging.LogRecord(LOGGER.name, level, __file__, 0, line, None, None)
                 record.stream_log = self
                 LOGGER.handle(record)
-
-    def close(self) -> None:
-        """Take its handler away from the logger."""
-        if self._handler is not None:
-            LOGGER.removeHandler(self._handler)
-            self._handler = None
 
     def _is_own(self, record: logging.LogRecord) -> bool:
         # several gateways of one process share the logger, each with a form of its own
@@ -90,13 +111,15 @@ def text_line(summary: Summary, at: float) -> str:
     prompt = "?" if summary.prompt_tokens is None else summary.prompt_tokens
     completion = "?" if summary.completion_tokens is None else summary.completion_tokens
     parts = [
-        time.strftime("%H:%M:%S", time.localtime(at)),
+        _clock(at),
         _field(summary.model),
         _field(summary.upstream),
         _field(summary.ending),
         f"{prompt}+{completion} tok",
         _dollars(summary.cost_pico),
     ]
+    if summary.code is not None:
+        parts.insert(4, _field(summary.code))
     if summary.status >= 400:  # noqa: PLR2004  # HTTP's errors
         parts.insert(4, str(summary.status))
     if summary.endpoint != "chat":
@@ -127,12 +150,9 @@ def json_line(summary: Summary, at: float) -> str:
         at: When it ended, in seconds since 1970; the line has it in UTC.
     """
     fields: dict[str, object] = {
-        "time": datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds"),
+        "time": moment(at),
         **summary._asdict(),
     }
-    for name in _CLIENTS_OWN:
-        if isinstance(value := fields[name], str):
-            fields[name] = value[:LONGEST_FIELD]
     cost, gaps = summary.cost_pico, summary.gaps
     del fields["cost_pico"], fields["gaps"]
     fields["cost_usd"] = None if cost is None else cost / PICODOLLARS
@@ -140,6 +160,62 @@ def json_line(summary: Summary, at: float) -> str:
     for power, count in enumerate(gaps):
         if count:
             fields["longest_gap_below_ms"] = 2**power
+    return _object(fields)
+
+
+def refusal_line(refusal: Refusal, at: float) -> str:
+    """Return a line for people, of a request that was refused; arguments as for `text_line`."""
+    code = "-" if refusal.code is None else refusal.code
+    parts = [_clock(at), "refused", str(refusal.status), _field(code), _field(refusal.route)]
+    if refusal.model is not None:
+        parts.append(f"model {_field(refusal.model)}")
+    if refusal.request_id is not None:
+        parts.append(_field(refusal.request_id))
+    if refusal.key_id is not None:
+        parts.append(f"key {_field(refusal.key_id)}")
+    return " ".join(parts)
+
+
+def json_refusal_line(refusal: Refusal, at: float) -> str:
+    """Return a JSON object in one line of ASCII, of a request that was refused."""
+    return _object({**_said("refused", at), **refusal._asdict()})
+
+
+def left_out_line(left_out: dict[int, int], at: float) -> str:
+    """Return a line for people, of how many refusals have none of their own.
+
+    Args:
+        left_out: How many, by status.
+        at: As for `text_line`.
+    """
+    by_status = ", ".join(f"{count} with {status}" for status, count in left_out.items())
+    return f"{_clock(at)} refused {sum(left_out.values())} more: {by_status}"
+
+
+def json_left_out_line(left_out: dict[int, int], at: float) -> str:
+    """Return a JSON object in one line, of how many refusals have none; as `left_out_line`."""
+    by_status = {str(status): count for status, count in left_out.items()}
+    said = _said("refused more", at)
+    return _object({**said, "left_out": sum(left_out.values()), "by_status": by_status})
+
+
+def moment(at: float) -> str:
+    """Return a time, in seconds since 1970, as lines of JSON have it."""
+    return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds")
+
+
+def _said(message: str, at: float) -> dict[str, object]:
+    return {"time": moment(at), "level": "INFO", "logger": LOGGER.name, "message": message}
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def _object(fields: dict[str, object]) -> str:
+    for name in _CLIENTS_OWN:
+        if isinstance(value := fields.get(name), str):
+            fields[name] = value[:LONGEST_FIELD]
     with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair
         line = msgspec.json.encode(fields)
         if line.isascii():
@@ -148,9 +224,17 @@ def json_line(summary: Summary, at: float) -> str:
     return json.dumps(fields, separators=(",", ":"))
 
 
-_LINES: dict[Kind, Callable[[Summary, float], str] | None] = {
-    "text": text_line,
-    "json": json_line,
+class _Forms(NamedTuple):
+    """How lines look."""
+
+    stream: Callable[[Summary, float], str]
+    refusal: Callable[[Refusal, float], str]
+    left_out: Callable[[dict[int, int], float], str]
+
+
+_FORMS: dict[Kind, _Forms | None] = {
+    "text": _Forms(text_line, refusal_line, left_out_line),
+    "json": _Forms(json_line, json_refusal_line, json_left_out_line),
     "none": None,
 }
 

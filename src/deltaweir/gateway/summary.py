@@ -36,6 +36,7 @@ class Summary(NamedTuple):
             those of ``2**(i-1)`` up to, not including, ``2**i`` milliseconds, index 0 those
             below one.
         withheld_chars: Characters that guards kept back for good.
+        code: The code of the error that the client saw; None where there was none.
     """
 
     stream_id: str
@@ -60,3 +61,4 @@ class Summary(NamedTuple):
     added_s: float | None
     gaps: tuple[int, ...]
     withheld_chars: int
+    code: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import logging
 from collections.abc import Callable, Mapping
 
 from deltaweir import __version__
@@ -11,10 +12,13 @@ from deltaweir.client.clocks import Timeouts
 from deltaweir.client.provider import Letterhead, Outgoing
 from deltaweir.client.requests import WHOLE_HEADERS_S
 from deltaweir.errors import ConnectionFailed
+from deltaweir.gateway.breaker import FAILURES, Breaker
 from deltaweir.gateway.config import UpstreamConfig
-from deltaweir.gateway.failover import Breaker, Rests
+from deltaweir.gateway.failover import Rests
 from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.route import route_to
+
+_log = logging.getLogger("deltaweir.gateway")
 
 
 class Upstream:
@@ -31,7 +35,7 @@ class Upstream:
         self.config = config
         self.provider = config.provider
         self.clocks = config.clocks
-        self.breaker = Breaker()
+        self.breaker = Breaker(self._turned)
         self.rests = Rests()
         self.pool = AsyncPool(
             ca_file=config.ca_file,
@@ -104,6 +108,19 @@ class Upstream:
     def close(self) -> None:
         """Close the connections that are not in use; the others when they are given back."""
         self.pool.close()
+
+    def _turned(self, rest_s: float | None) -> None:
+        """Log that the breaker has opened or closed."""
+        if rest_s is None:
+            _log.info("upstream %s: it answers again, its breaker is closed", self.name)
+        else:
+            _log.warning(
+                "upstream %s: its breaker is open after %d failures in a row; it is left alone "
+                "for %g s, then asked by one request at a time",
+                self.name,
+                FAILURES,
+                rest_s,
+            )
 
     async def _turn(self, timeout_s: float | None, gone: list[asyncio.Future[None]]) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

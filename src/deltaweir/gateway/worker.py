@@ -23,6 +23,7 @@ from starlette.requests import Request
 
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.config import Config
+from deltaweir.gateway.json_log import take_over_uvicorn
 from deltaweir.gateway.loopback import embedded_in
 from deltaweir.gateway.server import Server, not_reloaded, settle
 from deltaweir.gateway.service import Authorize
@@ -61,7 +62,9 @@ def work(
         config = control.recv()
         if token is not None:
             _load(config)
-        _Worker(config, control, None if token is None else _only(token)).run(sockets)
+        worker = _Worker(config, control, None if token is None else _only(token))
+        take_over_uvicorn()
+        worker.run(sockets)
     except EOFError:
         return
     except DeltaweirError as error:

@@ -20,6 +20,7 @@ from deltaweir.accounts import (
     Row,
     Tally,
 )
+from deltaweir.endings import Ending, State
 
 _OPENED = ("started", "model", "upstream_model", "key_id", "user", "tag", "endpoint", "streamed")
 _TALLY = Tally.__struct_fields__
@@ -98,6 +99,9 @@ _COLUMN_OF: dict[Group, str] = {
 }
 
 
+_FAILURES = ", ".join(f"'{one.value}'" for one in Ending if one.state is State.FAILED)
+
+
 def _selected(table: str, columns: Sequence[str]) -> str:
     return ", ".join(f"{table}.{name}" for name in columns)
 
@@ -123,7 +127,8 @@ def usage(groups: Sequence[Group]) -> str:
     grouped = f"GROUP BY {', '.join(numbers)} ORDER BY {', '.join(numbers)}" if groups else ""
     return f"""SELECT {", ".join(columns)}, count(*) AS streams,
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
-    sum(cost_pico / 1000000), sum(cost_pico % 1000000), count(*) - count(cost_pico)
+    sum(cost_pico / 1000000), sum(cost_pico % 1000000), count(*) - count(cost_pico),
+    coalesce(sum(ending IN ({_FAILURES})), 0)
     FROM streams WHERE started IS NOT NULL AND {_WINDOW} {grouped}"""  # noqa: S608  # names from this module
 
 
@@ -136,7 +141,7 @@ def window(
 
 def line(found: Sequence[Any]) -> Line:
     """Return a report's line from a row of `usage`."""
-    *groups, streams, prompt, completion, millions, units, unpriced = found
+    *groups, streams, prompt, completion, millions, units, unpriced, failed = found
     return Line(
         **dict(zip(GROUPS, groups, strict=True)),
         streams=streams,
@@ -144,6 +149,7 @@ def line(found: Sequence[Any]) -> Line:
         completion_tokens=completion,
         cost_pico=None if millions is None else 1_000_000 * millions + units,
         unpriced=unpriced,
+        failed=failed,
     )
 
 
