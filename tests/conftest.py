@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -37,3 +38,12 @@ def smollm2(request: pytest.FixtureRequest) -> Weights:
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         return resolve("smollm2", progress=TerminalProgress(lines=True))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what lives as long as the run, thousands of tests, out of every look for garbage.
+
+    A test that collects garbage to find what it leaked then looks through its own objects.
+    """
+    gc.collect()
+    gc.freeze()

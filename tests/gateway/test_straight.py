@@ -38,20 +38,42 @@ def piece(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(framed), framed)
 
 
+class Failing:
+    """A budget that breaks at a text.
+
+    Args:
+        text: The text.
+    """
+
+    spent = False
+    sent = 0
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def allow(self, index: int, field: str, text: str) -> int | None:
+        """Allow all but the one."""
+        if text == self.text:
+            raise LookupError(index, field)
+        return None
+
+
 class Road:
     """A straight way with nothing real at either end.
 
     Args:
         policy: The guard's; None has none.
+        budget: The weir's; None has none.
     """
 
-    def __init__(self, policy: Any = None) -> None:
+    def __init__(self, policy: Any = None, *, budget: Failing | None = None) -> None:
         self.pace = Pace(0.0)
         self.went: list[tuple[str, bytes]] = []
         self.cut: list[Any] = []
+        self.faults: list[Exception] = []
         self.lane = self.transport = self
         guard = None if policy is None else StreamGuard(policy)
-        self.weir: Weir[Any] = Weir(ForwardedChunk, guard=guard)
+        self.weir: Weir[Any] = Weir(ForwardedChunk, guard=guard, budget=budget)
         known = Forwarder(ForwardedChunk, guarded=guard is not None).read(event("one"))
         self.weir.feed(known, 0.0)
         frame = cast("Frame", frame_of(known))
@@ -68,6 +90,10 @@ class Road:
 
     def left(self, error: OSError | None) -> None:
         """Hear of no end."""
+
+    def fault(self, error: Exception) -> None:
+        """Keep a fault of ours."""
+        self.faults.append(error)
 
     def was_cut(self, chunks: Sequence[AnyChunk]) -> None:
         """Keep what a cut brings."""
@@ -141,3 +167,18 @@ def test_a_text_that_may_not_be_shown_yet_writes_nothing() -> None:
     assert not road.went
     road.way.received(piece(event("t")))
     assert road.text == "bat"
+
+
+def test_what_comes_together_is_one_step() -> None:
+    """Gaps are those between reads, whichever way the pieces take."""
+    road = Road()
+    road.way.received(b"".join(piece(event(word)) for word in ("a", "b", "c")))
+    assert sum(road.pace.gaps) == 1
+
+
+def test_a_fault_of_ours_is_told_as_one() -> None:
+    """What was let through before it is written, and nothing of what could not be looked at."""
+    road = Road(budget=Failing("c"))
+    road.way.received(b"".join(piece(event(word)) for word in ("a", "b", "c", "d")))
+    assert road.text == "ab"
+    assert [type(one) for one in road.faults] == [LookupError]

@@ -174,6 +174,7 @@ class Run(RunView):
         comes, and to look through them is a tenth of what a short stream costs.
         """
         self._source = self._closing = NO_SOURCE
+        self._failure = None  # it can tell what was used until then, by this run
         del self.outbox, self._alarm, self._shortcut, self._judges
 
     # what follows is called by the straight way

@@ -31,7 +31,7 @@ _END = b"\n\n\r\n"
 _TEXT = msgspec.json.Decoder(str).decode
 _TOLD = msgspec.json.Encoder().encode
 _MOST_SIZES = 4096
-"""Sizes of pieces whose first lines are kept; a longer piece comes seldom."""
+"""Pieces below this size have their first lines kept; longer ones come seldom alone."""
 _LINES: dict[int, bytes] = {}
 """The first line of a piece, by the piece's size; the same for all streams."""
 _NO_LINE = b"\0"
@@ -56,6 +56,9 @@ class Traveller(Protocol):
 
     def was_cut(self, chunks: Sequence[Any]) -> None:
         """Take what a cut brings, after which the weir has ended."""
+
+    def fault(self, error: Exception) -> None:
+        """End after a fault of our own."""
 
 
 class Straight:
@@ -122,20 +125,24 @@ class Straight:
 
     def received(self, data: bytes) -> None:
         """Take the connection's next bytes."""
-        told = self._taken(data)
-        if told is None:
-            self._several(data)
-            return
-        if told:
-            self._write(told)
-        if self._ending is not None:
-            self._run.was_cut(self._end(self._ending))
+        now = monotonic()
+        try:
+            told = self._taken(data, now)
+            if told is None:
+                self._several(data, now)
+                return
+            if told:
+                self._write(told)
+            if self._ending is not None:
+                self._run.was_cut(self._end(self._ending))
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not look like an end
+            self._run.fault(error)
 
     def left(self, error: OSError | None) -> None:
         """Take note of the connection's end."""
         self._source.left(error)
 
-    def _taken(self, data: bytes) -> bytes | None:
+    def _taken(self, data: bytes, now: float) -> bytes | None:
         """Take a piece of this frame; return what is to be written, None where it is another."""
         size = len(data)
         line = _LINES.get(size) or _line(size)
@@ -151,9 +158,9 @@ class Straight:
         if not text:
             return None
         pace = self._pace
-        now = monotonic()
-        pace.gaps[int((now - pace.last) * 1000).bit_length()] += 1
-        pace.last = now
+        if now != pace.last:  # what comes in one read is one step for its reader
+            pace.gaps[int((now - pace.last) * 1000).bit_length()] += 1
+            pace.last = now
         if self._take is not None:
             self._take(text)
         if self._show is None:
@@ -168,18 +175,20 @@ class Straight:
         event = len(before) + len(told) + len(after) - 3
         return b"%x\r\n%b%b%b" % (event, before, told[1:], after)
 
-    def _several(self, data: bytes) -> None:
+    def _several(self, data: bytes, now: float) -> None:
         """Take what came together, as it does where this process has much to do."""
         told: list[bytes] = []
         start, size = 0, len(data)
-        while self._ending is None and (end := data.find(_END, start) + len(_END)) >= len(_END):
-            one = None if end - start == size else self._taken(data[start:end])
-            if one is None:
-                break
-            told.append(one)
-            start = end
-        if any(told):
-            self._write(b"".join(told))
+        try:
+            while self._ending is None and (end := data.find(_END, start) + len(_END)) >= len(_END):
+                one = None if end - start == size else self._taken(data[start:end], now)
+                if one is None:
+                    break
+                told.append(one)
+                start = end
+        finally:
+            if any(told):
+                self._write(b"".join(told))
         if self._ending is not None:
             self._run.was_cut(self._end(self._ending))
         elif start < size:
@@ -208,6 +217,6 @@ def _line(size: int) -> bytes:
     number = b"%x" % max(0, size - digits - 4)
     # no piece has some sizes, such as 21: neither 1 digit and 16 bytes, nor 2 and 15
     line = number + b"\r\n" if len(number) == digits else _NO_LINE
-    if len(_LINES) < _MOST_SIZES:
+    if size < _MOST_SIZES:
         _LINES[size] = line
     return line

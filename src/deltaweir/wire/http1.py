@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import httptools
 import msgspec
@@ -96,7 +95,7 @@ class ResponseReader:
         """Whether the body has ended as its head said it would."""
         self.reusable = False
         """Whether the connection may serve another exchange; known when complete."""
-        self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._room = max_head_bytes
         self._limit = max_head_bytes
         self._headers: list[tuple[str, str]] = []
@@ -118,6 +117,7 @@ class ResponseReader:
             return []
         # the parser itself would take a head, or trailers, without end
         self._room -= len(data)
+        assert self._parser is not None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
@@ -175,6 +175,7 @@ class ResponseReader:
         if self.head is None or framed:
             raise StreamTruncated("the peer closed the connection before its response had ended")
         self.complete = True
+        self._parser = None
 
     # what follows is called by the parser
 
@@ -192,6 +193,7 @@ class ResponseReader:
         """Keep the head, unless it is that of an answer in between, or of one unasked."""
         if self.complete:
             return
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if status >= 200 or status == 101:  # noqa: PLR2004  # 1xx: the real one follows
             self.head = Head(status=status, headers=tuple(self._headers))
@@ -211,5 +213,6 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         """Take note of the body's end."""
         if self.head is not None and not self.complete:
+            assert self._parser is not None
             self.complete = True
             self.reusable = self._parser.should_keep_alive()
