@@ -131,6 +131,17 @@ def test_an_upstream_that_works_again_is_taken_again(
     assert closed == "upstream u0: it answers again, its breaker is closed"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_in_one_read_closes_a_breaker(front: Front, *, stream: bool) -> None:
+    """Also where it is over before anybody has looked, and kept for a whole reply."""
+    with Peer([b"".join(one for one in HELLO if isinstance(one, bytes))]) as peer:
+        front.before(peer, model={"budget": {"tokens": 900}})
+        breaker = front.upstreams["u0"].breaker
+        front.on_loop(lambda: [breaker.failed(breaker.asked(0.0), 0.0) for _ in range(4)])
+        assert front.ask(stream=stream).status == 200
+        assert breaker._failures == 0
+
+
 def shown_open(front: Front) -> bytes:
     """Return what the metrics say of the first upstream's breaker."""
     name = b'deltaweir_upstream_breakers_open{upstream="u0"} '

@@ -73,7 +73,7 @@ async def ask(
         with asking.given_up():
             error = await attempt.outcome()
         if error is None:
-            asking.settled(answered=run.open or run.begun)
+            asking.settled(answered=attempt.begun or attempt.reply is not None)
             return attempt.reply
         error = as_meant(error)
         row.refused(ending_of(error))
@@ -92,13 +92,14 @@ class _Attempt:
 
     def __init__(self, run: Run, upstream: Upstream, question: Question, asking: Asking) -> None:
         self.reply: Record | None = None
+        self.begun = False
+        """Whether content has come, or an end."""
         self.exchange = question.exchange(upstream)
         self._run = run
         self._upstream = upstream
         self._kind = question.reply
         self._asking = asking
         self._source: UpstreamSource[Any] | None = None
-        self._begun = False
         self._settled: asyncio.Future[DeltaweirError | None]
         self._settled = asyncio.get_running_loop().create_future()
 
@@ -164,7 +165,7 @@ class _Attempt:
 
     def expired(self, error: DeltaweirError) -> bool:
         """Take note that a clock ran out; tell whether that ends this attempt alone."""
-        if self._begun:
+        if self.begun:
             return False
         if self._source is not None:
             self._source.close()
@@ -176,14 +177,14 @@ class _Attempt:
 
     def took(self, chunks: Sequence[AnyChunk]) -> None:
         """Hand chunks on; the first with content, or with an end, are the answer."""
-        if not self._begun:
+        if not self.begun:
             if self.exchange.ended and not any(
                 has_content(choice) or choice.finish_reason
                 for chunk in chunks
                 for choice in chunk.choices
             ):
                 return  # it has ended before it began
-            self._begun = True
+            self.begun = True
             if self._source is not None:
                 self._source.reader = self._run
             self._settle(None)
