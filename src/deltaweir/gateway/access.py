@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import Any, NamedTuple
 
 from deltaweir.errors import ServiceUnavailable
 from deltaweir.gateway.allowance import Allowance
-from deltaweir.gateway.keys import Key, KeyRing
+from deltaweir.gateway.keys import Key, KeyRing, UnknownKey
 from deltaweir.gateway.limits import Limits
 from deltaweir.stores.failures import LedgerUnavailable
 
+MOST_WAITING = 100
+"""Requests that wait at once for keys to be read again; whoever tries keys fills no more."""
+LONGEST_WAIT_S = 1.0
+"""How long they wait, should nobody look."""
 _log = logging.getLogger("deltaweir.gateway")
 
 
@@ -64,6 +69,7 @@ class Access:
         self._ring: KeyRing | None = None
         self._limits: Limits | None = None
         self._said = ""
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def is_open(self) -> bool:
@@ -81,9 +87,31 @@ class Access:
                 self._limits = Limits.open(self._url)
                 self._ring = KeyRing.open(self._url)
 
-    def authenticate(self, headers: Any) -> Key:
-        """Return whose key a request's headers have; see `KeyRing.authenticate`."""
+    async def let_in(self, headers: Any) -> Key:
+        """Return whose key a request's headers have; see `KeyRing.authenticate`.
+
+        A key that is not known waits for the next `look`, since it may have been made just now,
+        and no client tries again after a 401.
+        """
+        try:
+            return self._known().authenticate(headers)
+        except UnknownKey:
+            if len(self._waiting) >= MOST_WAITING:
+                raise
+        looked = asyncio.get_running_loop().create_future()
+        self._waiting.append(looked)
+        await asyncio.wait([looked], timeout=LONGEST_WAIT_S)
         return self._known().authenticate(headers)
+
+    async def look(self) -> set[str]:
+        """Do as `poll` in a thread, for whoever waits for it as well."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            return await asyncio.to_thread(self.poll)
+        finally:
+            for looked in waiting:
+                if not looked.done():
+                    looked.set_result(None)
 
     def permits(self, key: Key, model: str) -> None:
         """Accept that a key uses a model; see `KeyRing.permits`."""

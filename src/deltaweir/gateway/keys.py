@@ -32,6 +32,10 @@ _MOST_SHOWN = 8
 _ASK = "a key is made by whoever runs this server, with `deltaweir keys create --name NAME`"
 
 
+class UnknownKey(AuthenticationFailed):
+    """A key that was not there when keys were read last, and may have been made since."""
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A client that is known; without the key's secret, so that it may be shown and logged.
 
@@ -113,6 +117,7 @@ class KeyRing:
 
         Raises:
             AuthenticationFailed: There is no key, or it is not accepted; why is not told.
+            UnknownKey: There was none of this id when keys were read last.
             ServiceUnavailable: Keys could not be looked at for too long.
         """
         if self._monotonic() - self._looked > STALE_S:
@@ -128,10 +133,10 @@ class KeyRing:
                 f"{_ASK}, and is sent whole, as 'Authorization: Bearer dw-...'"
             )
         record, key = self._records.get(found["id"], (_NOBODY, None))
-        # an unknown id is compared as well, so that no clock tells which ids exist
         same = hmac.compare_digest(digest_of(sent.encode()), record.digest)
         if not same or key is None or record.state(self._clock()) != "active":
-            raise AuthenticationFailed(
+            kind = UnknownKey if key is None else AuthenticationFailed
+            raise kind(
                 f"this key is unknown, revoked or expired; {_ASK}, where `deltaweir keys list` "
                 "shows what became of this one"
             )

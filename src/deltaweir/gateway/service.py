@@ -117,7 +117,7 @@ class Gateway:
         if not self._access.is_open:
             await asyncio.to_thread(self.ledger)
             await asyncio.to_thread(self._access.open)
-        key = self._access.authenticate(scope["headers"])
+        key = await self._access.let_in(scope["headers"])
         scope[KEY] = key.id
         return Caller(user, key)
 
@@ -185,7 +185,7 @@ class Gateway:
             run.tidy()
         if self._access is None or not self._access.is_open:
             return
-        gone = await asyncio.to_thread(self._access.poll)
+        gone = await self._access.look()
         for run in [run for run in self.runs if run.key_id in gone]:
             run.abort(Ending.REVOKED)
 
