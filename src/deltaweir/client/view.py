@@ -7,7 +7,6 @@ while the stream runs, after it, and after it broke.
 
 from __future__ import annotations
 
-import collections
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -71,11 +70,11 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
         self._meter, self._budget = self._metering
         self._clock = clock
         self._builder: ReplyBuilder[ReplyT] = ReplyBuilder(reply_kind)
-        self._kept: collections.deque[ChunkT] = collections.deque()
+        self._kept: list[ChunkT] = []
         self._reading = threading.RLock()
         self._moments = Moments(clock())
         self._clocks = Clocks(timeouts)
-        self._ready: collections.deque[ChunkT] = collections.deque()
+        self._ready: list[ChunkT] = []
         self._failure: DeltaweirError | None = None
         self._uncondensed = 0
         self._asking = asking(weir, clock)
@@ -168,7 +167,7 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
     def _built(self) -> ReplyBuilder[ReplyT]:
         """Add up what has come since the last look; reading costs nothing while unread."""
         while self._kept:
-            self._builder.add(self._kept.popleft())
+            self._builder.add(self._kept.pop(0))
         return self._builder
 
     def _server_said(self) -> Mapping[str, Any]:
@@ -187,7 +186,7 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
             Exception: The stream is over.
         """
         try:
-            return self._ready.popleft()
+            return self._ready.pop(0)
         except IndexError:  # none is left, or another thread has cleared them
             if self._open:
                 return None

@@ -31,8 +31,6 @@ from deltaweir.gateway.service import Authorize, Gateway
 
 SWITCH_S = 0.0005
 """How long a thread computes while another waits for the interpreter, in seconds."""
-_COLLECTIONS = (20_000, 10, 10)
-"""New objects after which they are looked through: a hundred streams' (Python's own: 700)."""
 LAST_WORDS_S = 1.0
 """How long streams that were told of the stop have to send that, in seconds."""
 CLOSE_S = 5.0
@@ -44,13 +42,11 @@ _log = logging.getLogger("deltaweir.gateway")
 def settle() -> None:
     """Let a process do nothing but serve, once all is loaded.
 
-    The collector looks no more through some hundred thousand objects that stay, and seldom
-    through those of streams, which free themselves at their end; and a thread that writes the
-    ledger gives way to the loop within a tenth of the usual time.
+    The collector looks no more through some hundred thousand objects that stay; and a thread
+    that writes the ledger gives way to the loop within a tenth of the usual time.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_COLLECTIONS)
     sys.setswitchinterval(SWITCH_S)
 
 
