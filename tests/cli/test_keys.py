@@ -35,6 +35,11 @@ def keys(*arguments: str, code: int = 0) -> Any:
     return ended
 
 
+def plain(ended: Any) -> str:
+    """Return what an ended command said to stderr, in one line and without a frame."""
+    return " ".join(ended.stderr.replace("│", "").split())
+
+
 def refused(*arguments: str) -> str:
     """Return what an error of ours says."""
     ended = CliRunner().invoke(app, ["keys", *arguments])
@@ -51,7 +56,7 @@ def test_the_key_stands_alone_on_stdout(run: Run) -> None:
     key = ended.out.strip()
     assert key not in ended.err
     assert ended.err.startswith(
-        "alice: 400tok/day; 5usd; 3 rpm, in the ledger sqlite:///deltaweir.db\n"
+        f"alice: 400tok/day; 5usd; 3 rpm, in the new ledger {Path.cwd()}/deltaweir.db; no "
     )
     assert f"`deltaweir keys revoke {key[3:15]}`" in ended.err
     with KeyRing.open("sqlite:///deltaweir.db") as ring:
@@ -105,15 +110,33 @@ def test_a_list_for_people(terminal: Any) -> None:
     assert started.end() == 0
     shown = [row.replace("\x1b[1m", "").replace("\x1b[0m", "") for row in started.screen]
     assert max(map(cell_len, shown)) <= columns
-    assert shown[0].split() == ["id", "name", "state", "limits", "used", "expires"]
+    # nothing expires
+    assert shown[0].split() == ["id", "name", "state", "limits", "used"]
     assert made[3:15] in shown[1]
     assert "[bold]x" in shown[1]
+
+
+def test_a_list_on_a_narrow_terminal(terminal: Any) -> None:
+    """Each budget stands in one line beside all else, and a time below its date."""
+    budget = "100000tok/day,5usd/month"
+    keys("create", "--name", "alice", "--budget", budget, "--rpm", "60", "--expires", "30d")
+    started = terminal("keys", "list", columns=80)
+    assert started.end() == 0
+    first, second = (row.split() for row in started.screen[1:3])
+    assert first[1:8] == ["alice", "active", "60", "rpm", "0tok", "of", "100000tok/day"]
+    assert second[:3] == ["0usd", "of", "5usd/month"]
+    assert (len(first), second[4]) == (9, "UTC")
+    assert not "".join(started.screen[3:]).strip()
 
 
 def test_nothing_to_list() -> None:
     """An empty ledger is told from none."""
     said = refused("list")
     assert "deltaweir keys create --name NAME" in said
+    assert f"there is no deltaweir.toml and no deltaweir.db in {Path.cwd()}; --config FILE" in said
+    Path("deltaweir.toml").touch()
+    assert f"there is no ledger at {Path.cwd()}/deltaweir.db; --config FILE" in refused("list")
+    Path("deltaweir.toml").unlink()
     assert not Path("deltaweir.db").exists()
     made = keys("create", "--name", "a").stdout
     assert keys("list", "--json").stdout.count('"id"') == 1
@@ -142,6 +165,61 @@ def test_what_cannot_be_revoked() -> None:
     assert "secret" not in ended.output
 
 
+def test_a_name_is_no_id() -> None:
+    """Whoever revokes by a name is told the ids that have it, revoked ones left out."""
+    ids = [keys("create", "--name", "bob").stdout[3:15] for _ in range(3)]
+    keys("revoke", ids[0])
+    said = plain(keys("revoke", "bob", code=2))
+    assert f"'bob' is a name; its ids are {ids[1]}, {ids[2]}" in said
+    keys("revoke", ids[1])
+    assert f"'bob' is a name; its id is {ids[2]}" in plain(keys("revoke", "bob", code=2))
+    Path("deltaweir.db").unlink()
+    assert "neither a key" in plain(keys("revoke", "bob", code=2))
+
+
+def test_a_key_in_the_wrong_folder() -> None:
+    """A new ledger is told from one that is there, and that no configuration is."""
+    first = keys("create", "--name", "a").stderr
+    ledger = f"{Path.cwd()}/deltaweir.db"
+    assert (
+        f"in the new ledger {ledger}; no deltaweir.toml is here, so if a server uses another "
+        "file, say --config FILE\n"
+    ) in first
+    assert "Note: a server without a configuration asks nobody for a key" in first
+    assert f"no limits, in the ledger {ledger}\n" in keys("create", "--name", "b").stderr
+    Path("a.toml").write_text("[ledger]\nurl = 'sqlite:///a.db'\n[server]\nauth = 'keys'\n")
+    other = keys("create", "--name", "b", "--config", "a.toml").stderr
+    assert f"in the new ledger {Path.cwd()}/a.db\n" in other
+    assert "Note" not in other
+
+
+@pytest.mark.parametrize(
+    ("models", "unknown"),
+    [
+        ("gpt-4o,gpt-*,openai/x,openai/*,open*,*", []),
+        ("gpt-9,gpt-4o-mini,gpt-4o", ["gpt-9", "gpt-4o-mini"]),
+        ("openai,other/*", ["openai", "other/*"]),
+    ],
+)
+def test_a_key_for_models_that_are_not_there(models: str, unknown: list[str]) -> None:
+    """The key is made, since models may come later, and each name is told."""
+    Path("deltaweir.toml").write_text(
+        "[server]\nauth = 'keys'\n[[models]]\nname = 'gpt-4o'\n[[models]]\nname = 'openai/*'\n"
+    )
+    ended = keys("create", "--name", "a", "--models", models)
+    assert KEY.fullmatch(ended.stdout)
+    assert [line for line in ended.stderr.splitlines() if "Note" in line] == [
+        f"Note: deltaweir.toml has no model {name}; it has gpt-4o, openai/*." for name in unknown
+    ]
+
+
+def test_a_key_that_nobody_asks_for() -> None:
+    """Whoever makes one for a server that is open is told what to set."""
+    Path("deltaweir.toml").touch()
+    said = keys("create", "--name", "a").stderr
+    assert 'deltaweir.toml asks nobody for a key until it says auth = "keys" under [server]' in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -159,7 +237,7 @@ def test_what_cannot_be_revoked() -> None:
 def test_wrong_usage(arguments: list[str], words: str) -> None:
     """What is wrong is said with the option, and no ledger is made."""
     ended = keys("create", *arguments, code=2)
-    assert words in " ".join(ended.stderr.replace("│", "").split())
+    assert words in plain(ended)
     assert ended.stdout == ""
     assert not Path("deltaweir.db").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,43 @@ def test_a_mistake_is_wrong_usage(run: Any, path: Path) -> None:
     assert "SOME_KEY" not in os.environ
     ended = run("serve", "--config", str(path))
     assert (ended.code, ended.out) == (2, "")
-    assert f"{path}: upstream 'openai': the environment has no SOME_KEY" in ended.err
+    assert ended.err.splitlines() == [
+        f"deltaweir: {path}: upstream 'openai': the environment has no SOME_KEY",
+        "docs/gateway.md explains what can stand in the file.",
+    ]
+
+
+def test_a_check_warns_of_strangers(run: Any, path: Path) -> None:
+    """The file is right, and whoever opens it to a network is told what that costs."""
+    ended = run(
+        *("serve", "--check", "--config", str(path)),
+        *("--host", "0.0.0.0"),  # noqa: S104  nobody listens
+        env={"SOME_KEY": KEY},
+    )
+    assert ended.code == 0
+    assert ended.err == (
+        "WARNING: anybody who reaches 0.0.0.0:1 spends your money: "
+        'set auth = "keys" under [server]\n'
+    )
+
+
+def test_a_budget_that_nobody_can_keep_is_refused(run: Any, path: Path) -> None:
+    """A check refuses what each request would be refused for."""
+    model = '[[models]]\nname = "mine"\nupstreams = ["openai"]\nbudget = { usd = 0.02 }\n'
+    path.write_text(FILE + model, "utf-8")
+    ended = run("serve", "--check", "--config", str(path), env={"SOME_KEY": KEY})
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{path}: model 'mine': budget in usd, but no price is known" in ended.err
+
+
+def test_a_port_that_is_taken(run: Any, path: Path) -> None:
+    """Which one it is is said, and how to take another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run("serve", "--config", str(path), "--port", port, env={"SOME_KEY": KEY})
+    assert (ended.code, ended.out) == (1, "")
+    assert f"cannot listen at 127.0.0.1:{port}: " in ended.err
+    assert "; --port takes another" in ended.err
 
 
 def test_an_embedded_model_that_does_not_exist(path: Path) -> None:
@@ -61,6 +98,13 @@ def test_an_embedded_model_that_does_not_exist(path: Path) -> None:
         with pytest.raises(typer.BadParameter, match="no embedded model is called"):
             _check(embedded_config(name), None)
     _check(embedded_config(str(path)), None)
+
+
+def test_an_embedded_model_that_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to install is said before a server would fail for it."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(typer.BadParameter, match=r"pip install 'deltaweir\[local,gateway\]'"):
+        _check(embedded_config("smollm2"), None)
 
 
 def test_what_is_said_when_it_serves() -> None:

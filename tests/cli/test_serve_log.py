@@ -67,8 +67,10 @@ def test_every_line_is_an_object(tmp_path: Path, workers: int) -> None:
         rest = served.communicate(timeout=DEADLINE_S)[1]
     lines += map(json.loads, rest.splitlines())
     loggers = {one.get("logger") for one in lines}
-    assert {"deltaweir.stderr", "deltaweir.gateway", "deltaweir.stream", "uvicorn.error"} <= loggers
+    assert {"deltaweir.gateway", "deltaweir.stream", "uvicorn.error"} <= loggers
     assert lines[0]["message"].startswith("serving m at http://127.0.0.1:")
+    assert lines[0]["logger"] == "deltaweir.gateway"
+    assert all({"time", "level", "logger", "message"} <= one.keys() for one in lines)
     assert [one["status"] for one in lines if one.get("message") == "refused"] == [404]
     assert [one["ending"] for one in lines if "ending" in one] == ["failed"]
 

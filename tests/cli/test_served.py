@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from deltaweir.cli.served import address, served
 from deltaweir.gateway.config import (
     Config,
@@ -22,14 +26,15 @@ def test_an_address() -> None:
     assert address("::1", 80) == "http://[::1]:80/v1"
 
 
-def test_the_least() -> None:
+def test_the_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a file the embedded model is served to everybody on this machine."""
+    monkeypatch.chdir(tmp_path)
     assert served(embedded_config("smollm2", port=0)) == (
         "  at       a free port of 127.0.0.1\n"
         "  smollm2  embedded smollm2\n"
         "\n"
         "  keys    nobody needs one\n"
-        "  ledger  deltaweir.db"
+        f"  ledger  {tmp_path}/deltaweir.db"
     )
 
 
@@ -58,7 +63,7 @@ def test_everything() -> None:
     assert served(config) == (
         "  at     http://127.0.0.1:8080/v1, 2 workers\n"
         "  fast   one (one.example), then two (two.example:81), as gpt-4o-mini, guard own and pii,"
-        " at most 500 tokens and $0.02 a stream\n"
+        " at most 500 tokens and $0.02 a stream, price not known\n"
         "  one/*  one (one.example)\n"
         "\n"
         "  guard own  preset standard, answers are read by check.example, block\n"
@@ -72,3 +77,15 @@ def test_no_ledger() -> None:
     """That nothing is accounted for is said too."""
     config = Config(ledger=LedgerConfig(url=""), models=embedded_config().models)
     assert served(config).endswith("ledger  none is kept")
+
+
+def test_prices() -> None:
+    """What a million tokens cost is shown, be it set here or known from the list."""
+    upstream = UpstreamConfig(name="openai", base_url="https://api.openai.com/v1")
+    models = (
+        ModelConfig(name="own", upstreams=("openai",), price={"input": 0.15, "output": 10}),
+        ModelConfig(name="gpt-4o", upstreams=("openai",)),
+    )
+    shown = served(Config(upstreams=(upstream,), models=models))
+    assert "(api.openai.com), $0.15 in, $10.00 out per million tokens" in shown
+    assert "(api.openai.com), $2.50 in, $10.00 out per million tokens" in shown

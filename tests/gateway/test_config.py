@@ -10,10 +10,12 @@ from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.config import (
     Config,
     LedgerConfig,
+    Outline,
     ServerConfig,
     ledger_in,
     ledger_path,
     load_config,
+    outline_in,
 )
 from deltaweir.meter.budget import NO_LIMIT, Limit
 
@@ -60,6 +62,14 @@ def test_a_models_budget_and_price(tmp_path: Path, budget: str, limit: Limit) ->
         (MODEL + "budget = {tokens = -1}", "-1 tokens"),
         (MODEL + "price = {inputs = 1}", "inputs"),
         (MODEL + 'price = {input = "much", output = 1}', "input"),
+        (MODEL + 'price = {input = 1, output = "0.5"}', "price: output is the text '0.5'"),
+        (MODEL + "price = 0.15", "got `float`; write price = { input = 0.15, output = 0.6 }"),
+        (MODEL + "budget = 5", "got `int`; write budget = { tokens = 500, usd = 0.02 }"),
+        (MODEL + "budget = {tokens = -1}", "expected { tokens = 500, usd = 0.02 }, or a text"),
+        (MODEL + 'upstreams = "openai"', 'upstreams: got a text; write upstreams = ["openai"]'),
+        ("port = 5", "unknown key 'port' in the file; it belongs under [server]"),
+        ('name = "x"', "it belongs under [[upstreams]] or [[models]]"),
+        ("[guard.own]", "unknown key 'guard' in the file; did you mean guards?"),
         (MODEL + "prize = {input = 1}", "did you mean price"),
         ('[ledger]\nurl = "postgresql://me:secret@host/db"', "sqlite:///file.db"),
         ('[ledger]\nurl = "sqlite:///"', "sqlite:///file.db"),
@@ -82,6 +92,60 @@ def test_where_a_ledger_lies() -> None:
     assert ledger_path("sqlite:///deltaweir.db") == "deltaweir.db"
     assert ledger_path("sqlite:////var/lib/deltaweir.db") == "/var/lib/deltaweir.db"
     assert LedgerConfig(url="").url == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "message"),
+    [
+        ("input", "0.0000025", "input is 0.0000025 dollars per million tokens"),
+        ("input", "2.5e-6", "that looks like a price per token, write 2.5"),
+        ("output", "1.5e-7", "output is 0.00000015 dollars per million tokens"),
+        ("output", "0.00001", "a price per token, write 10"),
+        ("cached_input", "0.00099", "cached_input is 0.00099 dollars"),
+    ],
+)
+def test_a_price_per_token_is_none_per_million(
+    tmp_path: Path, kind: str, amount: str, message: str
+) -> None:
+    """Taken as it stands, it would let a budget last a million times too long."""
+    price = {"input": "1", "output": "2", kind: amount}
+    table = ", ".join(f"{name} = {value}" for name, value in price.items())
+    with pytest.raises(InvalidRequest) as caught:
+        load(tmp_path, f"{MODEL}price = {{{table}}}")
+    assert "model 'a': price: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_small_prices_that_are_meant(tmp_path: Path) -> None:
+    """Nothing, a tenth of a cent, and any fee for a request are prices."""
+    table = "price = {input = 0, output = 0.001, request = 0.0001}\n"
+    (model,) = load(tmp_path, MODEL + table).models
+    assert model.own_price is not None
+    assert (model.own_price.rates.output, model.own_price.request) == (1_000, 10**8)
+
+
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    """Whoever comes with LiteLLM's file is told where its keys are translated."""
+    path = tmp_path / "config.yaml"
+    path.write_text("model_list:\n  - model_name: a\n")
+    with pytest.raises(InvalidRequest, match=r"config\.yaml is YAML, .*docs/from-litellm\.md"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "outline"),
+    [
+        ("", Outline(asks_for_keys=False, models=None)),
+        ('[server]\nauth = "keys"\n[[models]]\nx = 1', Outline(asks_for_keys=True, models=None)),
+        ("server = 1\nmodels = 2", Outline(asks_for_keys=False, models=None)),
+        (MODEL + "x = 1", Outline(asks_for_keys=False, models=("a",))),
+    ],
+)
+def test_what_decides_on_keys(tmp_path: Path, text: str, outline: Outline) -> None:
+    """It is told of a file that nothing else can be made of."""
+    path = tmp_path / "deltaweir.toml"
+    path.write_text(text)
+    assert outline_in(path) == outline
 
 
 @pytest.mark.parametrize(

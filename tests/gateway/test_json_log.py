@@ -78,9 +78,11 @@ def test_causes_in_a_circle_end() -> None:
 
 def test_what_is_written_to_standard_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Line by line when it ends; not what is drawn over and over on a terminal."""
-    caplog.set_level(logging.INFO, "deltaweir.stderr")
+    caplog.set_level(logging.INFO, "deltaweir.gateway")
     stderr: Any = LoggedLines(sys.__stderr__ or io.StringIO())
     for text in ("serving ", "m\n\n", "\r12 %\x1b[K", "half"):
         assert stderr.write(text) == len(text)
-    assert caplog.messages == ["serving m"]
+    assert [(one.name, one.message) for one in caplog.records] == [
+        ("deltaweir.gateway", "serving m")
+    ]
     assert isinstance(stderr.isatty(), bool)

@@ -102,6 +102,13 @@ SUMMARIES = st.builds(
 )
 
 
+def test_who_asks_nobody_has_no_attempts() -> None:
+    """A request for which no upstream was asked makes no row of zeros."""
+    metrics = Metrics()
+    metrics.ended(ENDED._replace(upstream="none", attempts=0, ending="failed", status=503))
+    assert b"deltaweir_attempts_total{" not in metrics.text()
+
+
 @pytest.fixture
 def metrics() -> Metrics:
     """Return metrics that have seen one stream."""

@@ -91,12 +91,16 @@ class Gate(Running):
         rests = self.server.gateway.routing.upstreams["u0"].rests
         return rests.wait(what, time.monotonic()) > 0
 
+    def metrics(self) -> str:
+        """Return what Prometheus would read."""
+        text: list[str] = []
+        self.on_loop(lambda: text.append(self.server.gateway.metrics.text().decode()))
+        return text[0]
+
     def endings(self, model: str = "none") -> set[tuple[str, str]]:
         """Return how requests for a model ended, and who was asked last for them."""
         found: set[tuple[str, str]] = set()
-        text: list[str] = []
-        self.on_loop(lambda: text.append(self.server.gateway.metrics.text().decode()))
-        for line in text[0].splitlines():
+        for line in self.metrics().splitlines():
             if line.startswith("deltaweir_streams_total{") and f'model="{model}"' in line:
                 labels = line.partition("{")[2].rpartition("} ")[0]
                 pairs = dict(pair.split("=") for pair in labels.replace('"', "").split(","))
@@ -473,7 +477,7 @@ def test_a_refusal_without_end_is_told_in_our_words(gate: Gate) -> None:
 
 
 def test_upstreams_that_fail_again_and_again_are_left_alone(gate: Gate) -> None:
-    """Their breaker opens, and they are not asked."""
+    """Their breaker opens, and they are not asked: the metrics name none."""
     with Peer(error_answer(501, headers={"x-should-retry": "false"})) as peer:
         gate.before(peer)
         for _ in range(5):
@@ -483,6 +487,9 @@ def test_upstreams_that_fail_again_and_again_are_left_alone(gate: Gate) -> None:
     assert 1 < int(headers["retry-after"]) <= 6
     assert f"ask again in {headers['retry-after']} s" in error_in(body)["message"]
     assert len(peer.requests) == 5
+    until(lambda: 'upstream="none"' in gate.metrics())
+    assert 'upstream=""' not in gate.metrics()
+    assert 'attempts_total{model="none",upstream="none"}' not in gate.metrics()
 
 
 def test_a_rate_that_is_used_up_rests_a_model_or_a_path(gate: Gate) -> None:

@@ -156,10 +156,11 @@ def test_a_report_adds_rows_up(tmp_path: Path) -> None:
         ({"group_by": "day,colour"}, "group_by"),
         ({"since": "yesterday"}, "since"),
         ({"until": "2026-13-01"}, "until"),
+        ({"by": "key"}, "by"),
     ],
 )
 def test_a_report_nobody_can_make(gateway: Running, query: dict[str, str], param: str) -> None:
-    """An unknown name or a time that is none is 400."""
+    """An unknown name or parameter, or a time that is none, is 400."""
     status, _, raw = request(gateway, f"{USAGE}?{urlencode(query)}", method="GET")
     assert (status, json.loads(raw)["error"]["param"]) == (400, param)
 

@@ -106,7 +106,10 @@ async def test_a_ledger_that_is_damaged_later(tmp_path: Path) -> None:
 
 @UNUSABLE
 def test_the_command_fails_at_its_start(tmp_path: Path, make: Any, code: str) -> None:
-    """It names the file, without a traceback, and exits with 1 before it listens."""
+    """It names what is wrong, without a traceback, and exits before it listens.
+
+    A folder that does not exist is a mistake in the configuration (2), all else is not (1).
+    """
     folder = unusable(tmp_path, make)
     config = tmp_path / "deltaweir.toml"
     config.write_text(
@@ -118,7 +121,7 @@ def test_the_command_fails_at_its_start(tmp_path: Path, make: Any, code: str) ->
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=40, check=False, cwd=tmp_path
     )
-    assert done.returncode == 1, code
+    assert done.returncode == (2 if make is None else 1), code
     assert "private-folder" in done.stderr
     assert "Traceback" not in done.stderr
     assert "serving" not in done.stderr

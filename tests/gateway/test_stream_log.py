@@ -126,9 +126,28 @@ def test_a_line_to_parse() -> None:
     """It has each field under its name, with its unit, in one object."""
     fields = json.loads(json_line(ENDED, AT))
     assert fields.pop("time") == "2026-11-30T00:03:04.250+00:00"
+    said = [fields.pop(name) for name in ("level", "logger", "message")]
+    assert said == ["INFO", "deltaweir.stream", "stream"]
     kept = {name: value for name, value in ENDED._asdict().items() if name in fields}
     assert fields == {**kept, "cost_usd": 0.0012, "longest_gap_below_ms": 4}
     assert set(ENDED._fields) - set(kept) == {"cost_pico", "gaps"}
+
+
+def test_a_failed_stream_has_the_level_of_a_warning() -> None:
+    """The object says what the record says."""
+    assert json.loads(json_line(ENDED._replace(ending="stalled"), AT))["level"] == "WARNING"
+    assert json.loads(json_line(ENDED._replace(ending="budget"), AT))["level"] == "INFO"
+
+
+def test_seconds_have_six_digits() -> None:
+    """What a clock says beyond microseconds is noise; what was not measured stays null."""
+    measured = ENDED._replace(first_content_s=0.31249999999, total_s=1.9200000001, added_s=None)
+    fields = json.loads(json_line(measured, AT))
+    assert [fields[name] for name in ("first_content_s", "total_s", "added_s")] == [
+        0.3125,
+        1.92,
+        None,
+    ]
 
 
 def test_what_is_unknown_is_null() -> None:

@@ -195,7 +195,9 @@ def test_workers_do_not_outlive_it(serving: Serving) -> None:
 def test_workers_that_cannot_start(serving: Serving, path: Path) -> None:
     """Why is told once, and the command fails."""
     serving.end()
-    path.write_text(FILE + '[ledger]\nurl = "sqlite:////no/such/directory/a.db"\n')
+    ledger = path.parent / "folder.db"
+    ledger.mkdir()
+    path.write_text(FILE + '[ledger]\nurl = "sqlite:///folder.db"\n')
     other = Serving(path)
     try:
         assert other.process.wait(DEADLINE_S) == 1
@@ -203,7 +205,7 @@ def test_workers_that_cannot_start(serving: Serving, path: Path) -> None:
         other.end()
     (line,) = other.lines
     assert line.startswith("deltaweir: worker ")
-    assert "does not start: the ledger /no/such/directory/a.db cannot be used" in line
+    assert f"does not start: the ledger {ledger} cannot be used" in line
 
 
 @pytest.mark.live  # it takes long

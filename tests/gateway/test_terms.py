@@ -68,6 +68,7 @@ def test_a_stream_goes_on_only_if_nobody_wants_it_cancelled() -> None:
         ([], "deltaweir", "list"),
         ("x", "deltaweir", "str"),
         ({"budgets": 1}, "deltaweir", "'budgets'"),
+        ({"tags": 1}, "deltaweir", "known are budget, guard, on_disconnect, tag"),
         ({"guard": ["standard"]}, "deltaweir.guard", "list"),
         ({"guard": {"rules": "rules.toml"}}, "deltaweir.guard", "dict"),
         ({"guard": "a" * 257}, "deltaweir.guard", "257 characters"),

@@ -315,10 +315,11 @@ def test_the_log_has_no_word_of_an_upstreams(
     front.ask()
     lines = [one.getMessage() for one in caplog.records if one.name == "deltaweir.gateway"]
     assert not any("4711" in line for line in lines)
-    assert "upstream u0: InvalidRequest 400 bad_thing, request req_" in lines[0]
-    assert lines[0].endswith("there req_there")
-    assert "InternalServerError 500 -, " in lines[1]
+    assert "upstream u0: answered 400 bad_thing (attempt 1, req_" in lines[0]
+    assert lines[0].endswith(", its id req_there)")
+    assert "upstream u0: answered 500 (attempt 1, req_" in lines[1]
     assert "no connection to 127.0.0.1" in lines[-1]
+    assert "; is it running? (attempt 3, req_" in lines[-1]
 
 
 def test_an_answer_without_content_is_an_answer(front: Front) -> None:

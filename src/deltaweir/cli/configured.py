@@ -26,3 +26,13 @@ def ledger_url(given: Path | None) -> str:
 
     path = configuration(given)
     return (LedgerConfig() if path is None else ledger_in(path)).url
+
+
+def absolute(url: str) -> str:
+    """Return where a ledger lies, from the root on, since commands run in several folders.
+
+    Args:
+        url: The ledger's; an empty text, for none, stays one.
+    """
+    path = url.removeprefix("sqlite:///")
+    return path if path in {"", ":memory:"} else str(Path(path).absolute())

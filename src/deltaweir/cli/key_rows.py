@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from deltaweir.allowances import KeyRecord, KeyTerms
 
 TITLES = ("id", "name", "state", "limits", "used", "expires")
+_WIDE_COLUMNS = 100
 
 
 def limits(terms: KeyTerms) -> list[str]:
@@ -92,16 +93,25 @@ def as_dict(record: KeyRecord, spent: Sequence[int], *, now: float) -> dict[str,
 
 
 def table(rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of cells for people; a cell that finds no room breaks."""
+    """Write rows of cells for people; a cell that finds no room breaks.
+
+    Columns in which no row has anything are left out, so that the others have their room.
+    """
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(highlight=False)
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in TITLES:
+    lines = [[*row] for row in rows]
+    if console.width < _WIDE_COLUMNS:
+        for row in lines:  # a date above its time, so that budgets stay in one line
+            row[-1] = row[-1].replace(" ", "\n", 1)
+    kept = [place for place in range(len(TITLES)) if any(row[place] != "-" for row in lines)]
+    for title in (TITLES[place] for place in kept):
         drawn.add_column(title, overflow="fold", no_wrap=title in {"id", "state"})
-    for row in rows:
-        drawn.add_row(*map(_plain, row))
-    Console(highlight=False).print(drawn)
+    for row in lines:
+        drawn.add_row(*(_plain(row[place]) for place in kept))
+    console.print(drawn)
 
 
 def _plain(text: str) -> Any:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaweir.cli.configured import ledger_url
+from deltaweir.cli.configured import DEFAULT, absolute, configuration, ledger_url
 from deltaweir.cli.help import Command, Group, help_when_alone
+from deltaweir.cli.key_notes import doubts, kept_in
 from deltaweir.cli.key_rows import as_dict, cells, limits, moment, table
 from deltaweir.cli.show import say
 
@@ -114,13 +115,18 @@ def create(
     except InvalidRequest as error:
         hint = f"--{error.param}" if error.param else None
         raise typer.BadParameter(error.message, param_hint=hint) from error
+    ledger = absolute(ledger_url(config))
+    new = not Path(ledger).exists()
     key = _kept(called, terms, config, now)
     typer.echo(key)
-    say(f"{called}: {'; '.join(limits(terms)) or 'no limits'}, in the ledger {ledger_url(config)}")
+    said = "; ".join(limits(terms)) or "no limits"
+    say(f"{called}: {said}, {kept_in(ledger, config, new=new)}")
     say(
         "It is not shown again. Clients send it as their api_key; "
         f"`deltaweir keys revoke {key[3:15]}` ends it."
     )
+    for line in doubts(terms.models, config):
+        say(line)
 
 
 def _kept(name: str, terms: KeyTerms, config: Path | None, now: float) -> str:
@@ -182,6 +188,7 @@ def revoke(
     given = key.strip()
     found = KEY.fullmatch(given)
     if found is None and KEY_ID.fullmatch(given) is None:
+        _tell_names(given, config)
         raise typer.BadParameter(  # not what was given: it may be a key with a slip of the pen
             "this is neither a key, which begins with dw-, nor an id of 12 characters such as "
             "4f1c09ab27de; `deltaweir keys list` shows the ids"
@@ -191,6 +198,20 @@ def revoke(
         record = store.revoke(given if found is None else found["id"], now)
     what = "is revoked" if record.revoked == now else "was revoked already"
     say(f"{record.name} ({record.id}) {what}, at {moment(record.revoked)}")
+
+
+def _tell_names(given: str, config: Path | None) -> None:
+    """Refuse a name by telling its ids, since only names that are kept are no secrets."""
+    from deltaweir.errors import DeltaweirError
+
+    try:
+        with _store(config) as store:
+            ids = [one.id for one in store.records() if one.name == given and not one.revoked]
+    except DeltaweirError:
+        return
+    if ids:
+        its = "its id is" if len(ids) == 1 else "its ids are"
+        raise typer.BadParameter(f"{given!r} is a name; {its} {', '.join(ids)}")
 
 
 @contextmanager
@@ -207,9 +228,12 @@ def _store(config: Path | None, *, create: bool = False) -> Iterator[SqliteKeys]
         )
     path = Path(ledger_path(url))
     if not create and not path.exists():
+        where = f"there is no ledger at {path.absolute()}"
+        if configuration(config) is None:
+            where = f"there is no {DEFAULT} and no {path} in {Path.cwd()}"
         raise InvalidRequest(
-            f"there are no keys: there is no ledger at {path}. `deltaweir keys create --name "
-            "NAME` makes one, and --config names another configuration",
+            f"{where}; --config FILE names the server's configuration, and "
+            "`deltaweir keys create --name NAME` makes a ledger",
         )
     with SqliteKeys(path) as store:
         yield store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import sys
@@ -87,6 +88,7 @@ def serve(
     changes nothing. --check exits with 0 when the file is right, else with 2.
     """
     # heavy: only this command pays for it
+    from deltaweir.cli.possible import exposed
     from deltaweir.errors import EngineMissing
 
     try:
@@ -108,12 +110,17 @@ def serve(
         model,
         **{name: value for name, value in given.items() if value is not None},
     )
-    settings = _read(read)
+    settings = _read(read, config)
+    warning = exposed(settings)
     if check:
         _check(settings, config)
+        if warning is not None:
+            say(warning)
         return
     begin = functools.partial(log_to_stderr, as_json=settings.server.log == "json")
     begin()
+    if warning is not None:
+        logging.getLogger("deltaweir.gateway").warning("%s", warning)
     with _failures_logged(as_json=settings.server.log == "json"):
         if settings.server.workers > 1:
             _prepare(settings, load_here=False)
@@ -167,9 +174,17 @@ def log_to_stderr(*, as_json: bool = False) -> None:
 def _failures_logged(*, as_json: bool) -> Iterator[None]:
     """Log why the server ends, instead of only saying so, where lines are JSON."""
     from deltaweir.errors import DeltaweirError
+    from deltaweir.gateway.listening import AddressUnavailable
 
     try:
-        yield
+        try:
+            yield
+        except AddressUnavailable as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+                said = f"{error.message}; --port takes another"
+                raise AddressUnavailable(said, param=error.param) from cause
+            raise
     except DeltaweirError as error:
         if not as_json:
             raise
@@ -181,30 +196,40 @@ def _settings(path: Path | None, model: str | None, **given: Any) -> Config:
     """Return the configuration, what the command line says put over the file's."""
     from msgspec.structs import replace
 
+    from deltaweir.cli.possible import refuse_impossible
     from deltaweir.gateway.config import embedded_config, load_config
 
     if model is not None and path is not None:
         raise typer.BadParameter("--model and --config exclude each other")
     config = embedded_config(model) if path is None else load_config(path)
+    refuse_impossible(config, path)
     return replace(config, server=replace(config.server, **given))
 
 
-def _read(read: functools.partial[Config]) -> Config:
+def _read(read: functools.partial[Config], file: Path | None) -> Config:
     """Return the settings; a mistake in them is wrong usage, exit code 2."""
     from deltaweir.errors import InvalidRequest, InvalidRule
 
     try:
         return read()
     except (InvalidRequest, InvalidRule) as error:
-        raise typer.BadParameter(error.message) from error
+        if file is None:
+            raise typer.BadParameter(error.message) from error
+        # the command's help, which wrong usage points to, says nothing of the file's keys
+        say(f"deltaweir: {error.message}")
+        say("docs/gateway.md explains what can stand in the file.")
+        raise typer.Exit(2) from error
 
 
 def _check(settings: Config, path: Path | None) -> None:
     """Say what would be served.
 
     Raises:
-        BadParameter: An embedded model is neither in the catalogue nor a file that is there.
+        BadParameter: An embedded model is neither in the catalogue nor a file that is there, or
+            nothing is installed that runs it.
     """
+    from importlib.util import find_spec
+
     from deltaweir.cli.served import served
     from deltaweir.errors import ModelNotFound
     from deltaweir.gateway.loopback import embedded_in
@@ -216,7 +241,12 @@ def _check(settings: Config, path: Path | None) -> None:
                 find(name)
         except ModelNotFound as error:
             raise typer.BadParameter(error.message) from error
-    typer.echo(f"{path or 'the configuration'} is right. It would serve")
+        if find_spec("xllamacpp") is None:
+            raise typer.BadParameter(
+                f"what runs the embedded model {name} is not installed: "
+                "pip install 'deltaweir[local,gateway]'"
+            )
+    typer.echo(f"{path.absolute() if path else 'the configuration'} is right. It would serve")
     typer.echo(served(settings))
 
 

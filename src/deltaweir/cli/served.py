@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deltaweir.cli.configured import absolute
+from deltaweir.cli.possible import price_in
 from deltaweir.cli.show import dollars
 from deltaweir.meter.budget import NO_LIMIT, Limit
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 _GAP = "  "
 _MOST_COLUMNS = 28
 _PICO = 10**12
+_MICRO = 10**6
+"""Picodollars a token, of a dollar for a million tokens."""
 
 
 def address(host: str, port: int) -> str:
@@ -29,11 +33,13 @@ def served(config: Config) -> str:
     where = address(server.host, server.port) if server.port else f"a free port of {server.host}"
     rows = [("at", where + (f", {server.workers} workers" if server.workers > 1 else ""))]
     hosts = {one.name: one.provider.origin.authority for one in config.upstreams}
-    rows += [(model.name, _answered(model, hosts)) for model in config.models]
+    rows += [
+        (model.name, _answered(model, hosts) + _price(config, model)) for model in config.models
+    ]
     settings = [
         *((f"guard {name}", _guard(table)) for name, table in config.guards.items()),
         ("keys", "each client needs one" if server.auth == "keys" else "nobody needs one"),
-        ("ledger", config.ledger.url.removeprefix("sqlite:///") or "none is kept"),
+        ("ledger", absolute(config.ledger.url) or "none is kept"),
     ]
     if server.passthrough:
         settings.append(("passed on", f"{', '.join(server.passthrough)}, not counted"))
@@ -52,6 +58,15 @@ def _answered(model: ModelConfig, hosts: dict[str, str]) -> str:
     if model.limit != NO_LIMIT:
         parts.append(f"at most {_limit(model.limit)} a stream")
     return ", ".join(parts)
+
+
+def _price(config: Config, model: ModelConfig) -> str:
+    """Return what a million tokens cost, since a wrong price is seen nowhere else."""
+    price = price_in(config, model)
+    if price is None:
+        return "" if model.embedded is not None or model.is_pattern else ", price not known"
+    given = (price.rates.input / _MICRO, price.rates.output / _MICRO)
+    return ", {} in, {} out per million tokens".format(*map(dollars, given))
 
 
 def _limit(limit: Limit) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaweir.cli.configured import ledger_url
+from deltaweir.cli.configured import absolute, ledger_url
 from deltaweir.cli.help import heading
 from deltaweir.cli.show import dollars, say
 from deltaweir.cli.usage_names import names_of_keys, shown_names
@@ -73,8 +73,8 @@ def usage(
       deltaweir usage --by user --since 2026-11-01
       deltaweir usage --by day,model,tag --csv > usage.csv
 
-    It reads the ledger deltaweir.db that `deltaweir serve` keeps in the folder where it is
-    started, or the one that --config or --ledger names; a running server need not stop. Prompt
+    It reads the ledger of deltaweir.toml, which is deltaweir.db beside that file unless it says
+    otherwise, or the one that --config or --ledger names; a running server need not stop. Prompt
     and completion are tokens; failed counts the streams that failed, and is left out where none
     did. Keys go by their names, where the ledger has them. A cost of ? means that no price is
     known, and + behind a sum that some of its streams had none. The bars compare the costs, or
@@ -115,11 +115,22 @@ def _asked(
 
 
 def _url(config: Path | None, ledger: str | None) -> str:
+    from deltaweir.errors import InvalidRequest
+
     if config is not None and ledger is not None:
         raise typer.BadParameter("--config and --ledger exclude each other")
-    if ledger is not None:
-        return ledger if "://" in ledger else f"sqlite:///{ledger}"
-    return ledger_url(config)
+    if ledger is None:
+        url = ledger_url(config)
+    else:
+        url = ledger if "://" in ledger else f"sqlite:///{ledger}"
+    path = absolute(url)
+    if url.startswith("sqlite:///") and not Path(path).exists():
+        raise InvalidRequest(
+            f"there is no ledger at {path}; `deltaweir serve` keeps it beside its "
+            "configuration, and --config or --ledger names another",
+            param="ledger.url",
+        )
+    return url
 
 
 def _names(groups: Sequence[str], path: Path | str) -> dict[str, str]:

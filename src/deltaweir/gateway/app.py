@@ -19,6 +19,7 @@ from deltaweir.gateway.completions import Completions
 from deltaweir.gateway.lane import Message, Send
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.passthrough import Passthrough, passes
+from deltaweir.gateway.refusal_log import REQUEST_ID
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
 from deltaweir.gateway.server_config import OWN_ROUTES
 from deltaweir.gateway.service import Gateway
@@ -77,17 +78,18 @@ class _Application(Starlette):
             if route is not None:
                 await route(scope, receive, send)
                 return
-        await super().__call__(scope, receive, _with_request_id(send))
+        request_id = scope[REQUEST_ID] = new_request_id()
+        await super().__call__(scope, receive, _with_request_id(send, request_id))
 
 
-def _with_request_id(send: Send) -> Send:
-    """Return a ``send`` that gives an answer an id, unless it has one."""
+def _with_request_id(send: Send, request_id: str) -> Send:
+    """Return a ``send`` that gives an answer this id, unless it has one."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = message.setdefault("headers", [])
             if all(name != b"x-request-id" for name, _ in headers):
-                message["headers"] = [*headers, (b"x-request-id", new_request_id().encode())]
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
         await send(message)
 
     return sent

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -24,11 +23,11 @@ from deltaweir.errors import (
     PermissionDenied,
     RateLimited,
     ServiceUnavailable,
-    StallTimeout,
     StreamFailed,
 )
 from deltaweir.gateway.failover import Candidate, Itinerary
-from deltaweir.gateway.hints import hint_of, without_hint
+from deltaweir.gateway.hints import without_hint
+from deltaweir.gateway.upstream_log import failure_line
 from deltaweir.gateway.upstreams import Upstream
 
 _log = logging.getLogger("deltaweir.gateway")
@@ -36,7 +35,6 @@ _ERRORS = range(400, 600)
 _REDIRECTIONS = range(300, 400)
 _EARLY_S = 0.002
 """Timers may ring so much too early."""
-_NAME = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _USED_UP = "rate_limit_exceeded"
 
 
@@ -59,6 +57,7 @@ class Asking:
         candidates = [Candidate(one.breaker, one.rests, what(one)) for one in upstreams]
         self._way = Itinerary(candidates, chance=random.random())  # noqa: S311  # no secret
         self._done = done
+        self._attempts = 0
 
     async def next(self) -> Upstream | None:
         """Return whom to ask now, after a pause where one is due; None when it is nobody."""
@@ -71,6 +70,7 @@ class Asking:
                 # others may have found out meanwhile that it does not work
                 if self._done.done() or self._way.wait(time.monotonic()):
                     continue
+            self._attempts += 1
             return self._upstreams[step.upstream]
         return None
 
@@ -134,7 +134,7 @@ class Asking:
         Returns:
             Whether to ask on.
         """
-        log_failure(upstream.name, error, exchange)
+        log_failure(upstream.name, error, exchange, attempt=self._attempts)
         if final:
             self._way.answered()
             return False
@@ -146,27 +146,18 @@ class Asking:
         return resting(self._way.rest(time.monotonic()))
 
 
-def log_failure(name: str, error: DeltaweirError, exchange: Attempt[Any]) -> None:
+def log_failure(name: str, error: DeltaweirError, exchange: Attempt[Any], *, attempt: int) -> None:
     """Log that an upstream failed, in words of our own.
 
     Args:
         name: Which.
-        error: Why; its text is logged only where no byte of the upstream's is in it, else the hint
-            that is in it, if any.
+        error: Why.
         exchange: What was asked.
+        attempt: Which of the request's attempts it was, from one.
     """
-    said = exchange.head is not None
-    ours = isinstance(error, ConnectionFailed) or (isinstance(error, StallTimeout) and not said)
-    told = error.message if ours else hint_of(error.message)
+    request_id = exchange.request.request_id
     _log.warning(
-        "upstream %s: %s %d %s, request %s, there %s%s",
-        name,
-        type(error).__name__,
-        error.status,
-        _name(error.code),
-        exchange.request.request_id,
-        _name(error.request_id),
-        "" if told is None else f": {told}",
+        "%s", failure_line(name, error, exchange.head, attempt=attempt, request_id=request_id)
     )
 
 
@@ -222,8 +213,3 @@ def with_headers(error: DeltaweirError, headers: dict[str, str]) -> DeltaweirErr
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         error.headers = pairs  # type: ignore[attr-defined]  # the answer's, beside its own
     return error
-
-
-def _name(said: str | None) -> str:
-    """Return a code or an id as it was said; whatever else may stand there is nobody's business."""
-    return said if said is not None and _NAME.fullmatch(said) else "-"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,12 +24,14 @@ __all__ = [
     "Config",
     "LedgerConfig",
     "ModelConfig",
+    "Outline",
     "ServerConfig",
     "UpstreamConfig",
     "embedded_config",
     "ledger_in",
     "ledger_path",
     "load_config",
+    "outline_in",
 ]
 
 _SQLITE = "sqlite:///"
@@ -175,21 +177,51 @@ def ledger_in(path: str | Path) -> LedgerConfig:
         raise InvalidRequest(f"{path}: {error.message}", param="config") from error
 
 
+class Outline(NamedTuple):
+    """What decides on keys in a configuration, as far as it can be told."""
+
+    asks_for_keys: bool
+    models: tuple[str, ...] | None
+    """Names and patterns of models; None where the file leaves them to its upstreams."""
+
+
+def outline_in(path: str | Path) -> Outline:
+    """Read only what decides on keys, for who has no secrets and rules of the file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InvalidRequest: The file is not there, or is no TOML.
+    """
+    table = _parsed(path)
+    server, rows = table.get("server"), table.get("models")
+    listed = rows if isinstance(rows, list) else []
+    names = [row.get("name") for row in listed if isinstance(row, Mapping)]
+    models = tuple(name for name in names if isinstance(name, str))
+    return Outline(
+        asks_for_keys=isinstance(server, Mapping) and server.get("auth") == "keys",
+        models=models or None,
+    )
+
+
 def _parsed(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror}", param="config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"{path} is not TOML: {error}", param="config") from error
+        said = f"{path} is not TOML: {error}"
+        if Path(path).suffix in {".yaml", ".yml"}:
+            said = f"{path} is YAML, not TOML; docs/from-litellm.md translates a LiteLLM file"
+        raise InvalidRequest(said, param="config") from error
 
 
 def _config(table: dict[str, Any], directory: Path) -> Config:
-    for key in table:
+    for key, value in table.items():
         if key not in Config.__struct_fields__:
             raise InvalidRequest(
-                f"unknown key {key!r} in the file; {hint(key, Config.__struct_fields__)}",
-                param="config",
+                f"unknown key {key!r} in the file; {_home(key, value)}", param="config"
             )
     upstreams = tuple(
         _upstream(row, number, directory)
@@ -206,6 +238,20 @@ def _config(table: dict[str, Any], directory: Path) -> Config:
         guards=guards_in(table.get("guards", {}), directory),
         ledger=_ledger(table, directory),
     )
+
+
+def _home(key: str, value: Any) -> str:
+    """Return under which table a key belongs; for a table's own name, the nearest known one."""
+    kinds = {
+        "[server]": ServerConfig,
+        "[[upstreams]]": UpstreamConfig,
+        "[[models]]": ModelConfig,
+        "[ledger]": LedgerConfig,
+    }
+    homes = [table for table, kind in kinds.items() if key in kind.__struct_fields__]
+    if homes and not isinstance(value, dict | list):
+        return f"it belongs under {' or '.join(homes)}"
+    return hint(key, Config.__struct_fields__)
 
 
 def _ledger(table: dict[str, Any], directory: Path) -> LedgerConfig:

@@ -9,6 +9,8 @@ from deltaweir.errors import InvalidRequest
 
 PREFIX = "env:"
 """How a value begins that is the name of an environment variable."""
+_OTHERS = "os.environ/"
+"""How it begins in LiteLLM's files."""
 
 
 def resolved(value: str, *, param: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -20,8 +22,15 @@ def resolved(value: str, *, param: str, environ: Mapping[str, str] = os.environ)
         environ: Where names are looked up.
 
     Raises:
-        InvalidRequest: The environment has no such name, or an empty value for it.
+        InvalidRequest: The environment has no such name, or an empty value for it; or the value
+            names one in LiteLLM's way.
     """
+    if value.startswith(_OTHERS):
+        name = value.removeprefix(_OTHERS)
+        raise InvalidRequest(
+            f'{param}: "{_OTHERS}NAME" is LiteLLM\'s way; here it is "{PREFIX}{name or "NAME"}"',
+            param=param,
+        )
     if not value.startswith(PREFIX):
         return value
     name = value.removeprefix(PREFIX)

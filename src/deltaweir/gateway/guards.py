@@ -20,6 +20,7 @@ from deltaweir.adapters.rule_files import PRESETS, preset, rules_from
 from deltaweir.client.provider import provider_of
 from deltaweir.errors import InvalidRequest, InvalidRule
 from deltaweir.gateway.environment import resolved
+from deltaweir.gateway.tables import hint
 from deltaweir.guard.judging import Judge
 from deltaweir.guard.policy import NOTHING, OnError, Policy, policy_of
 from deltaweir.guard.rules import Action, Scope
@@ -29,8 +30,6 @@ ClassifierAction = Literal["flag", "truncate", "block"]
 
 MOST_JOINED = 64
 """How many combinations of guards are kept compiled, since requests choose among them."""
-
-_SHOWN_CHARACTERS = 80
 
 
 class ModerationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,6 +118,9 @@ class GuardConfig(
                 f"rules is the path of a file; did you mean preset = {self.rules!r}?",
                 param="guards",
             )
+        if self.preset is not None and self.preset not in PRESETS:
+            near = hint(self.preset, PRESETS)
+            raise InvalidRequest(f"no preset is called {self.preset!r}; {near}", param="guards")
         if self.scope == ():
             raise InvalidRequest(
                 "scope is empty; leave it out for all that a model generates", param="guards"
@@ -189,8 +191,9 @@ class Guards:
         """
         known, chosen = self.names, set(names)
         for name in chosen.difference(known):
+            near = "".join(f"did you mean {x}? " for x in difflib.get_close_matches(name, known, 1))
             raise InvalidRequest(
-                f"no guard is called {name[:_SHOWN_CHARACTERS]!r}; there are: {', '.join(known)}",
+                f"no guard is called {name[:80]!r}; {near}there are: {', '.join(known)}",
                 param=param,
             )
         # in one order, so that nobody can have the same guards compiled twice
@@ -234,7 +237,8 @@ def guards_in(tables: Any, directory: Path) -> dict[str, GuardConfig]:
     """
     if not isinstance(tables, Mapping):
         raise InvalidRequest(
-            f"got guards of type {type(tables).__name__}, expected tables [guards.NAME]",
+            "guards: expected tables [guards.NAME], got "
+            + ("a list, which [[guards]] makes" if isinstance(tables, list) else repr(tables)[:40]),
             param="guards",
         )
     return {name: _guard(name, table, directory) for name, table in tables.items()}
@@ -249,9 +253,8 @@ def _guard(name: str, table: Any, directory: Path) -> GuardConfig:
     known = GuardConfig.__struct_fields__
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise InvalidRequest(f"{where}: unknown key {key!r}; {hint}", param="guards")
+            near = hint(key, known)
+            raise InvalidRequest(f"{where}: unknown key {key!r}; {near}", param="guards")
     try:
         guard = msgspec.convert(table, GuardConfig)
     except msgspec.ValidationError as error:
@@ -278,7 +281,8 @@ def _mistyped(message: str) -> str:
     said, _, path = message.partition(" - at `$.")
     key = path.rstrip("`").partition("[")[0]
     if said.startswith("Invalid enum value"):
-        said = f"expected one of {', '.join(_CHOICES[key])}"
+        got = said.removeprefix("Invalid enum value ")
+        said = f"got {got}, expected one of {', '.join(_CHOICES[key])}"
     return f"{key}: {said}"
 
 

@@ -13,7 +13,7 @@ from deltaweir.gateway.asked import Asked
 from deltaweir.gateway.refusal_log import code_of
 from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.runs import Run
-from deltaweir.gateway.summary import Summary
+from deltaweir.gateway.summary import NO_UPSTREAM, Summary
 
 
 class Job(NamedTuple):
@@ -70,7 +70,7 @@ class Job(NamedTuple):
             stream_id=row.stream_id,
             request_id=run.request_id,
             model=asked.route.name,
-            upstream="embedded" if asked.route.model.embedded else row.upstream or "none",
+            upstream="embedded" if asked.route.model.embedded else row.upstream or NO_UPSTREAM,
             attempts=row.attempts,
             key_id=None if key is None else key.id,
             user=asked.user,
@@ -90,6 +90,7 @@ class Job(NamedTuple):
             gaps=gaps_of(run.pace.gaps),
             withheld_chars=run.withheld_chars,
             code=code_of(run.failure),
+            tag=asked.terms.tag,
         )
 
 

@@ -66,7 +66,7 @@ class LoggedLines(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._begun = ""
-        self._log = logging.getLogger("deltaweir.stderr")
+        self._log = logging.getLogger("deltaweir.gateway")
 
     def write(self, text: str) -> int:
         """Log each line that ends; what is drawn over and over on a terminal is left out."""

@@ -60,7 +60,10 @@ FAMILIES: dict[str, Family] = {
     "unpriced_streams": Family(
         "counter", "Counted streams that used tokens and whose cost nobody knows."
     ),
-    "withheld_characters": Family("counter", "Characters that guards kept back for good."),
+    "withheld_characters": Family(
+        "counter",
+        "Characters of streams with a guard that were never shown, for a rule or behind any cut.",
+    ),
     "first_content_seconds": _times(
         "Time from the request to the first content.",
         *(5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000),

@@ -94,7 +94,8 @@ class Metrics:
         streamed = "true" if summary.streamed else "false"
         self._count("streams", (*pair, summary.endpoint, streamed, _label(summary.ending)), 1)
         self._count("responses", (summary.endpoint, str(summary.status)), 1)
-        self._count("attempts", pair, summary.attempts)
+        if summary.attempts:
+            self._count("attempts", pair, summary.attempts)
         self._count("withheld_characters", pair, summary.withheld_chars)
         self._count_usage(summary, pair)
         self._observe("stream_seconds", pair, summary.total_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from deltaweir.meter.budget import Limit, limit_of
 from deltaweir.meter.prices import Price, own_price
 
 _STAR = "*"
+_LEAST_PER_MILLION = 0.001
+"""US dollars; no million tokens costs less, and no token costs as much."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +64,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             self._check_sent()
         else:
             self._check_embedded(self.embedded)
-        limit_of(self.budget)
+        self._check_budget()
         if self.price is not None:
+            _check_amounts(self.price)
             own_price(self.name, self.price)
 
     @property
@@ -111,6 +115,13 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return sent.replace(_STAR, rest) if self.is_pattern else sent
         return rest if self.name.endswith(f"/{_STAR}") else name
 
+    def _check_budget(self) -> None:
+        try:
+            limit_of(self.budget)
+        except InvalidRequest as error:  # in TOML nobody can write JSON
+            said = error.message.replace('{"tokens": n, "usd": x}', "{ tokens = 500, usd = 0.02 }")
+            raise InvalidRequest(said, param=error.param) from error
+
     def _check_sent(self) -> None:
         sent = self.upstream_model
         if isinstance(sent, dict):
@@ -148,4 +159,21 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.upstream_model is not None:
             raise InvalidRequest(
                 "upstream_model: an embedded model has none; leave it out", param="upstream_model"
+            )
+
+
+def _check_amounts(price: dict[str, Any]) -> None:
+    """Refuse prices per token, which would let a budget last a million times too long."""
+    for kind, amount in price.items():
+        if isinstance(amount, str):
+            raise InvalidRequest(
+                f"price: {kind} is the text {amount[:40]!r}; write a number, without quotes",
+                param="price",
+            )
+        if kind != "request" and isinstance(amount, float) and 0 < amount < _LEAST_PER_MILLION:
+            shown = Decimal(repr(amount))
+            raise InvalidRequest(
+                f"price: {kind} is {shown:f} dollars per million tokens; that looks like a price "
+                f"per token, write {(shown * 10**6).normalize():f}",
+                param="price",
             )

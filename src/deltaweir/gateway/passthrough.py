@@ -42,7 +42,7 @@ from deltaweir.gateway.relay import Relay
 from deltaweir.gateway.relay_answers import Said
 from deltaweir.gateway.rows import new_stream_id
 from deltaweir.gateway.service import Gateway, Scope
-from deltaweir.gateway.summary import Summary
+from deltaweir.gateway.summary import NO_UPSTREAM, Summary
 from deltaweir.gateway.upstreams import Upstream
 
 __all__ = ["Passthrough", "passes"]
@@ -238,7 +238,7 @@ class _Job(NamedTuple):
             stream_id=new_stream_id() if self.allowance is None else self.allowance.stream_id,
             request_id=self.request_id,
             model=self.model,
-            upstream=relay.upstream,
+            upstream=relay.upstream or NO_UPSTREAM,
             attempts=relay.attempts,
             key_id=relay.key_id,
             user=caller.user,

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.server_config import OWN_ROUTES
 
-KEY, MODEL = "deltaweir.key_id", "deltaweir.model"
-"""Where a request's scope has what is known of it: the id of its key, and the model."""
+KEY, MODEL, REQUEST_ID = "deltaweir.key_id", "deltaweir.model", "deltaweir.request_id"
+"""Where a request's scope has what is known of it: the id of its key, the model, and its own id."""
 MOST_LINES = 10
 """Lines a second."""
 OTHER = "other"
@@ -57,13 +57,13 @@ def refusal_of(
     Args:
         scope: The request's, as ASGI has it.
         error: Why.
-        request_id: Its id.
+        request_id: Its id; None for that of its scope.
         passed: The routes that are passed on.
     """
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     model = scope.get(MODEL)
     return Refusal(
-        request_id=request_id,
+        request_id=scope.get(REQUEST_ID) if request_id is None else request_id,
         route=route_of(path, passed),
         model=model if isinstance(model, str) else None,
         key_id=scope.get(KEY),

@@ -39,7 +39,7 @@ class Relay:
         done: Set when it has ended.
         ending: How it ended; None before.
         failure: Why it failed; None where it did not.
-        upstream: Who was asked last.
+        upstream: Who was asked last; empty before.
         attempts: How often upstreams were asked.
         held_chars: Zero, since no guard looks at it.
     """
@@ -146,7 +146,7 @@ class Relay:
         """Take note that there is no answer, or that it broke off."""
         if self._begun:
             assert self._asked is not None
-            log_failure(self.upstream, error, self._asked)
+            log_failure(self.upstream, error, self._asked, attempt=self.attempts)
             self._end(ending_of(error), error)
         else:
             self._settle(error)

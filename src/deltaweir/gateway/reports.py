@@ -29,6 +29,8 @@ class _OfGateway(Protocol):
 SelfT = TypeVar("SelfT", bound=_OfGateway)
 GROUPED = ("day", "model", "key", "user")
 """How usage is grouped unless told."""
+USAGE_QUERY = ("group_by", "since", "until")
+"""The parameters of a report; another would be a mistake that changes nothing and shows nothing."""
 
 
 def as_json(value: Any, status: int = 200) -> Response:
@@ -102,6 +104,12 @@ class Reports:
         """
         caller = await self._gateway.caller_of(request.scope)
         query = request.query_params
+        for name in query:
+            if name not in USAGE_QUERY:
+                raise InvalidRequest(
+                    f"unknown parameter {name[:40]!r}; known are {', '.join(USAGE_QUERY)}",
+                    param=name[:40],
+                )
         groups = [name.strip() for name in query.get("group_by", ",".join(GROUPED)).split(",")]
         since = moment_of(query.get("since"), param="since")
         until = moment_of(query.get("until"), param="until")

@@ -33,6 +33,7 @@ LONGEST_FIELD = 120
 
 _CLIENTS_OWN = ("request_id", "model", "user", "finish_reason")
 """Fields whose text others choose."""
+_SECONDS = ("first_content_s", "total_s", "added_s")
 _WELL = {ending.value for ending in Ending if ending.state is not State.FAILED}
 
 
@@ -62,8 +63,7 @@ class StreamLog:
     def ended(self, summary: Summary) -> None:
         """Write the line of a stream that has ended; a log that is broken breaks no stream."""
         if self._forms is not None:
-            level = logging.INFO if summary.ending in _WELL else logging.WARNING
-            self._write(level, self._forms.stream, summary)
+            self._write(_level(summary), self._forms.stream, summary)
 
     def refused(self, refusal: Refusal) -> None:
         """Write the line of a request that was refused, unless there are too many of them."""
@@ -142,17 +142,20 @@ def text_line(summary: Summary, at: float) -> str:
 def json_line(summary: Summary, at: float) -> str:
     """Return a JSON object in one line of ASCII, with every field of a summary.
 
-    The cost is in US dollars, and of the gaps only the longest is told, by the power of two
-    below which it lies.
+    The cost is in US dollars, seconds are exact to the microsecond, and of the gaps only the
+    longest is told, by the power of two below which it lies.
 
     Args:
         summary: The stream.
         at: When it ended, in seconds since 1970; the line has it in UTC.
     """
-    fields: dict[str, object] = {
-        "time": moment(at),
+    fields: dict[str, Any] = {
+        **_said("stream", at, _level(summary)),
         **summary._asdict(),
     }
+    for name in _SECONDS:
+        if (seconds := fields[name]) is not None:
+            fields[name] = round(seconds, 6)
     cost, gaps = summary.cost_pico, summary.gaps
     del fields["cost_pico"], fields["gaps"]
     fields["cost_usd"] = None if cost is None else cost / PICODOLLARS
@@ -204,8 +207,13 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds")
 
 
-def _said(message: str, at: float) -> dict[str, object]:
-    return {"time": moment(at), "level": "INFO", "logger": LOGGER.name, "message": message}
+def _level(summary: Summary) -> int:
+    return logging.INFO if summary.ending in _WELL else logging.WARNING
+
+
+def _said(message: str, at: float, level: int = logging.INFO) -> dict[str, Any]:
+    name = logging.getLevelName(level)
+    return {"time": moment(at), "level": name, "logger": LOGGER.name, "message": message}
 
 
 def _clock(at: float) -> str:

@@ -6,6 +6,9 @@ from typing import Literal, NamedTuple
 
 Endpoint = Literal["chat", "text", "passthrough"]
 
+NO_UPSTREAM = "none"
+"""What logs and metrics call the upstream of a request for which none was asked."""
+
 
 class Summary(NamedTuple):
     """One request that has ended, streamed or whole; never its content, never a key.
@@ -14,7 +17,8 @@ class Summary(NamedTuple):
         stream_id: The run's id.
         request_id: What the answer's ``x-request-id`` said.
         model: What the client asked for.
-        upstream: The upstream that was asked last; ``"embedded"`` for the embedded model.
+        upstream: The upstream that was asked last; ``"embedded"`` for the embedded model,
+            `NO_UPSTREAM` where none was asked.
         attempts: How many upstreams were asked, retries included.
         key_id: The id of the client's key, which is no secret; None without keys.
         user: The user as the host of the gateway knows them; None where nobody told.
@@ -35,8 +39,11 @@ class Summary(NamedTuple):
         gaps: How many gaps between two contents there were, by power of two: index i counts
             those of ``2**(i-1)`` up to, not including, ``2**i`` milliseconds, index 0 those
             below one.
-        withheld_chars: Characters that guards kept back for good.
+        withheld_chars: Characters that were generated and that a guard saw, but were never
+            shown: for a rule, or since the stream was cut while they were held. Zero without a
+            guard.
         code: The code of the error that the client saw; None where there was none.
+        tag: What the request's cost is filed under; None where it did not say.
     """
 
     stream_id: str
@@ -62,3 +69,4 @@ class Summary(NamedTuple):
     gaps: tuple[int, ...]
     withheld_chars: int
     code: str | None = None
+    tag: str | None = None

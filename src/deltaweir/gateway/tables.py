@@ -14,6 +14,18 @@ from deltaweir.errors import InvalidRequest
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 _PATH = re.compile(r"(?P<said>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_EXAMPLES = {
+    "budget": "{ tokens = 500, usd = 0.02 }",
+    "cors_origins": '["https://example.com"]',
+    "headers": '{ x-team = "blue" }',
+    "passthrough": '["/v1/embeddings"]',
+    "price": "{ input = 0.15, output = 0.6 }",
+    "query": '{ api-version = "2024-10-21" }',
+    "timeouts": "{ connect = 5, stall = 60 }",
+    "upstreams": '["openai"]',
+}
+"""Values that are lists or tables, which people write otherwise."""
+_MISTYPED = re.compile(r"Expected `.*`, got `(?P<got>.*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 
 
@@ -125,6 +137,10 @@ def _told(kind: type[msgspec.Struct], message: str) -> str:
         said = (
             f"got {said.removeprefix('Invalid enum value ')}, expected one of {', '.join(choices)}"
         )
+    mistyped = _MISTYPED.fullmatch(said)
+    if mistyped is not None and path in _EXAMPLES:
+        got = "a text" if mistyped["got"] == "str" else f"`{mistyped['got']}`"
+        said = f"got {got}; write {path} = {_EXAMPLES[path]}"
     return f"{path}: {said}" if path else said
 
 

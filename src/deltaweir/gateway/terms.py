@@ -19,7 +19,9 @@ HEADER = b"x-deltaweir"
 
 _TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 _MOST_GUARD_CHARS = 256
-_KNOWN = ("budget", "guard", "on_disconnect", "record", "resume", "tag")
+_KNOWN = ("budget", "guard", "on_disconnect", "tag")
+_TO_COME = frozenset({"record", "resume"})
+"""Keys that are looked at, and offer nothing yet."""
 _MOST_HEADER_BYTES = 8192
 _CANCEL, _FINISH = "cancel", "finish"
 
@@ -88,7 +90,7 @@ def _read(value: Any, where: str) -> Terms:
         raise InvalidRequest(
             f"got {where} of type {type(value).__name__}, expected an object", param=where
         )
-    unknown = set(value) - set(_KNOWN)
+    unknown = set(value) - _TO_COME - set(_KNOWN)
     if unknown:
         raise InvalidRequest(
             f"got an unknown key {min(unknown, key=str)[:40]!r} in {where}; known are "

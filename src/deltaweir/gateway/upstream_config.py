@@ -11,7 +11,7 @@ import msgspec
 from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.provider import Provider, outgoing, provider_of
 from deltaweir.errors import InvalidRequest
-from deltaweir.gateway.environment import resolved
+from deltaweir.gateway.environment import PREFIX, resolved
 from deltaweir.gateway.tables import within
 from deltaweir.net.route import route_to, tls_context
 
@@ -64,6 +64,12 @@ class UpstreamConfig(
                 param="name",
             )
         within("max_connections", self.max_connections, 1, _MOST_CONNECTIONS)
+        if self.base_url.startswith((PREFIX, "os.environ/", "$")):
+            raise InvalidRequest(
+                f"base_url: addresses are written out, such as https://api.openai.com/v1; {PREFIX} "
+                "is for secrets",
+                param="base_url",
+            )
         for end in ("/chat/completions", "/completions"):
             if self.base_url.rstrip("/").endswith(end):
                 raise InvalidRequest(
@@ -102,6 +108,11 @@ class UpstreamConfig(
     @functools.cached_property
     def clocks(self) -> Timeouts:
         """How long to wait for it, and for what."""
-        return timeouts_of(
-            {name: None if value == _NEVER else value for name, value in self.timeouts.items()}
-        )
+        seconds = {
+            name: None if value == _NEVER else value for name, value in self.timeouts.items()
+        }
+        try:
+            return timeouts_of(seconds)
+        except InvalidRequest as error:  # in TOML nobody can write None
+            said = error.message.replace("or None", f'or "{_NEVER}"')
+            raise InvalidRequest(said, param=error.param) from error

@@ -82,11 +82,8 @@ class TextFilter(Threads):
         state, starts, before, limit = self._state, self._starts, self.position, self._limit
         after, keep, begins = state.by_text.get(text) or self._automaton.crossing(state, text)
         end = before + len(text)
-        if after is None or (
-            # a thread may go over its limit in this piece
-            limit is not None
-            and (self._swallowing or end - (starts[0] if starts else before) > limit)
-        ):
+        over = limit is not None and end - (starts[0] if starts else before) > limit
+        if after is None or over or self._swallowing:  # or a thread may go over its limit
             return self._walk(text)
         self._state = after
         self.position = end

@@ -1,0 +1,76 @@
+"""What a configuration asks for though it cannot work, or though it gives money away."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deltaweir.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from deltaweir.gateway.config import Config, ModelConfig
+    from deltaweir.meter.prices import Price
+
+
+def refuse_impossible(config: Config, file: Path | None = None) -> None:
+    """Refuse what would fail with the first request, or when the ledger is opened.
+
+    Args:
+        config: The configuration.
+        file: Where it stands, for the error.
+
+    Raises:
+        InvalidRequest: A ledger lies in a folder that does not exist, or a budget in money is on
+            a model without a known price.
+    """
+    from deltaweir.gateway.config import ledger_path
+
+    before = "" if file is None else f"{file}: "
+    if config.ledger.url:
+        folder = Path(ledger_path(config.ledger.url)).absolute().parent
+        if not folder.is_dir():
+            raise InvalidRequest(f"{before}ledger: the folder {folder} does not exist", param="url")
+    for model in config.models:
+        # a pattern's names may have prices that only a request tells
+        in_money = model.limit.pico is not None and model.upstreams and not model.is_pattern
+        if in_money and price_in(config, model) is None:
+            raise InvalidRequest(
+                f"{before}model {model.name!r}: budget in usd, but no price is known; set price = "
+                "{ input = 0.15, output = 0.6 } in US dollars per million tokens, or a budget in "
+                "tokens",
+                param="budget",
+            )
+
+
+def price_in(config: Config, model: ModelConfig) -> Price | None:
+    """Return what a model's tokens cost: as it is set, else by the list, else None."""
+    if model.own_price is not None or model.embedded is not None or model.is_pattern:
+        return model.own_price
+    # heavy: only who wants to know a price pays for it
+    from deltaweir.adapters.prices import price_of
+
+    addresses = {one.name: one.provider.base_url for one in config.upstreams}
+    found = (
+        price_of(model.sent_name(model.name, name), base_url=addresses[name])
+        for name in model.upstreams
+    )
+    return next((price for price in found if price is not None), None)
+
+
+def exposed(config: Config) -> str | None:
+    """Return a warning where strangers may use the server; None where they may not."""
+    server = config.server
+    if server.auth == "keys" or _is_here(server.host):
+        return None
+    shown = f"[{server.host}]" if ":" in server.host else server.host
+    where = f"{shown}:{server.port}" if server.port else shown
+    does = "spends your money" if config.upstreams else "may use your models"
+    return f'WARNING: anybody who reaches {where} {does}: set auth = "keys" under [server]'
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
