@@ -15,11 +15,11 @@ from benchmarks.forwarded import Forwarded, pieces
 STEPS = {
     "known by its beginning and end": (
         "for data in ready:\n"
-        " prefix = prefixes[len(data)]\n"
-        " data.startswith(prefix) and data.endswith(after)"
+        " line = lines[len(data)]\n"
+        " data.startswith(line) and data.startswith(before, len(line)) and data.endswith(after)"
     ),
     "its text cut out and decoded": (
-        "for data in ready: decode(b'\"%b\"' % data[start:len(data) - size])"
+        "for data in ready: decode(data[start - 1:len(data) - size + 1])"
     ),
     "the time, and the gap before it": (
         "for data in ready:\n"
@@ -32,8 +32,8 @@ STEPS = {
     "through the guard": "for text in texts: show(text, 0.0)",
     "a frame made for another text": (
         "for text in texts:\n"
-        " event = b'%b%b%b' % (before, encode(text)[1:-1], after)\n"
-        " b'%x\\r\\n%b\\r\\n' % (len(event), event)"
+        " told = encode(text)\n"
+        " b'%x\\r\\n%b%b%b' % (len(before) + len(told) + len(after), before, told[1:], after)"
     ),
 }
 """Statements over all chunks of a stream, by what they do; see `deltaweir.gateway.straight`."""
@@ -58,7 +58,7 @@ class Steps:
         self._names: dict[str, Any] = {
             "ready": ready,
             "texts": texts,
-            "prefixes": {len(one): one[: one.index(_MARK) + len(_MARK)] for one in ready},
+            "lines": {len(one): one[: one.index(b"data: ")] for one in ready},
             "start": start,
             "size": len(after),
             "before": ready[0][ready[0].index(b"data: ") : start],
