@@ -11,8 +11,6 @@ RUN_STAMP := $(VENV)/.run
 # in a variable, since a comma would part the arguments of a call
 RUN_EXTRAS := .[local,gateway]
 DEV_STAMP := $(VENV)/.dev
-# files of tests in two processes, where no arguments ask for something of their own
-BY_TWO := -n 2 --dist loadfile
 # other people's programs, against which the live tests run
 LIVE := .live
 LIVE_STAMP := $(VENV)/.live
@@ -51,7 +49,7 @@ chat: $(RUN_STAMP) ## set up everything and stream an answer from the embedded m
 
 .PHONY: test
 test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under five minutes)
-	@$(BIN)/python -m pytest -m "not live" $(or $(ARGS),$(BY_TWO))
+	@$(BIN)/python -m pytest -m "not live" $(ARGS)
 
 .PHONY: test-live
 test-live: $(LIVE_STAMP) $(PEERS:%=$(LIVE)/%/.done) $(LIVE)/node/.done ## run the tests that need the default model and other programs
