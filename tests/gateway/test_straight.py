@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.pace import Pace
 from deltaweir.gateway.straight import Straight
 from deltaweir.guard.guard import StreamGuard
@@ -71,14 +71,22 @@ class Road:
         self.went: list[tuple[str, bytes]] = []
         self.cut: list[Any] = []
         self.faults: list[Exception] = []
-        self.lane = self.transport = self
         guard = None if policy is None else StreamGuard(policy)
         self.weir: Weir[Any] = Weir(ForwardedChunk, guard=guard, budget=budget)
         known = Forwarder(ForwardedChunk, guarded=guard is not None).read(event("one"))
         self.weir.feed(known, 0.0)
         frame = cast("Frame", frame_of(known))
-        outflow = cast("Outflow", self)
-        self.way = Straight(self, self.weir, self, outflow, frame=frame, index=0)
+        outlet = cast("Outlet", self)
+        self.way = Straight(self, self.weir, self, outlet, frame=frame, index=0)
+
+    @property
+    def piece(self) -> Callable[[bytes], None]:
+        """Where a piece goes."""
+        return self.write
+
+    def pieces(self, pieces: Sequence[bytes]) -> None:
+        """Take several at once."""
+        self.write(b"".join(pieces))
 
     def write(self, data: bytes) -> None:
         """Keep what is written to the reader."""

@@ -46,9 +46,18 @@ def test_guards_of_both_places_add_up() -> None:
 
 
 def test_what_changes_nothing_is_taken() -> None:
-    """Resume is an offer that may be declined."""
-    for resume in (True, False, None):
+    """Nobody who does not ask to resume is kept."""
+    for resume in (False, None):
         assert terms_of({"resume": resume}, []) == Terms()
+
+
+def test_either_way_of_asking_to_resume_counts() -> None:
+    """Body and header are one; a stream ends unread only where that was asked for."""
+    header = [(b"x-deltaweir", b'{"on_disconnect": "cancel"}')]
+    terms = terms_of({"resume": True}, header)
+    assert terms.resume
+    assert terms.waits
+    assert not terms_of({"resume": True}, []).waits
 
 
 def test_a_stream_goes_on_only_if_nobody_wants_it_cancelled() -> None:
@@ -68,7 +77,7 @@ def test_a_stream_goes_on_only_if_nobody_wants_it_cancelled() -> None:
         ([], "deltaweir", "list"),
         ("x", "deltaweir", "str"),
         ({"budgets": 1}, "deltaweir", "'budgets'"),
-        ({"tags": 1}, "deltaweir", "known are budget, guard, on_disconnect, tag"),
+        ({"tags": 1}, "deltaweir", "known are budget, guard, on_disconnect, resume, tag"),
         ({"guard": ["standard"]}, "deltaweir.guard", "list"),
         ({"guard": {"rules": "rules.toml"}}, "deltaweir.guard", "dict"),
         ({"guard": "a" * 257}, "deltaweir.guard", "257 characters"),

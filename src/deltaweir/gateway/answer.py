@@ -28,6 +28,8 @@ STREAM_HEADERS = [
     (b"x-accel-buffering", b"no"),  # or nginx would collect the frames
 ]
 """Headers of every event stream (FACTS, section 4)."""
+STREAM_ID = b"x-deltaweir-stream-id"
+"""The header with a stream's id; where it was asked to be resumed, that it can be."""
 _USUAL = {
     401: [(b"www-authenticate", b"Bearer")],
     405: [(b"allow", b"POST")],
@@ -35,6 +37,12 @@ _USUAL = {
     503: [(b"retry-after", b"1")],
 }
 """What goes with a status (RFC 9110), unless an error says better."""
+
+
+def stream_head(request_id: str, stream_id: str, headers: Any = ()) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an event stream that can be asked for by its id."""
+    ids = (b"x-request-id", request_id.encode()), (STREAM_ID, stream_id.encode())
+    return [*STREAM_HEADERS, *ids, *headers]
 
 
 async def send_json(

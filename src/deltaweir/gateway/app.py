@@ -23,6 +23,7 @@ from deltaweir.gateway.refusal_log import REQUEST_ID
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
 from deltaweir.gateway.server_config import OWN_ROUTES
 from deltaweir.gateway.service import Gateway
+from deltaweir.gateway.stream_routes import OneStream, StreamUsage
 
 
 def application(gateway: Gateway) -> Starlette:
@@ -44,6 +45,8 @@ def application(gateway: Gateway) -> Starlette:
         {} if origins else direct,
         routes=[
             *(Route(path, route) for path, route in direct.items()),
+            Route("/v1/streams/{id}", OneStream(gateway)),
+            Route("/v1/streams/{id}/usage", StreamUsage(gateway)),
             Route("/v1/count", reports.count, methods=["POST"]),
             Route("/v1/usage", reports.usage),
             Route("/v1/models", control.list_models),

@@ -14,7 +14,7 @@ from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
 from deltaweir.gateway.access import Needs
 from deltaweir.gateway.admission import admitted
 from deltaweir.gateway.allowance import Allowance
-from deltaweir.gateway.answer import STREAM_HEADERS, send_error, send_json
+from deltaweir.gateway.answer import send_error, send_json, stream_head
 from deltaweir.gateway.answering import Answering, EmbeddedAnswering, UpstreamAnswering
 from deltaweir.gateway.asked import Asked, check_embedded, check_forwarded, peeked
 from deltaweir.gateway.bodies import ClientGoneError, read_body
@@ -22,14 +22,18 @@ from deltaweir.gateway.jobs import Job
 from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.publication import JournalReader, Publication
 from deltaweir.gateway.refusal_log import MODEL
 from deltaweir.gateway.routing import Route
 from deltaweir.gateway.rows import StreamRow, new_stream_id
 from deltaweir.gateway.runs import Run
 from deltaweir.gateway.service import Gateway, Scope
+from deltaweir.gateway.streams import owner_of
 from deltaweir.gateway.summary import Endpoint
 from deltaweir.gateway.terms import Terms, terms_of
+from deltaweir.journal import Journal
 
+OK = 200
 CLIENT_LEFT = 499
 """What logs call the status of an answer that nobody waited for."""
 QUICK_BYTES = 16 * 1024
@@ -65,20 +69,28 @@ class Completions:
     async def _done(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and write down what came of it."""
         gateway, run = self._gateway, job.run
+        reader = None if job.publication is None else JournalReader(job.publication)
         slow, status = self._server.slow_reader_s, CLIENT_LEFT
-        with job.row:
-            gateway.runs.add(run)
-            try:
-                with Lane(scope, receive, send, run, slow_reader_s=slow) as lane:
-                    way = self._stream if job.asked.wants_stream else self._whole
-                    status = await way(job, lane, send)
-                await run.counted()
-            finally:
-                run.leave()
-                gateway.runs.discard(run)
-                job.close()
-        gateway.ended(job.summary(status))
-        run.forget()
+        with Lane(scope, receive, send, reader or run, slow_reader_s=slow) as lane:
+            with job.row:
+                gateway.began(run, job.stream)
+                try:
+                    if reader is not None:
+                        status = await self._published(job, reader, lane, send)
+                    elif job.asked.wants_stream:
+                        status = await self._stream(job, lane, send)
+                    else:
+                        status = await self._whole(job, lane, send)
+                    await run.counted()
+                finally:
+                    run.leave()
+                    gateway.left(run, job.row.stream_id)
+                    job.close()
+            gateway.ended(job.summary(status))
+            run.forget()
+            if reader is not None and reader.begun:  # the stream is over, and its reader slower
+                await reader.done
+                await reader.end()
 
     @property
     def _server(self) -> Any:
@@ -102,6 +114,8 @@ class Completions:
         else:
             call = self._call(body, route, terms, guards)
         wants = bool(call.request.stream)
+        if wants and terms.resume:
+            gateway.check_resumable()
         return Asked(call, wants, route, terms, caller, self._chat, request_id)
 
     def _call(self, body: bytes, route: Route, terms: Terms, guards: tuple[str, ...]) -> Call:
@@ -135,7 +149,13 @@ class Completions:
                 allowance.close(prompt_tokens=0, completion_tokens=0, cost_pico=0)
             raise
         row.follow(run)
-        return Job(asked, answering, run, row, allowance)
+        return Job(asked, answering, run, row, allowance, self._publication(asked, stream_id))
+
+    def _publication(self, asked: Asked, stream_id: str) -> Publication | None:
+        """Return where a stream is kept that may be resumed; a whole reply needs none."""
+        if not (asked.terms.resume and asked.wants_stream):
+            return None
+        return Publication(stream_id, owner_of(asked.caller), Journal())
 
     def _admitted(
         self, asked: Asked, stream_id: str
@@ -163,7 +183,7 @@ class Completions:
             began=began,
             annotate=server.annotate,
             heartbeat_s=server.heartbeat_s,
-            finishes=asked.terms.finishes and asked.wants_stream,
+            finishes=asked.wants_stream and (asked.terms.finishes or asked.terms.resume),
             whole=not asked.wants_stream,
             key_id=None if key is None else key.id,
         )
@@ -191,16 +211,30 @@ class Completions:
     async def _stream(self, job: Job, lane: Lane, send: Send) -> int:
         """Answer with a stream; return its status."""
         run = job.run
-        head = [*STREAM_HEADERS, (b"x-request-id", run.request_id.encode()), *job.headers]
-        outflow = Outflow(lane, head)
+        outflow = Outflow(lane, stream_head(run.request_id, job.row.stream_id, job.headers))
         run.write_to(outflow)
         await job.begun()
         await run.done
         failure = run.failure
         if failure is None or outflow.begun:
             await outflow.end()
-            return 200 if outflow.opened is not None else CLIENT_LEFT
+            return OK if outflow.opened is not None else CLIENT_LEFT
         return await self._refused(job, failure, lane, send)
+
+    async def _published(self, job: Job, reader: JournalReader, lane: Lane, send: Send) -> int:
+        """Let a stream run to its end, which its client is the first to read; return the status.
+
+        The client may still have to be sent what it was too slow for.
+        """
+        run, publication = job.run, job.publication
+        assert publication is not None
+        reader.read(Outflow(lane, stream_head(run.request_id, job.row.stream_id, job.headers)))
+        run.write_to(publication)
+        await job.begun()
+        await run.done
+        if run.failure is None or publication.begun:
+            return OK if reader.begun else CLIENT_LEFT
+        return await self._refused(job, run.failure, lane, send)
 
     async def _whole(self, job: Job, lane: Lane, send: Send) -> int:
         """Answer with one JSON body; return its status."""
@@ -215,8 +249,8 @@ class Completions:
         if self._server.annotate:
             reply.deltaweir = run.outbox.account()
         body = msgspec.json.encode(reply.model_dump())
-        await send_json(send, 200, body, request_id=run.request_id, headers=job.headers)
-        return 200
+        await send_json(send, OK, body, request_id=run.request_id, headers=job.headers)
+        return OK
 
     async def _refused(self, job: Job, error: DeltaweirError, lane: Lane, send: Send) -> int:
         if lane.gone:

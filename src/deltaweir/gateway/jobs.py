@@ -10,9 +10,11 @@ from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answering import Answering
 from deltaweir.gateway.asked import Asked
+from deltaweir.gateway.publication import Publication
 from deltaweir.gateway.refusal_log import code_of
 from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.runs import Run
+from deltaweir.gateway.streams import Stream, owner_of
 from deltaweir.gateway.summary import NO_UPSTREAM, Summary
 
 
@@ -24,6 +26,19 @@ class Job(NamedTuple):
     run: Run
     row: StreamRow
     allowance: Allowance | None
+    publication: Publication | None = None
+    """Its journal and readers, where it may be resumed."""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream, for whoever has its id."""
+        return Stream(
+            self.row.stream_id,
+            owner_of(self.asked.caller),
+            self.run,
+            self.publication,
+            waits=self.asked.terms.waits,
+        )
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 
 from deltaweir.gateway.lane import QUEUE_BYTES, Lane
+from deltaweir.wire.sse import HEARTBEAT
 
 
 class Outflow:
@@ -23,6 +25,8 @@ class Outflow:
         opened: When the head and the first frames were handed to the system; None before.
     """
 
+    lasting = False
+
     def __init__(self, lane: Lane, headers: list[tuple[bytes, bytes]]) -> None:
         self.lane = lane
         self.last = time.monotonic()
@@ -37,6 +41,36 @@ class Outflow:
         """Whether the status of the answer is decided."""
         return self._head is not None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the reader has gone."""
+        return self.lane.gone
+
+    @property
+    def straight(self) -> bool:
+        """Whether pieces of a chunked body may be written as they come."""
+        return self.opened is not None and self.lane.framed
+
+    @property
+    def piece(self) -> Callable[[bytes], object]:
+        """Write one frame that is a piece of a chunked body; only where ``straight``."""
+        return self.lane.transport.write
+
+    def pieces(self, pieces: Sequence[bytes]) -> None:
+        """Write such pieces at once."""
+        self.lane.transport.write(b"".join(pieces))
+
+    def frames(self, frames: Sequence[bytes]) -> None:
+        """Send frames."""
+        self.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def heartbeat(self) -> None:
+        """Keep an idle connection awake."""
+        self.write(HEARTBEAT)
+
+    def conclude(self) -> None:
+        """Do nothing: `end` is awaited by whoever answers."""
+
     def write(self, data: bytes) -> None:
         """Send bytes: whole frames."""
         self.last = time.monotonic()
@@ -47,6 +81,10 @@ class Outflow:
         self._unsent_bytes += len(data)
         if self._unsent_bytes > QUEUE_BYTES:
             self.lane.choke()
+        self.open()
+
+    def open(self) -> None:
+        """Send the head now; it does not wait for the first frame."""
         if self._head is None:
             self._head = asyncio.get_running_loop().create_task(self._open())
 

@@ -15,7 +15,7 @@ from deltaweir.client.view import StreamView
 from deltaweir.endings import State
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.outbox import Outbox
-from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.pace import Pace
 from deltaweir.meter.account import Account
 from deltaweir.schema.chunk import Usage
@@ -81,7 +81,7 @@ class RunView(StreamView[Any, Any]):
             self, annotate=annotate, usage_asked=weir.usage_asked, patient=patient and not whole
         )
         self._keeps = whole
-        self._outflow: Outflow | None = None
+        self._outlet: Outlet | None = None
         self._asked_at: float | None = None
         self._added_s: float | None = None
         self._final: tuple[Account, bool] | None = None
@@ -104,6 +104,11 @@ class RunView(StreamView[Any, Any]):
         if self._final is None or (both and not self._final[1]):
             self._final = super().account(both=both), both
         return self._final[0]
+
+    def shown_usage(self) -> dict[str, Any]:
+        """Return ``usage``, ``cost_usd`` and ``source`` so far, as clients are shown them."""
+        shown = self.outbox.account()
+        return {name: shown[name] for name in ("usage", "cost_usd", "source")}
 
     async def counted(self) -> None:
         """Count all that came, off the loop where that takes a while; call it after the end."""
@@ -154,10 +159,10 @@ class RunView(StreamView[Any, Any]):
     @property
     def added_s(self) -> float | None:
         """Seconds of the time to the first content that were ours; None before it was sent."""
-        first, outflow = self._moments.first_content, self._outflow
-        if self._added_s is None or first is None or outflow is None or outflow.opened is None:
+        first, outlet = self._moments.first_content, self._outlet
+        if self._added_s is None or first is None or outlet is None or outlet.opened is None:
             return self._added_s
-        return self._added_s + max(0.0, outflow.opened - first)
+        return self._added_s + max(0.0, outlet.opened - first)
 
     @property
     def held_chars(self) -> int:
@@ -167,7 +172,7 @@ class RunView(StreamView[Any, Any]):
     @property
     def begun(self) -> bool:
         """Whether a part of the answer is on its way, so that its status is out."""
-        return self._outflow is not None and self._outflow.begun
+        return self._outlet is not None and self._outlet.begun
 
     def _server_said(self) -> Mapping[str, Any]:
         return super()._server_said() if self._keeps else self.outbox.said

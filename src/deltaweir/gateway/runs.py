@@ -24,14 +24,14 @@ from deltaweir.errors import (
 from deltaweir.gateway.alarm import NEVER, Alarm
 from deltaweir.gateway.hints import plain
 from deltaweir.gateway.judged import Judges
-from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.run_view import RunView
 from deltaweir.gateway.shortcut import Shortcut
 from deltaweir.schema.chunk import AnyChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import NO_SOURCE, PushingSource
-from deltaweir.wire.sse import DONE, HEARTBEAT
+from deltaweir.wire.sse import DONE
 
 PATIENCE_S = 1.0
 """How long a finish chunk waits for a usage that may come behind it, in seconds."""
@@ -67,12 +67,12 @@ class Run(RunView):
         self._shortcut = Shortcut(self, self._weir)
         self._judges = None if self._asking is None else Judges(self._asking, self)
 
-    def write_to(self, outflow: Outflow) -> None:
-        """Write frames to a reader from now on."""
-        if outflow.lane.gone:
+    def write_to(self, outlet: Outlet) -> None:
+        """Write frames to a reader, or to many, from now on."""
+        if outlet.gone:
             self.reader_left()
         else:
-            self._outflow = outflow
+            self._outlet = outlet
         self._alarm.look()
 
     def follow(self, source: PushingSource, timeouts: Timeouts) -> None:
@@ -132,7 +132,7 @@ class Run(RunView):
 
     def reader_left(self) -> None:
         """End the run, or go on without a reader, as was asked."""
-        self._outflow = None
+        self._outlet = None
         self._shortcut.leave(self._source)
         if not self._finishes:
             self.abort(Ending.ABANDONED)
@@ -157,7 +157,8 @@ class Run(RunView):
 
     def leave(self) -> None:
         """End the run since nobody looks after it any more; nothing happens if it has ended."""
-        self._outflow = None
+        if self._outlet is not None and not self._outlet.lasting:
+            self._outlet = None
         self.abort(Ending.ABANDONED)
 
     def stop(self) -> None:
@@ -234,11 +235,11 @@ class Run(RunView):
         elif self._judges is not None:
             self._judges.look()
         elif not self._keeps:
-            outflow = self._outflow
+            outlet = self._outlet
             if self.outbox.waits:  # that goes first
-                outflow = None
+                outlet = None
                 self._alarm.look()
-            self._shortcut.look(self._source, outflow, chunks[-1])
+            self._shortcut.look(self._source, outlet, chunks[-1])
 
     def _not_begun(self, chunks: Sequence[AnyChunk], now: float) -> None:
         """Look for the first content."""
@@ -260,8 +261,8 @@ class Run(RunView):
             self._ready.clear()
             return
         frames = self.outbox.frames(chunks)  # looked at without a reader too
-        if frames and self._outflow is not None:
-            self._outflow.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        if frames and self._outlet is not None:
+            self._outlet.frames(frames)
 
     def _conclude(self) -> None:
         """Say the last words, once."""
@@ -272,16 +273,25 @@ class Run(RunView):
         for waiting in (self._alarm, self._judges):
             if waiting is not None:
                 waiting.cancel()
-        outflow = self._outflow
-        if outflow is None or self._keeps or self.ending is Ending.ABANDONED:
+        outlet = self._outlet
+        if outlet is None or self._keeps:
             return
+        last = self._last_words(outlet)
+        if last:
+            outlet.frames(last)
+        outlet.conclude()
+
+    def _last_words(self, outlet: Outlet) -> list[bytes]:
+        """Return the frames that the end brings."""
+        if self.ending is Ending.ABANDONED:
+            # whoever comes back later shall not wait for more
+            return [self.outbox.error(_abandoned())] if outlet.lasting else []
         last = self.outbox.rest()
         if self._failure is None:
             last.append(DONE)
-        elif last or outflow.begun:
+        elif last or outlet.begun:
             last.append(self.outbox.error(self._failure))
-        if last:
-            outflow.write(b"".join(last))
+        return last
 
     def fault(self, error: Exception) -> None:
         """End after a fault of our own; the log has its place, and no text of the stream."""
@@ -305,14 +315,14 @@ class Run(RunView):
     @property
     def _quiet(self) -> bool:
         """Whether no heartbeats are sent."""
-        return self._outflow is None or self._keeps
+        return self._outlet is None or self._keeps or self._outlet.lasting
 
     @property
     def _last_written(self) -> float:
         """When something was written last: what nothing holds back was, when it came."""
-        assert self._outflow is not None
+        assert self._outlet is not None
         shown = self.pace.shown if self._weir.controlled else self.pace.last
-        return max(self._outflow.last, shown)
+        return max(self._outlet.last, shown)
 
     def _look_at_clock(self) -> None:
         """Do what is due."""
@@ -323,19 +333,19 @@ class Run(RunView):
             self._source_expired(self._deadlines.error())
         elif self._judges is not None:
             self._judges.look()
-        if self._outflow is not None and self._open:
-            self._keep_awake(self._outflow, now)
+        if self._outlet is not None and self._open:
+            self._keep_awake(self._outlet, now)
         self._alarm.look()
 
-    def _keep_awake(self, outflow: Outflow, now: float) -> None:
+    def _keep_awake(self, outlet: Outlet, now: float) -> None:
         """Write what has waited long enough, or a heartbeat."""
         if self.outbox.waits and now >= self.pace.last + PATIENCE_S:
-            outflow.write(b"".join(self.outbox.rest()))
+            outlet.frames(self.outbox.rest())
         if not self._quiet and now >= self._last_written + self._heartbeat_s:
             if self._held:
-                outflow.last = now  # what waits already keeps the connection awake
+                outlet.last = now  # what waits already keeps the connection awake
             else:
-                outflow.write(HEARTBEAT)
+                outlet.heartbeat()
 
     def _source_expired(self, error: DeltaweirError) -> None:
         """Fail by a clock; an attempt that may be followed by another hears of it instead."""
@@ -347,3 +357,7 @@ class Run(RunView):
             self._conclude()
         else:
             self.failed(error)
+
+
+def _abandoned() -> StreamFailed:
+    return StreamFailed("nobody read this stream any more, so it was ended", code="abandoned")

@@ -16,6 +16,7 @@ Log = Literal["text", "json", "none"]
 MOST_WORKERS = 256
 _DAY_S = 86_400.0
 _MOST_BODY_MIB = 4096.0
+_MOST_JOURNAL_MIB = 2.0**20
 _MOST_PORT = 65535
 
 OWN_ROUTES = (
@@ -47,6 +48,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         max_body_mib: MiB of the largest request.
         drain_s: Seconds that open streams have to end when the server is told to stop.
         slow_reader_s: Seconds that a reader may take nothing while bytes wait for it.
+        journal_ttl_s: Seconds for which a stream that may be resumed is kept after its end.
+        journal_mib: MiB that such streams may take in all; what ended first goes first.
+        resume_wait_s: Seconds that such a stream goes on while nobody reads it, where its client
+            asked for ``cancel`` on disconnect.
         annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
         passthrough: Further routes that are passed to upstreams, not counted, such as
             ``/v1/embeddings``; ``*`` at the end stands for any rest: ``/v1/audio/*``.
@@ -63,6 +68,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_body_mib: float = 16.0
     drain_s: float = 30.0
     slow_reader_s: float = 60.0
+    journal_ttl_s: float = 300.0
+    journal_mib: float = 256.0
+    resume_wait_s: float = 30.0
     annotate: bool = True
     passthrough: tuple[str, ...] = ()
     log: Log = "text"
@@ -77,6 +85,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         within("max_body_mib", self.max_body_mib, 0, _MOST_BODY_MIB, more=True)
         within("drain_s", self.drain_s, 0, _DAY_S)
         within("slow_reader_s", self.slow_reader_s, 0, _DAY_S, more=True)
+        within("journal_ttl_s", self.journal_ttl_s, 0, _DAY_S)
+        within("journal_mib", self.journal_mib, 1, _MOST_JOURNAL_MIB)
+        within("resume_wait_s", self.resume_wait_s, 0, _DAY_S)
         for pattern in self.passthrough:
             _check_passed(pattern)
 

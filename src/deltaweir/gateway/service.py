@@ -26,6 +26,7 @@ from deltaweir.gateway.refusal_log import KEY, refusal_of
 from deltaweir.gateway.routing import Routing
 from deltaweir.gateway.running import Running
 from deltaweir.gateway.stream_log import StreamLog
+from deltaweir.gateway.streams import Stream, Streams
 from deltaweir.gateway.summary import Endpoint, Summary
 from deltaweir.stores.failures import LedgerUnavailable
 
@@ -51,7 +52,8 @@ class Gateway:
         authorize: Takes a request and returns its user's name, None to refuse it.
 
     Attributes:
-        runs: The streams that run.
+        runs: All that is on its way.
+        streams: The streams by their ids, and what is kept of them.
         routing: The models and their upstreams.
         metrics: What all streams add up to.
         guards: The guards that models and requests name.
@@ -62,6 +64,11 @@ class Gateway:
         self.config = config
         self._authorize = authorize
         self.runs: set[Running] = set()
+        self.streams = Streams(
+            ttl_s=config.server.journal_ttl_s,
+            most_bytes=int(config.server.journal_mib * 2**20),
+            wait_s=config.server.resume_wait_s,
+        )
         self.guards = Guards(config.guards)
         self.draining = False
         self.routing = Routing(config)
@@ -144,6 +151,30 @@ class Gateway:
             return None
         return self._access.admit(caller.key, needs)
 
+    def check_resumable(self) -> None:
+        """Accept that a stream shall be resumed.
+
+        Raises:
+            InvalidRequest: This server's processes share nothing in which it could be kept.
+        """
+        if self.config.server.workers > 1:
+            raise InvalidRequest(
+                "this server has several workers and nothing in which they share streams: resume "
+                'needs [store] url, such as "valkey://127.0.0.1:6379/0", or one worker',
+                param="deltaweir.resume",
+                code="resume_needs_store",
+            )
+
+    def began(self, run: Running, stream: Stream) -> None:
+        """Know a stream while it runs."""
+        self.runs.add(run)
+        self.streams.begin(stream)
+
+    def left(self, run: Running, stream_id: str) -> None:
+        """Take note that a stream has ended, of which all is known."""
+        self.runs.discard(run)
+        self.streams.end(stream_id)
+
     def ended(self, summary: Summary) -> None:
         """Count and log a stream that has ended."""
         self.metrics.ended(summary)
@@ -183,6 +214,7 @@ class Gateway:
         self._log.tidy()
         for run in [*self.runs]:
             run.tidy()
+        self.streams.look_after(time.monotonic(), self.config.server.heartbeat_s)
         if self._access is None or not self._access.is_open:
             return
         gone = await self._access.look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.straight import Straight, Traveller
 from deltaweir.schema.chunk import AnyChunk
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk, frame_of
@@ -32,12 +32,12 @@ class Shortcut:
         self._weir = weir
         self._tries = 0
 
-    def look(self, source: Any, outflow: Outflow | None, chunk: AnyChunk) -> None:
+    def look(self, source: Any, outlet: Outlet | None, chunk: AnyChunk) -> None:
         """Look at a chunk that took the long way, and choose the way of those that follow.
 
         Args:
             source: The run's source; only that of an upstream has two ways.
-            outflow: Where its frames go; None where nobody reads, or other frames come first.
+            outlet: Where its frames go; None where nobody reads, or other frames come first.
             chunk: The chunk, after the weir.
         """
         way: UpstreamSource[Any] | None = getattr(source, "long_way", None)
@@ -45,18 +45,13 @@ class Shortcut:
             return
         straight = way.shortcut
         if isinstance(straight, Straight):
-            takes = outflow is not None and self._weir.takes_texts(straight.index)
+            takes = outlet is not None and self._weir.takes_texts(straight.index)
             if straight.misses > MOST_MISSES or not takes:
                 way.shortcut = None
             else:
                 straight.renew()
-        elif (
-            self._tries < MOST_TRIES
-            and outflow is not None
-            and outflow.opened is not None
-            and outflow.lane.framed
-        ):
-            way.shortcut = self._made(chunk, way, outflow)
+        elif self._tries < MOST_TRIES and outlet is not None and outlet.straight:
+            way.shortcut = self._made(chunk, way, outlet)
 
     def leave(self, source: Any) -> None:
         """Let all chunks take the long way at once: there is nobody to send them to."""
@@ -65,7 +60,7 @@ class Shortcut:
             way.bypassed_by(None)
         self._tries = MOST_TRIES
 
-    def _made(self, chunk: AnyChunk, way: UpstreamSource[Any], outflow: Outflow) -> Straight | None:
+    def _made(self, chunk: AnyChunk, way: UpstreamSource[Any], outlet: Outlet) -> Straight | None:
         if not isinstance(chunk, ForwardedChunk | ForwardedTextChunk) or not chunk.choices:
             return None
         index = chunk.choices[0].index
@@ -75,4 +70,4 @@ class Shortcut:
         frame = frame_of(chunk)
         if frame is None:
             return None
-        return Straight(self._run, self._weir, way, outflow, frame=frame, index=index)
+        return Straight(self._run, self._weir, way, outlet, frame=frame, index=index)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from deltaweir.endings import Ending
-from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.pace import Pace
 from deltaweir.schema.text_frames import Frame
 from deltaweir.weir import Weir
@@ -68,7 +68,7 @@ class Straight:
         run: Whose they are.
         weir: Its weir.
         source: Where everything else goes.
-        outflow: Where they go; its reader's body is chunked too.
+        outlet: Where they go.
         frame: What the pieces have in common.
         index: The choice whose text they bring.
 
@@ -91,6 +91,7 @@ class Straight:
         "_take",
         "_weir",
         "_write",
+        "_write_all",
         "index",
         "misses",
     )
@@ -100,7 +101,7 @@ class Straight:
         run: Traveller,
         weir: Weir[Any],
         source: LongWay,
-        outflow: Outflow,
+        outlet: Outlet,
         *,
         frame: Frame,
         index: int,
@@ -109,7 +110,7 @@ class Straight:
         self._pace = run.pace
         self._weir = weir
         self._source = source
-        self._write = outflow.lane.transport.write
+        self._write, self._write_all = outlet.piece, outlet.pieces
         self._frame = frame
         self._before = _EVENT + frame.before
         self._after = frame.after + _END
@@ -188,7 +189,7 @@ class Straight:
                 start = end
         finally:
             if any(told):
-                self._write(b"".join(told))
+                self._write_all(told)
         if self._ending is not None:
             self._run.was_cut(self._end(self._ending))
         elif start < size:

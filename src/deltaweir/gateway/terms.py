@@ -19,8 +19,8 @@ HEADER = b"x-deltaweir"
 
 _TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 _MOST_GUARD_CHARS = 256
-_KNOWN = ("budget", "guard", "on_disconnect", "tag")
-_TO_COME = frozenset({"record", "resume"})
+_KNOWN = ("budget", "guard", "on_disconnect", "resume", "tag")
+_TO_COME = frozenset({"record"})
 """Keys that are looked at, and offer nothing yet."""
 _MOST_HEADER_BYTES = 8192
 _CANCEL, _FINISH = "cancel", "finish"
@@ -36,11 +36,18 @@ class Terms(NamedTuple):
     """The names of the guards that shall look at it too; whether there are such is not known."""
     on_disconnect: str | None = None
     """What becomes of the stream when its client hangs up: ``cancel`` or ``finish``."""
+    resume: bool = False
+    """Whether the stream shall be kept, so that it can be read on from any point."""
 
     @property
     def finishes(self) -> bool:
         """Whether the stream goes on when its client has hung up."""
         return self.on_disconnect == _FINISH
+
+    @property
+    def waits(self) -> bool:
+        """Whether a stream that can be resumed ends when nobody has read it for a while."""
+        return self.on_disconnect == _CANCEL
 
     def with_(self, other: Terms) -> Terms:
         """Return terms that keep both."""
@@ -51,6 +58,7 @@ class Terms(NamedTuple):
             guards,
             # a stream that goes on costs more
             min(filter(None, (self.on_disconnect, other.on_disconnect)), default=None),
+            self.resume or other.resume,
         )
 
 
@@ -103,11 +111,12 @@ def _read(value: Any, where: str) -> Terms:
         _tag(value.get("tag"), where),
         _guards(value.get("guard"), where),
         value.get("on_disconnect"),
+        bool(value.get("resume")),
     )
 
 
 def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
-    """Refuse what would be relied upon and is not done; without ``resume`` all goes on as well."""
+    """Refuse what would be relied upon and is not done."""
     if value.get("record") is not None:
         raise InvalidRequest("this server has no record to offer", param=f"{where}.record")
     resume = value.get("resume")

@@ -1,0 +1,162 @@
+"""The streams of a gateway by their ids: for whoever reads, stops or asks about one.
+
+Every stream is known while it runs; one that may be resumed is kept for a while longer. A stream
+is shown to its owner alone: for all others there is none of its id.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from deltaweir.endings import Ending
+from deltaweir.errors import NotFoundError
+from deltaweir.gateway.access import Caller
+from deltaweir.gateway.publication import Owner, Publication
+from deltaweir.journal import Journal
+from deltaweir.stores.memory import MemoryJournals
+
+_NONE: dict[str, Any] = {"usage": None, "cost_usd": None, "source": None, "ending": None}
+
+
+class Stoppable(Protocol):
+    """A stream's run, as far as it is steered from here."""
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None while it runs."""
+
+    def abort(self, ending: Ending) -> None:
+        """End it."""
+
+    def shown_usage(self) -> dict[str, Any]:
+        """Return usage, cost and source so far, as clients are shown them."""
+
+
+class Stream:
+    """One stream, for whoever has its id.
+
+    Args:
+        stream_id: The id.
+        owner: Whose it is.
+        run: What makes it; None where another process does.
+        publication: Its journal and readers; None where it cannot be resumed.
+        waits: Whether it goes on for a while only when nobody reads it.
+    """
+
+    __slots__ = ("_shown", "owner", "publication", "run", "stream_id", "waits")
+
+    def __init__(
+        self,
+        stream_id: str,
+        owner: Owner,
+        run: Stoppable | None,
+        publication: Publication | None,
+        *,
+        waits: bool = False,
+    ) -> None:
+        self.stream_id = stream_id
+        self.owner = owner
+        self.run = run
+        self.publication = publication
+        self.waits = waits
+        self._shown = _NONE
+
+    @property
+    def journal(self) -> Journal:
+        """Its frames; only where it can be resumed."""
+        assert self.publication is not None
+        return self.publication.journal
+
+    def usage(self) -> dict[str, Any]:
+        """Return ``{"usage", "cost_usd", "source", "ending"}`` so far."""
+        if self.run is not None:
+            ending = self.run.ending
+            self._shown = {
+                **self.run.shown_usage(),
+                "ending": None if ending is None else ending.value,
+            }
+        return self._shown
+
+    def over(self) -> None:
+        """Keep the last figures and let go of the run, which has ended."""
+        self.usage()
+        self.run = None
+
+
+class Streams:
+    """Know the streams of one process.
+
+    Args:
+        ttl_s: How long a stream that may be resumed is kept after its end, in seconds.
+        most_bytes: What all journals may have.
+        wait_s: How long a stream that nobody reads goes on, where it was asked to wait.
+    """
+
+    def __init__(self, *, ttl_s: float, most_bytes: int, wait_s: float) -> None:
+        self.wait_s = wait_s
+        self.journals = MemoryJournals[Stream](ttl_s=ttl_s, most_bytes=most_bytes)
+        self._running: dict[str, Stream] = {}
+
+    def begin(self, stream: Stream) -> None:
+        """Know a stream from now on."""
+        self._running[stream.stream_id] = stream
+        if stream.publication is not None:
+            self.journals.begin(stream.stream_id, stream)
+
+    def end(self, stream_id: str) -> None:
+        """Take note that a stream has ended, and all is known of it; calls may repeat."""
+        stream = self._running.pop(stream_id, None)
+        if stream is None:
+            return
+        stream.over()
+        if stream.publication is not None:
+            self.journals.end(stream_id, time.monotonic())
+
+    def find(self, stream_id: str, caller: Caller, *, as_admin: bool = False) -> Stream:
+        """Return a stream of somebody's own.
+
+        Args:
+            stream_id: Its id.
+            caller: Who asks.
+            as_admin: Whether keys for administrators may do with all streams what is asked.
+
+        Raises:
+            NotFoundError: There is none, or it is another's; which of the two is not told.
+        """
+        found = self._running.get(stream_id) or self.journals.get(stream_id)
+        admin = as_admin and caller.key is not None and caller.key.admin
+        if found is None or not (admin or found.owner == owner_of(caller)):
+            raise no_stream()
+        return found
+
+    def look_after(self, now: float, heartbeat_s: float) -> None:
+        """Keep readers awake, end what nobody reads, and forget what is old; twice a second.
+
+        Args:
+            now: Seconds on the monotonic clock.
+            heartbeat_s: Silence after which a heartbeat is sent.
+        """
+        for stream in [*self._running.values()]:
+            publication, run = stream.publication, stream.run
+            if publication is None:
+                continue
+            publication.beat(now, heartbeat_s)
+            since = publication.unread_since
+            if stream.waits and since is not None and now - since >= self.wait_s and run:
+                run.abort(Ending.ABANDONED)
+        self.journals.tidy(now)
+
+
+def owner_of(caller: Caller) -> Owner:
+    """Return whose a stream is that somebody asks for."""
+    return Owner(None if caller.key is None else caller.key.id, caller.user)
+
+
+def no_stream() -> NotFoundError:
+    """Return what is said where there is no stream, or none that somebody may see."""
+    return NotFoundError(
+        "there is no such stream: its id is another, it was not asked to be resumed, or it ended "
+        "too long ago",
+        code="stream_not_found",
+    )
