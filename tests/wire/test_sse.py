@@ -45,6 +45,18 @@ CASES: dict[str, tuple[bytes, list[Event]]] = {
         b"id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
         [Event(b"a", "message", "1"), Event(b"b", "message", "1"), Event(b"c")],
     ),
+    "the usual shape, numbered": (
+        (
+            b"id: s:1\ndata: a\n\nid:  s:2\ndata: b\n\n"
+            b"id: s:3\ndata: c\ndata: d\n\nid: s:4\ndata:e\n\n"
+        ),
+        [
+            Event(b"a", "message", "s:1"),
+            Event(b"b", "message", " s:2"),
+            Event(b"c\nd", "message", "s:3"),
+            Event(b"e", "message", "s:4"),
+        ],
+    ),
     "an id with NUL is none": (b"id: 1\0\ndata: a\n\n", [Event(b"a")]),
     "fields are exact": (b"Data: a\n data: b\ndata : c\ndat: d\n\n", []),
     "unfinished": (b"data: a\n\ndata: b\n", [Event(b"a")]),

@@ -7,12 +7,14 @@ import os
 from typing import Any, NamedTuple
 
 from deltaweir.cli.opening import Opening
-from deltaweir.cli.process import COMPLETE, CUT, INTERRUPTED, fail
+from deltaweir.cli.process import COMPLETE, CUT, ERROR, INTERRUPTED, fail
 from deltaweir.cli.pulling import pulling
+from deltaweir.cli.reconnected import Reconnections, is_refused
 from deltaweir.cli.show import PATIENCE_S, Waiting, say, statistics, write
 from deltaweir.client.blocking import Client
 from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.embedded import weights_of
+from deltaweir.client.playback import is_replay
 from deltaweir.client.streams import Stream
 from deltaweir.errors import DeltaweirError, EngineMissing
 from deltaweir.models.catalogue import default_entry, find
@@ -61,10 +63,13 @@ def way_to(model: str | None, *, base_url: str | None, api_key: str | None) -> W
     Raises:
         DeltaweirError: There is no such place, or the embedded model cannot be had.
     """
+    if is_replay(model):
+        say("a recording; nothing is asked, and nothing leaves this machine")
+        return Way(Client(), model, remote=False)
     settings = Settings(base_url=base_url, api_key=api_key)
     embedded = model is not None and is_embedded(model)
     provider = provider_for(settings, os.environ, embedded=embedded)
-    client = Client(base_url=base_url, api_key=api_key)
+    client = Client(base_url=base_url, api_key=api_key, resume=True)
     if provider is None:
         return Way(client, announce(model), remote=False)
     say(f"{provider.origin.authority}, over the network{f', {model}' if model else ''}")
@@ -100,29 +105,37 @@ class Asking:
             self._fields.setdefault("temperature", 0.0)
         if way.remote and stats:
             self._fields["stream_options"] = {"include_usage": True}
-        self._remote = way.remote
+        self._loads = "connecting ..." if way.remote else "loading the model ..."
+        self._patience_s = PATIENCE_S if way.remote else 0.0
         self._as_json = as_json
         self._stats = stats
-        self._loaded = False
 
     def ask(self, **more: Any) -> Answered:
         """Show an answer, and return how it went; an interruption keeps what came."""
+        answered = self._ask(more)
+        if is_refused(answered.error):
+            self._fields["resume"] = False
+            answered = self._ask(more)
+        return answered
+
+    def _ask(self, more: dict[str, Any]) -> Answered:
         opening = Opening(lambda: self._create(stream=True, **self._fields, **more))
         try:
             # no thread of ours runs while the engine loads, so that is said beforehand
-            with Waiting(
-                lambda: "connecting ..." if self._remote else "loading the model ...",
-                patience_s=PATIENCE_S if self._loaded or self._remote else 0.0,
-            ):
+            with Waiting(lambda: self._loads, patience_s=self._patience_s):
                 stream = opening.result()
         except KeyboardInterrupt:
             return Answered(INTERRUPTED)
         except DeltaweirError as error:
             return Answered(fail(error), error=error)
-        self._loaded = True
+        self._patience_s = PATIENCE_S
         with stream:
             code, failure = self._show(stream)
-            if self._stats and (stream.usage is not None or stream.complete):
+            if (
+                self._stats
+                and not is_refused(failure)
+                and (stream.usage is not None or stream.complete)
+            ):
                 say(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
             return Answered(code, message, failure)
@@ -136,14 +149,18 @@ class Asking:
             return INTERRUPTED, None
         except DeltaweirError as error:
             self._end_line(stream)
-            return fail(error), error
+            return ERROR if is_refused(error) else fail(error), error
         self._end_line(stream)
         return CUT if stream.stopped_by else COMPLETE, None
 
     def _write(self, stream: Stream[Any, Any]) -> None:
         """Write an answer to stdout piece by piece."""
+        reconnections, open_line = Reconnections(stream), False
         with Waiting(lambda: _reading(stream)) as waiting:
             for chunk in stream:
+                if stream.resumed_at:
+                    waiting.end()
+                    reconnections.tell(open_line=open_line)
                 if self._as_json:
                     waiting.end()
                     write(chunk.model_dump_json() + "\n")
@@ -153,6 +170,8 @@ class Asking:
                     if text:
                         waiting.end()
                         write(text)
+                        open_line = not text.endswith("\n")
+        reconnections.tell(open_line=open_line)
 
     def _end_line(self, stream: Stream[Any, Any]) -> None:
         if not self._as_json and stream.text and not stream.text.endswith("\n"):

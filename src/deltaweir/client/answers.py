@@ -123,7 +123,11 @@ def _as_sent(text: str) -> str:
 
 
 def status_error(
-    head: Head, body: bytes, *, hide: Callable[[str], str] = _as_sent
+    head: Head,
+    body: bytes,
+    *,
+    hide: Callable[[str], str] = _as_sent,
+    todo: str | None = None,
 ) -> DeltaweirError:
     """Return the error that a status of 300 or above stands for, with the server's own words.
 
@@ -131,12 +135,13 @@ def status_error(
         head: The response's head.
         body: What is there of its body.
         hide: Takes keys out of a text; the server may repeat them, and the error must not.
+        todo: What to do about it; what this status usually asks for unless told.
     """
     refusal = _hidden(refusal_of(parsed(body)), hide)
     if refusal.code is None and refusal.type == _SPENT:
         refusal = refusal._replace(code=_SPENT)
     said = refusal.message or f"a body of {len(body)} bytes without a message"
-    todo = _WHAT_TO_DO.get(head.status)
+    todo = todo or _WHAT_TO_DO.get(head.status)
     if 300 <= head.status < 400:  # noqa: PLR2004
         said = f"a redirection to {_place(hide(head.get('location') or 'nowhere'))}"
         todo = "redirections are not followed; change the base_url"

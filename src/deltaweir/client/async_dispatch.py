@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Call, Prepared, best_of, call_of, embedded_models, prepare
-from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import Metering, engine_metering, text_metering, weir_for
+from deltaweir.client.playback import is_replay, play_async, played_of
 from deltaweir.client.provider import Provider
+from deltaweir.client.recorder import recorded, recording, wanted
 from deltaweir.client.requests import (
     ModelList,
     RemoteCall,
     model_list_call,
     only_model,
     remote_call,
+    streamed,
 )
 from deltaweir.client.streams import AsyncStream
 from deltaweir.client.whole import RecordT
@@ -30,9 +30,10 @@ from deltaweir.models.weights import is_embedded
 from deltaweir.net.async_pool import AsyncPool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.schema.request import AnyRequest
 from deltaweir.sources.fetch import fetch_async
 from deltaweir.sources.local.source import AsyncLocalSource
-from deltaweir.sources.remote import AsyncRemoteSource
+from deltaweir.sources.resuming import async_remote_source
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -88,11 +89,23 @@ class AsyncDispatch:
         Raises:
             DeltaweirError: The request cannot be sent, or the model cannot be had.
         """
+        with recording(fields, self.settings, kind) as recorder:
+            stream, request = await self._stream(fields, kind, reply_kind)
+            return recorded(stream, recorder, request)
+
+    async def _stream(
+        self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> tuple[AsyncStream[ChunkT, ReplyT], AnyRequest | None]:
+        """Return a streamed reply, and the request as it was sent."""
+        if is_replay(fields.get("model")):
+            played = await _in_thread(lambda: played_of(fields, self.settings, kind))
+            return play_async(played, kind, reply_kind), played.request
         provider = self.provider(fields.get("model"))
         if provider is None:
-            return self._embedded(await self._prepared(fields, kind), kind, reply_kind)
+            prepared = await self._prepared(fields, kind)
+            return self._embedded(prepared, kind, reply_kind), prepared.request
         call = await self._call(fields, provider, kind)
-        return await self._remote(call, provider, kind, reply_kind)
+        return await self._remote(call, provider, kind, reply_kind), call.request
 
     async def _remote(
         self, call: RemoteCall, provider: Provider, kind: type[ChunkT], reply_kind: type[ReplyT]
@@ -102,9 +115,14 @@ class AsyncDispatch:
 
         # a limit needs a vocabulary, which takes a while to load
         metered = await _in_thread(measured) if call.limit else measured()
-        exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
         return AsyncStream(
-            AsyncRemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
+            async_remote_source(
+                call.sent,
+                kind,
+                self.pool,
+                connect_s=call.timeouts.connect,
+                resumption=call.resumption,
+            ),
             reply_kind,
             weir=weir_for(kind, metered, call.request.stream_options, call.guard.stream()),
             metering=metered,
@@ -116,6 +134,11 @@ class AsyncDispatch:
         self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
     ) -> ReplyT:
         """Return a whole reply; see `stream`."""
+        if is_replay(fields.get("model")) or wanted(fields, self.settings) is not None:
+            async with await self.stream(streamed(fields, "recording"), kind, reply_kind) as played:
+                async for _ in played:
+                    pass
+                return played.whole_reply()
         provider = self.provider(fields.get("model"))
         if provider is not None:
             call = await self._call(fields, provider, kind)

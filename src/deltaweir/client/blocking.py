@@ -19,6 +19,8 @@ from deltaweir.client.streams import Stream
 from deltaweir.meter.budget import AnyBudget, limit_of
 from deltaweir.models.progress import Progress
 from deltaweir.net.blocking import Pool
+from deltaweir.recorded_request import AnyRecord
+from deltaweir.recording import AnySpeed
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 
@@ -74,7 +76,7 @@ class Completions:
             stream: Whether to return the reply while it arrives.
             model: An embedded model's name or GGUF path; the embedded default unless told.
             **options: As OpenAI's reference has them, the clocks ``timeout``,
-                ``timeouts``, ``budget``, and ``guard``.
+                ``timeouts``, ``budget``, ``guard``, ``record``, ``replay_speed``.
 
         Returns:
             A stream of chunks with ``stream=True``, else the whole reply.
@@ -145,7 +147,7 @@ class ChatCompletions:
             stream: Whether to return the reply while it arrives.
             model: An embedded model's name or GGUF path; the embedded default unless told.
             **options: As OpenAI's reference has them, the clocks ``timeout``,
-                ``timeouts``, ``budget``, and ``guard``.
+                ``timeouts``, ``budget``, ``guard``, ``record``, ``replay_speed``.
 
         Returns:
             A stream of chunks with ``stream=True``, else the whole reply.
@@ -202,11 +204,12 @@ class Client:
         max_retries: How often a request is sent again before content has come.
         timeout: Seconds for a whole answer; None for no limit.
         timeouts: Seconds by clock: connect, headers, first_content, stall, total.
-        budget: What each answer may use at most: ``{"tokens": n, "usd": x}``, or a text such
-            as ``"500tok"`` or ``"0.02usd"``; it acts here and is never sent.
-        guard: What may not leave: a preset (``"standard"``, ``"secrets"``, ``"pii"``), the path
-            of a TOML file, rules, a `deltaweir.Guard`, or several, which add up. It acts here
-            on prompts and answers, and is never sent.
+        budget: What each answer may use: ``{"tokens": n, "usd": x}``, or ``"500tok"``; never sent.
+        guard: What may not leave, in prompts and answers: a preset (``"standard"``, ``"secrets"``,
+            ``"pii"``), a TOML file's path, rules, a `deltaweir.Guard`, or several; never sent.
+        record: A folder in which each answer is recorded; see `deltaweir.record`.
+        replay_speed: The pace of a ``replay:FILE`` as a factor; 0 or ``"max"`` for at once.
+        resume: Whether streams go on by a new connection when theirs broke; see `Stream`.
         proxy: An HTTP proxy; None asks the environment, an empty text uses none.
         ca_file: Certificates to trust instead of the system's, a PEM file.
         progress: Told about the download of a model; shown on a terminal unless given.
@@ -232,6 +235,9 @@ class Client:
         timeouts: Mapping[str, float | None] | None = None,
         budget: AnyBudget = None,
         guard: AnyGuard = None,
+        record: AnyRecord = None,
+        replay_speed: AnySpeed = None,
+        resume: bool = False,
         proxy: str | None = None,
         ca_file: str | None = None,
         progress: Progress | None = None,
@@ -247,6 +253,9 @@ class Client:
             timeouts=timeouts_of(timeouts, timeout),
             limit=limit_of(budget),
             guard=ready_policy(guard),
+            record=record,
+            replay_speed=replay_speed,
+            resume=resume,
         )
         self._begin(Dispatch(settings, Pool(proxy=proxy, ca_file=ca_file), progress))
 
@@ -263,9 +272,7 @@ class Client:
         """Return a client with some options changed; it shares this one's connections.
 
         Args:
-            **changes: ``base_url``, ``api_key``, ``organization``, ``project``,
-                ``default_headers``, ``default_query``, ``max_retries``, ``timeout``,
-                ``timeouts``, ``budget``, ``guard``.
+            **changes: Options of the client by name, such as ``budget``.
 
         Raises:
             InvalidRequest: A value is malformed.

@@ -124,6 +124,10 @@ class Clocks:
             self._before_content += seconds
             self._has_content = content
 
+    def renew(self) -> None:
+        """Let the clock between two chunks begin anew, since another connection is tried."""
+        self._quiet = 0.0
+
     def error(self) -> StallTimeout:
         """Return the error of the clock that has run out first."""
         left = self._left()

@@ -16,6 +16,8 @@ from deltaweir.client.provider import RETRIES, Provider, provider_of
 from deltaweir.errors import InvalidRequest
 from deltaweir.guard.policy import NOTHING, Policy
 from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
+from deltaweir.recorded_request import record_to
+from deltaweir.recording import speed_of
 
 OPENAI = "https://api.openai.com/v1"
 """Where a key without an address belongs."""
@@ -37,6 +39,11 @@ class Settings(NamedTuple):
     timeouts: Timeouts = Timeouts()
     limit: Limit = NO_LIMIT
     guard: Policy = NOTHING
+    record: Any = None
+    """Where streams are recorded, as the caller said it."""
+    replay_speed: Any = None
+    """How fast recordings are played, likewise."""
+    resume: bool = False
 
     def __repr__(self) -> str:
         return f"Settings(base_url={self.base_url!r})"
@@ -90,6 +97,23 @@ def check_settings(settings: Settings) -> None:
         InvalidRequest: The address is none, or a value is of no use.
     """
     provider_for(settings, {}, embedded=False)
+    checked_resume(settings.resume)
+    record_to(settings.record)
+    speed_of(settings.replay_speed)
+
+
+def checked_resume(resume: Any) -> bool:
+    """Return whether streams are to be resumed.
+
+    Raises:
+        InvalidRequest: The value is neither true nor false.
+    """
+    if not isinstance(resume, bool):
+        raise InvalidRequest(
+            f"got a resume of type {type(resume).__name__}, expected True or False",
+            param="resume",
+        )
+    return resume
 
 
 def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:

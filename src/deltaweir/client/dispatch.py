@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import random
-import time
 from typing import Any, TypeVar
 
 from deltaweir.client.destination import Settings, check_settings, provider_for
 from deltaweir.client.embedded import Prepared, best_of, call_of, embedded_models, prepare
-from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import engine_metering, text_metering, weir_for
+from deltaweir.client.playback import is_replay, play, played_of
 from deltaweir.client.provider import Provider
+from deltaweir.client.recorder import recorded, recording, wanted
 from deltaweir.client.requests import (
     ModelList,
     RemoteCall,
     model_list_call,
     only_model,
     remote_call,
+    streamed,
 )
 from deltaweir.client.streams import Stream
 from deltaweir.client.whole import RecordT
@@ -26,9 +26,10 @@ from deltaweir.models.weights import is_embedded
 from deltaweir.net.blocking import Pool
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
+from deltaweir.schema.request import AnyRequest
 from deltaweir.sources.fetch import fetch
 from deltaweir.sources.local.source import LocalSource
-from deltaweir.sources.remote import RemoteSource
+from deltaweir.sources.resuming import remote_source
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -83,18 +84,36 @@ class Dispatch:
         Raises:
             DeltaweirError: The request cannot be sent, or the model cannot be had.
         """
+        with recording(fields, self.settings, kind) as recorder:
+            stream, request = self._stream(fields, kind, reply_kind)
+            return recorded(stream, recorder, request)
+
+    def _stream(
+        self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
+    ) -> tuple[Stream[ChunkT, ReplyT], AnyRequest | None]:
+        """Return a streamed reply, and the request as it was sent."""
+        if is_replay(fields.get("model")):
+            played = played_of(fields, self.settings, kind)
+            return play(played, kind, reply_kind), played.request
         provider = self.provider(fields.get("model"))
         if provider is None:
-            return self._embedded(self._prepared(fields, kind), kind, reply_kind)
-        return self._remote(self._call(fields, provider, kind), provider, kind, reply_kind)
+            prepared = self._prepared(fields, kind)
+            return self._embedded(prepared, kind, reply_kind), prepared.request
+        call = self._call(fields, provider, kind)
+        return self._remote(call, provider, kind, reply_kind), call.request
 
     def _remote(
         self, call: RemoteCall, provider: Provider, kind: type[ChunkT], reply_kind: type[ReplyT]
     ) -> Stream[ChunkT, ReplyT]:
         metered = text_metering(call.request, call.limit, base_url=provider.base_url)
-        exchange = StreamExchange(call.sent, kind, chance=random.random, now=time.time)
         return Stream(
-            RemoteSource(exchange, self.pool, connect_s=call.timeouts.connect),
+            remote_source(
+                call.sent,
+                kind,
+                self.pool,
+                connect_s=call.timeouts.connect,
+                resumption=call.resumption,
+            ),
             reply_kind,
             weir=weir_for(kind, metered, call.request.stream_options, call.guard.stream()),
             metering=metered,
@@ -104,6 +123,11 @@ class Dispatch:
 
     def whole(self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]) -> ReplyT:
         """Return a whole reply; see `stream`."""
+        if is_replay(fields.get("model")) or wanted(fields, self.settings) is not None:
+            with self.stream(streamed(fields, "recording"), kind, reply_kind) as played:
+                for _ in played:
+                    pass
+                return played.whole_reply()
         provider = self.provider(fields.get("model"))
         if provider is not None:
             call = self._call(fields, provider, kind)

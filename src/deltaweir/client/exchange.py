@@ -84,7 +84,7 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
         """
         chunks: list[ChunkT] = []
         try:
-            self._take(data, chunks)
+            self._take(self._reader.feed(data), chunks)
         except DeltaweirError as error:
             if chunks:
                 self.failure = error
@@ -150,8 +150,7 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
         else:
             super().broke(error)
 
-    def _take(self, data: bytes, chunks: list[ChunkT]) -> None:
-        pieces = self._reader.feed(data)
+    def _take(self, pieces: list[bytes], chunks: list[ChunkT]) -> None:
         head = self._reader.head
         if head is None or self.ended:
             return
@@ -168,8 +167,12 @@ class StreamExchange(Attempt[ChunkT], Generic[ChunkT]):
             for event in self._decoder.feed(b"".join(pieces)):
                 self._event(event, chunks)
         if self._reader.complete and not self.ended:
-            self.ended = True
-            chunks += self._let_go()
+            self._completed(chunks)
+
+    def _completed(self, chunks: list[ChunkT]) -> None:
+        """Take note that the answer is whole, though it did not say ``[DONE]``."""
+        self.ended = True
+        chunks += self._let_go()
 
     def _off_page(self, pieces: list[bytes]) -> list[bytes]:
         """Collect what is said to be a page; return it if it is an event stream all the same."""

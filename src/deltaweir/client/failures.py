@@ -14,6 +14,24 @@ def ending_of(error: DeltaweirError) -> Ending:
     return next(fitting, Ending.FAILED)
 
 
-def ended_early() -> StreamTruncated:
-    """Return the error of a source that ended, though not every choice had."""
-    return StreamTruncated("the stream ended before every choice had a finish_reason")
+def ended_early(gave_up: DeltaweirError | None = None) -> DeltaweirError:
+    """Return the error of a source that ended, though not every choice had.
+
+    Args:
+        gave_up: Why it could not be resumed, where that was tried.
+    """
+    error = StreamTruncated("the stream ended before every choice had a finish_reason")
+    return error if gave_up is None else unresumed(error, gave_up)
+
+
+def unresumed(error: DeltaweirError, why: DeltaweirError) -> DeltaweirError:
+    """Return an error that also says why its stream could not be resumed.
+
+    Args:
+        error: What had interrupted the stream.
+        why: What resuming said, which becomes the cause.
+    """
+    error.message = f"{error.message}; it could not be resumed: {why.message}"
+    error.args = (error.message,)
+    error.__cause__ = why
+    return error

@@ -7,6 +7,8 @@ from typing import Any, TypedDict
 
 from deltaweir.adapters.guards import AnyGuard
 from deltaweir.meter.budget import AnyBudget
+from deltaweir.recorded_request import AnyRecord
+from deltaweir.recording import AnySpeed
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -34,6 +36,14 @@ class SamplingOptions(TypedDict, total=False):
     """Headers for this request alone; they go to a provider only."""
     extra_query: Mapping[str, Any] | None
     """Query for this request alone; it goes to a provider only."""
+    record: AnyRecord
+    """The file that the answer is recorded to, or a folder to make one in; with
+    ``{"file": ..., "request": "full"}`` the prompt is in it as well. Never sent."""
+    replay_speed: AnySpeed
+    """How fast a recording is played where the model is one: a factor; 0 for at once."""
+    resume: bool | None
+    """Whether a stream goes on by a new connection when its own broke, where the server offers
+    that, as our gateway does; the client's unless told."""
     timeout: float | None
     """Seconds for the whole answer."""
     timeouts: Mapping[str, float | None] | None
@@ -85,5 +95,8 @@ class ClientOptions(TypedDict, total=False):
     max_retries: int
     budget: AnyBudget
     guard: AnyGuard
+    record: AnyRecord
+    replay_speed: AnySpeed
+    resume: bool
     timeout: float | None
     timeouts: Mapping[str, float | None] | None

@@ -10,9 +10,10 @@ import msgspec
 
 from deltaweir import __version__
 from deltaweir.client.clocks import Timeouts, timeouts_of
-from deltaweir.client.destination import Settings
+from deltaweir.client.destination import Settings, checked_resume
 from deltaweir.client.guarding import UNGUARDED, Guarded, guard_in, guarded
 from deltaweir.client.provider import Outgoing, Provider, outgoing
+from deltaweir.client.resumption import Resumption, resumption_of
 from deltaweir.errors import InvalidRequest
 from deltaweir.meter.budget import NO_LIMIT, Limit, limit_of
 from deltaweir.schema.record import Record, always
@@ -21,7 +22,18 @@ from deltaweir.schema.request import AnyRequest, ChatRequest, chat_request, text
 WHOLE_HEADERS_S = 600.0
 """How long a whole reply may take to begin, where nobody says otherwise: it begins at its end."""
 
-_OURS = ("budget", "extra_body", "extra_headers", "extra_query", "guard", "timeout", "timeouts")
+_OURS = (
+    "budget",
+    "extra_body",
+    "extra_headers",
+    "extra_query",
+    "guard",
+    "record",
+    "replay_speed",
+    "resume",
+    "timeout",
+    "timeouts",
+)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -52,6 +64,8 @@ class RemoteCall(NamedTuple):
     request: AnyRequest
     limit: Limit = NO_LIMIT
     guard: Guarded = UNGUARDED
+    resumption: Resumption | None = None
+    """How the stream is resumed; None for what is not."""
 
 
 def remote_call(
@@ -91,17 +105,23 @@ def remote_call(
     stream = bool(request.stream)
     if not stream and clocks.headers == Timeouts().headers:
         clocks = clocks._replace(headers=WHOLE_HEADERS_S)
+    headers, query = _mapping(fields, "extra_headers"), _mapping(fields, "extra_query")
+    named, resumption = new_request_id(), None
+    if resume_in(fields, settings) and stream:
+        resumption, headers = resumption_of(
+            provider, headers=headers, query=query, request_id=named, version=__version__
+        )
     sent = outgoing(
         provider,
         "/chat/completions" if chat else "/completions",
-        request_id=new_request_id(),
+        request_id=named,
         body=body,
         stream=stream,
-        headers=_mapping(fields, "extra_headers"),
-        query=_mapping(fields, "extra_query"),
+        headers=headers,
+        query=query,
         version=__version__,
     )
-    return RemoteCall(sent, clocks, request, limit, guard)
+    return RemoteCall(sent, clocks, request, limit, guard, resumption)
 
 
 def model_list_call(provider: Provider, settings: Settings) -> RemoteCall:
@@ -171,6 +191,16 @@ def limit_in(fields: Mapping[str, Any], settings: Settings) -> Limit:
         InvalidRequest: The ``budget`` is none.
     """
     return limit_of(fields.get("budget")).tighter(settings.limit)
+
+
+def resume_in(fields: Mapping[str, Any], settings: Settings) -> bool:
+    """Tell whether a stream is to be resumed: as its call says, or else its client.
+
+    Raises:
+        InvalidRequest: The ``resume`` is neither true nor false.
+    """
+    asked = fields.get("resume")
+    return settings.resume if asked is None else checked_resume(asked)
 
 
 def new_request_id() -> str:

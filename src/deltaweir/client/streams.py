@@ -30,6 +30,12 @@ class Stream(StreamView[ChunkT, ReplyT]):
     Leaving ``with``, dropping the object, or interrupting a wait ends the generation at once;
     what came is kept and can still be read. One thread iterates; any thread may close.
 
+    With ``resume=True``, and a server that offers it, the loop goes on when the connection
+    broke: the stream is read on by another, at first at once, then after growing pauses, until
+    no new event has come for `deltaweir.client.resuming.RESUME_S` seconds (60). Then the error
+    of the interruption is raised. The clocks hold all the same: ``stall`` tells a dead
+    connection, and ``total`` ends everything.
+
     Args:
         source: Where the chunks come from.
         reply_kind: What the chunks add up to.
@@ -147,7 +153,8 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
     """A reply while it arrives, for an asyncio program: iterate over its chunks, once.
 
     Leaving ``async with``, dropping the object, or cancelling a wait ends the generation at
-    once; what came is kept and can still be read. One task iterates; any may close.
+    once; what came is kept and can still be read. One task iterates; any may close. With
+    ``resume=True`` it is resumed as `Stream` is.
 
     Args:
         source: Where the chunks come from.
@@ -187,6 +194,8 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
     async def __anext__(self) -> ChunkT:
         while (chunk := self._take(StopAsyncIteration)) is None:
             await self._receive()
+            if self._recorder is not None and not (self._open or self.quick_account):
+                await asyncio.to_thread(self.account)  # which recording the end asks for
         return chunk
 
     def _own(self) -> AsyncIterator[ChunkT]:

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.client.failures import ended_early, ending_of
 from deltaweir.client.guarding import GuardedWeir, ToldByWeir
 from deltaweir.client.judging import asking
 from deltaweir.client.metering import Metering, engine_metering
+from deltaweir.client.resumed import ToldBySource
 from deltaweir.client.timing import Moments, Timing
+from deltaweir.client.used import ToldByMeter
 from deltaweir.endings import Ending, State
 from deltaweir.errors import DeltaweirError
-from deltaweir.meter.account import Account
 from deltaweir.meter.budget import NO_LIMIT
 from deltaweir.partial import Partial
 from deltaweir.schema.builder import ReplyBuilder
-from deltaweir.schema.chunk import Chunk, TextChunk, Usage
+from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import AnySource
 from deltaweir.weir import Weir
+
+if TYPE_CHECKING:
+    from deltaweir.client.recorder import Recorder
 
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
@@ -39,7 +43,7 @@ MOST_UNCOUNTED = 256
 """Chunks whose texts are kept for counting as they came; more are joined."""
 
 
-class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
+class StreamView(ToldByWeir, ToldByMeter, ToldBySource, Generic[ChunkT, ReplyT]):
     """Read what a stream has brought so far; safe at any moment, from any thread.
 
     Args:
@@ -51,6 +55,8 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
     """
+
+    _recorder: Recorder | None = None
 
     def __init__(
         self,
@@ -85,47 +91,15 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
         return getattr(self._closing, "request_id", None) or self._request_id
 
     @property
-    def quick_account(self) -> bool:
-        """Whether `account` returns at once; else its first call may load files."""
-        return self._meter.quick
-
-    @property
     def usage_asked(self) -> bool:
         """Whether a chunk with usage and no choices was asked for."""
         return self._weir.usage_asked
-
-    @property
-    def stream_id(self) -> str | None:
-        """The id by which a server lets this stream be resumed; None where it does not."""
-        return None
 
     @property
     def text(self) -> str:
         """The content of the first choice so far."""
         with self._reading:
             return self._built().text()
-
-    @property
-    def usage(self) -> Usage | None:
-        """Tokens read and generated so far, by the best source there is at this moment.
-
-        Our count, for which the first look loads a vocabulary, until the provider sends one.
-        """
-        return self._meter.usage
-
-    @property
-    def cost(self) -> float | None:
-        """What it cost so far in US dollars: nothing for the embedded model; None if unknown."""
-        return self._meter.account().cost_usd
-
-    def account(self, *, both: bool = False) -> Account:
-        """Return usage and cost so far, and who says so.
-
-        Args:
-            both: Whether to count although the provider's figure is there, so that the
-                difference can be told.
-        """
-        return self._metering.account(both=both, cut=self._weir.ending is Ending.BUDGET)
 
     @property
     def prompt_progress(self) -> tuple[int, int]:
@@ -191,6 +165,8 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
             if self._open:
                 return None
         failure, self._failure = self._failure, None
+        if self._recorder is not None:
+            self._recorder.ended(self, failure)
         raise failure or over
 
     def _received(self, chunks: Sequence[ChunkT] | None, began: float) -> None:
@@ -243,12 +219,17 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
             self._show(self._weir.finish(Ending.COMPLETE if said_done else Ending.TRUNCATED))
             self._closing.close()
             if self._weir.state is State.FAILED:
-                self._failure = self._told(ended_early())
+                self._failure = self._told(ended_early(self._gave_up))
 
     def _expired(self, began: float) -> None:
-        """Fail with the error of the clock that ran out during a wait."""
+        """Fail with the error of the clock that ran out during a wait, or go on all the same."""
         self._clocks.waited(self._clock() - began)
-        self._broke(self._clocks.error())
+        error = self._clocks.error()
+        try:
+            if not self._goes_on(error):
+                self._broke(error)
+        except DeltaweirError as failure:
+            self._broke(failure)
 
     def _broke(self, error: DeltaweirError) -> None:
         """Fail with an error, once what can still be shown is read.
@@ -280,6 +261,8 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
         self._stop(Ending.ABANDONED)
         self._ready.clear()
         self._failure = None
+        if self._recorder is not None:
+            self._recorder.left(self)
 
     def _interrupted(self, error: BaseException) -> None:
         """End the stream in the middle of a wait: the reader left, or the source has a bug."""
@@ -293,7 +276,17 @@ class StreamView(ToldByWeir, Generic[ChunkT, ReplyT]):
             with self._reading:
                 self._built()
         self._ready.extend(chunks)
+        if self._recorder is not None:
+            self._recorder.took(chunks)
+
+    def record_by(self, recorder: Recorder) -> None:
+        """Let a recorder take what is shown from now on, and what nobody has read yet."""
+        self._recorder = recorder
+        if self._ready:
+            recorder.took(self._ready)
 
     def __del__(self) -> None:
         if hasattr(self, "_closing"):
             self._closing.close()
+            if self._recorder is not None:
+                self._recorder.left(self)

@@ -60,7 +60,7 @@ class AsyncPool:
             InvalidRequest: The proxy is not usable.
         """
         self._settle()
-        route = self._route or route_to(origin, proxy=self._proxy)
+        route = self.route(origin)
         idle = self._idle.setdefault(route, collections.deque())
         while idle and not fresh:
             connection = idle.pop()
@@ -70,6 +70,14 @@ class AsyncPool:
         connection = Connection(route)
         self._made.add(connection)
         return connection
+
+    def route(self, origin: Origin) -> Route:
+        """Return the way to an origin.
+
+        Raises:
+            InvalidRequest: The proxy is not usable.
+        """
+        return self._route or route_to(origin, proxy=self._proxy)
 
     def tls(self, origin: Origin) -> ssl.SSLContext | None:
         """Return what checks an origin's certificates; None for plain HTTP.

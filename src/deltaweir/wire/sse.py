@@ -126,11 +126,21 @@ class Decoder:
                 if len(block) > self._limit:
                     raise self._too_large()
                 events.append(Event(block[6:], "message", self.last_id))
-            else:
+            elif block[:4] != b"id: " or not self._numbered(block, events):
                 self._lines(block + b"\n\n", events)
         if end + 2 < len(piece):
             self._lines(piece[end + 2 :], events)
         return events
+
+    def _numbered(self, block: bytes, events: list[Event]) -> bool:
+        """Take a block of an id and one line of data, if it is one; tell whether it was."""
+        line, _, rest = block.partition(b"\n")
+        usual = rest[:6] == b"data: " and b"\n" not in rest and b"\0" not in line
+        if not usual or self._data or len(block) > self._limit:
+            return False
+        self.last_id = line[4:].decode(errors="replace")
+        events.append(Event(rest[6:], "message", self.last_id))
+        return True
 
     def _lines(self, piece: bytes, events: list[Event]) -> None:
         """Take lines that end in LF; hold what has no end yet."""
