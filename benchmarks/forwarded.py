@@ -20,10 +20,13 @@ from deltaweir.client.clocks import Timeouts
 from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import ModelBasis, metering, weir_for
 from deltaweir.client.provider import outgoing, provider_of
+from deltaweir.gateway.journal_reader import JournalReader
 from deltaweir.gateway.outflow import Outflow
+from deltaweir.gateway.publication import Owner, Publication
 from deltaweir.gateway.runs import Run
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.guard.policy import Policy
+from deltaweir.journal import Journal
 from deltaweir.meter.budget import limit_of
 from deltaweir.net.route import route_to
 from deltaweir.schema.forwarding import ForwardedChunk, Forwarder
@@ -190,6 +193,7 @@ class Forwarded:
         connection: To the upstream; None for one that is fed by hand.
         transport: The reader's; None for nobody.
         read: Returns the chunk that an event's data is; None reads as the gateway does.
+        journal: Whether it may be resumed; its reader is the first of those of its journal.
     """
 
     def __init__(
@@ -201,6 +205,7 @@ class Forwarded:
         connection: Any = None,
         transport: Any = None,
         read: Any = None,
+        journal: bool = False,
     ) -> None:
         policy = _standard() if guard else None
         metered = metering(ModelBasis(None), MODEL, limit_of(BUDGET if budget else None))
@@ -228,10 +233,15 @@ class Forwarded:
         self.source: UpstreamSource[ForwardedChunk]
         self.source = UpstreamSource(exchange, cast("Any", _Pool(self.connection)), self.run)
         self._straight = straight
+        self.publication = Publication("stm_0", Owner(), Journal()) if journal else None
 
     async def begin(self) -> None:
         """Ask the upstream; what it says may follow."""
-        self.run.write_to(self.outflow)
+        if self.publication is None:
+            self.run.write_to(self.outflow)
+        else:
+            JournalReader(self.publication).read(self.outflow)
+            self.run.write_to(self.publication)
         self.run.follow(_Attempt(self.source if self._straight else None), Timeouts())
         await self.source.begin(None)
 

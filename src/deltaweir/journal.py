@@ -61,6 +61,12 @@ class Journal:
             self._shorten()
         return self.first + len(frames) - 1
 
+    def skip_to(self, number: int) -> None:
+        """Forget all frames, since those before a number are lost; the next has that number."""
+        self.frames.clear()
+        self.bytes = 0
+        self.first = number
+
     def end(self) -> None:
         """Take note that all has been appended."""
         self.ended = True
@@ -102,8 +108,8 @@ class Journal:
 
 
 def numbered(stream_id: bytes, number: int, frame: bytes) -> bytes:
-    """Return a frame with its event's id."""
-    return b"id: %b:%d\n%b" % (stream_id, number, frame)
+    """Return a frame with its event's id; nothing for a number that has no frame."""
+    return frame and b"id: %b:%d\n%b" % (stream_id, number, frame)
 
 
 def position(stream_id: str, *, last_event_id: str | None, starting_after: str | None) -> int:

@@ -7,12 +7,19 @@ import json
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from unittest.mock import ANY
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from tests.gateway.conftest import DEADLINE_S, until
-from tests.gateway.upstreams import Answer, Front, fronted
+from tests.gateway.test_embed import ask
+from tests.gateway.upstreams import Answer, Front, asked, fronted
 
 from deltaweir.errors import StreamTruncated
+from deltaweir.gateway.app import application
+from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig, UpstreamConfig
+from deltaweir.gateway.service import Gateway
 from deltaweir.testing import Pause, Peer, Reset, chat_events, error_answer, stream_answer
 from deltaweir.wire.sse import Decoder, Event
 
@@ -383,3 +390,43 @@ def _text(events: list[Event]) -> str:
         for chunk in chunks
         for choice in chunk.get("choices", [])
     )
+
+
+def test_a_stop_waits_for_readers_and_then_breaks_them_off() -> None:
+    """Who reads slowly is waited for as a stream is, and then not told that it was whole."""
+    text = "x" * 4096
+    events = chat_events(*[text] * 1500, usage=(3, 7))
+    with (
+        fronted(drain_s=0.3) as front,
+        Peer(stream_answer(events)) as peer,
+    ):
+        front.before(peer)
+        with front.client(deltaweir=RESUME, narrow=True) as slow:
+            slow.read_until(b"id: ")
+            front.row(slow.tag)
+            front.running.stop()
+            front.running.join()
+            with pytest.raises((ConnectionError, StreamTruncated)):
+                slow.rest()
+
+
+async def test_a_stream_is_resumed_where_another_server_sends_it() -> None:
+    """By plain ASGI, under a host's path, readers get the same bytes."""
+    with Peer(stream_answer(chat_events(*WORDS, usage=(3, 7)))) as peer:
+        config = Config(
+            upstreams=(UpstreamConfig(name="u", base_url=peer.base_url, proxy=""),),
+            models=(ModelConfig(name="m", upstreams=("u",)),),
+            ledger=LedgerConfig(url=""),
+        )
+        gateway = Gateway(config)
+        app = Starlette(routes=[Mount("/ai", application(gateway))])
+        body = json.dumps(asked() | {"deltaweir": RESUME}).encode()
+        status, headers, told = await ask(app, "/ai/v1/chat/completions", body=body)
+        assert status == 200
+        path = f"/ai/v1/streams/{headers['x-deltaweir-stream-id']}"
+        assert await ask(app, path) == (200, ANY, told)
+        rest = told[told.index(b"id: ", 4) :]
+        assert await ask(app, path, query_string=b"starting_after=1") == (200, ANY, rest)
+        assert (await ask(app, f"{path}/usage"))[0] == 200
+        await gateway.leave()
+        gateway.close()

@@ -19,11 +19,14 @@ from deltaweir.gateway.answering import Answering, EmbeddedAnswering, UpstreamAn
 from deltaweir.gateway.asked import Asked, check_embedded, check_forwarded, peeked
 from deltaweir.gateway.bodies import ClientGoneError, read_body
 from deltaweir.gateway.jobs import Job
+from deltaweir.gateway.journal_reader import JournalReader
 from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.outflow import Outflow
-from deltaweir.gateway.publication import JournalReader, Publication
+from deltaweir.gateway.publication import Publication
+from deltaweir.gateway.recordings import check_recordable, tape_for
 from deltaweir.gateway.refusal_log import MODEL
+from deltaweir.gateway.replaying import ReplayAnswering
 from deltaweir.gateway.routing import Route
 from deltaweir.gateway.rows import StreamRow, new_stream_id
 from deltaweir.gateway.runs import Run
@@ -70,8 +73,9 @@ class Completions:
         """Answer, and write down what came of it."""
         gateway, run = self._gateway, job.run
         reader = None if job.publication is None else JournalReader(job.publication)
+        feeder = reader or job.tape or run
         slow, status = self._server.slow_reader_s, CLIENT_LEFT
-        with Lane(scope, receive, send, reader or run, slow_reader_s=slow) as lane:
+        with Lane(scope, receive, send, feeder, slow_reader_s=slow) as lane:
             with job.row:
                 gateway.began(run, job.stream)
                 try:
@@ -87,9 +91,12 @@ class Completions:
                     gateway.left(run, job.row.stream_id)
                     job.close()
             gateway.ended(job.summary(status))
+            if job.tape is not None:
+                job.tape.end()
             run.forget()
             if reader is not None and reader.begun:  # the stream is over, and its reader slower
-                await reader.done
+                with gateway.reading(reader):
+                    await reader.done
                 await reader.end()
 
     @property
@@ -105,6 +112,7 @@ class Completions:
         peek = peeked(body)
         scope[MODEL] = peek.model
         terms = terms_of(peek.deltaweir, scope["headers"])
+        check_recordable(terms.record, peek.model, caller, self._gateway.config.recordings)
         # a model of another type is refused with the request
         route = gateway.routing.route_to(peek.model)
         guards = (*route.model.guards, *terms.guards)
@@ -114,6 +122,11 @@ class Completions:
         else:
             call = self._call(body, route, terms, guards)
         wants = bool(call.request.stream)
+        if terms.record is not None and not wants:
+            raise InvalidRequest(
+                "only a stream can be recorded; ask for one with stream: true",
+                param="deltaweir.record",
+            )
         if wants and terms.resume:
             gateway.check_resumable()
         return Asked(call, wants, route, terms, caller, self._chat, request_id)
@@ -129,8 +142,20 @@ class Completions:
 
     async def _job(self, asked: Asked, began: float) -> Job:
         """Return the answer, admitted and with its row, but not begun."""
+        self._gateway.permit(asked.caller, asked.route.name)
+        if asked.terms.record is None:
+            return await self._unrecorded(asked, began)
+        tape = await asyncio.to_thread(tape_for, asked, self._gateway.config.recordings, began)
+        try:
+            job = await self._unrecorded(asked, began)
+        except BaseException:
+            tape.discard()
+            raise
+        tape.follow(job.run, finishes=asked.terms.finishes)
+        return job._replace(tape=tape)
+
+    async def _unrecorded(self, asked: Asked, began: float) -> Job:
         gateway, caller = self._gateway, asked.caller
-        gateway.permit(caller, asked.route.name)
         stream_id = new_stream_id()
         quick = gateway.is_open and asked.route.upstreams and gateway.routing.is_warm(asked.route)
         if quick and asked.call.limit.pico is None and not caller.limited:
@@ -167,6 +192,8 @@ class Completions:
     def _answering(self, asked: Asked) -> Answering:
         routing = self._gateway.routing
         price = routing.price_of(asked.route.model)
+        if asked.route.model.replay is not None:
+            return ReplayAnswering(asked)
         if not asked.route.upstreams:
             return EmbeddedAnswering(asked, price)
         if not routing.is_warm(asked.route):
@@ -212,7 +239,7 @@ class Completions:
         """Answer with a stream; return its status."""
         run = job.run
         outflow = Outflow(lane, stream_head(run.request_id, job.row.stream_id, job.headers))
-        run.write_to(outflow)
+        run.write_to(job.before(outflow))
         await job.begun()
         await run.done
         failure = run.failure
@@ -229,7 +256,7 @@ class Completions:
         run, publication = job.run, job.publication
         assert publication is not None
         reader.read(Outflow(lane, stream_head(run.request_id, job.row.stream_id, job.headers)))
-        run.write_to(publication)
+        run.write_to(job.before(publication))
         await job.begun()
         await run.done
         if run.failure is None or publication.begun:

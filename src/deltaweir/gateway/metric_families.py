@@ -89,6 +89,16 @@ FAMILIES: dict[str, Family] = {
     ),
     "ledger_rows_waiting": Family("gauge", "Entries on their way to the ledger.", ()),
     "ledger_rows_lost": Family("counter", "Streams the ledger could not record.", ()),
+    "ledger_up": Family("gauge", "Workers that can write the ledger.", ()),
+    "stream_readers": Family(
+        "gauge", "Who reads a stream again, or from elsewhere, beside its first reader.", ()
+    ),
+    "journal_bytes": Family("gauge", "Frames kept of streams that may be resumed.", ()),
+    "streams_unwritten": Family("gauge", "Streams that the store does not have to their end.", ()),
+    "store_up": Family("gauge", "Workers that reach the store.", ()),
+    "unchecked_streams": Family(
+        "counter", "Streams let in while their key's limits could not be checked.", ()
+    ),
     "workers": Family("gauge", "Processes that live.", ()),
 }
 """Every metric by its name, without the `PREFIX` that all have, and without the ``_total`` that a

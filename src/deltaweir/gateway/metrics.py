@@ -32,7 +32,18 @@ OTHER = "other"
 LONGEST_LABEL = 120
 """Characters of a label's value; the rest is cut off."""
 
-Gauge = Literal["streams_running", "held_characters", "ledger_rows_waiting", "ledger_rows_lost"]
+Gauge = Literal[
+    "streams_running",
+    "held_characters",
+    "ledger_rows_waiting",
+    "ledger_rows_lost",
+    "ledger_up",
+    "journal_bytes",
+    "store_up",
+    "stream_readers",
+    "streams_unwritten",
+    "unchecked_streams",
+]
 """What is not counted but read when somebody asks."""
 
 _OPENMETRICS = "application/openmetrics-text"

@@ -1,23 +1,21 @@
 """A stream that many read: its journal, and those who are served from it at this moment.
 
-Readers never pause the source. One that has all and takes all is *live*: what comes is written to
-it in the same call, for all live readers the same bytes. One that is too slow is left behind, and
-goes on from the journal once it has caught up with its own connection; when what it lacks has left
-the journal, its connection is broken off, and it is told so when it comes back.
+Readers (`journal_reader`) never pause the source. What comes is written to all live ones in the
+same call, the same bytes to each.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from deltaweir.gateway.outflow import Outflow
 from deltaweir.journal import Journal, numbered
 
-BATCH_BYTES = 64 * 1024
-"""Bytes that a reader is given of a journal at once."""
+if TYPE_CHECKING:
+    from deltaweir.gateway.journal_reader import JournalReader
+
 _Write = Callable[[bytes], object]
 
 
@@ -55,10 +53,13 @@ class Publication:
         self.unread_since: float | None = self.last
         self.opened: float | None = None
         self._id = stream_id.encode()
+        self._piece = b"%%x\r\nid: %b:%%d\n%%b\r\n" % self._id  # an id has no sign of percent
+        self._around = self._longer = 0
         self._readers: dict[JournalReader, None] = {}
         self._direct: dict[JournalReader, _Write] = {}
         self._writes: tuple[_Write, ...] = ()
         self._indirect: dict[JournalReader, Outflow] = {}
+        self._ahead: dict[JournalReader, None] = {}
         self._seen = journal.last
         self._left = False
 
@@ -78,6 +79,8 @@ class Publication:
         """Keep frames, and write them to all live readers."""
         for frame in frames:
             self._publish(frame)
+        for reader in [*self._ahead]:
+            reader.look()
 
     def piece(self, data: bytes, /) -> None:
         """Keep the frame that is a piece of a chunked body, and write it likewise."""
@@ -117,6 +120,17 @@ class Publication:
             if idle:
                 reader.awake()
 
+    def skip_to(self, number: int) -> None:
+        """Break off all readers, since frames before a number are lost."""
+        for reader in [*self._readers]:
+            reader.abort()
+        self.journal.skip_to(number)
+
+    @property
+    def furthest(self) -> int:
+        """The number of the last frame that any reader has."""
+        return max((reader.has for reader in self._readers), default=0)
+
     # what follows is called by readers
 
     def enter(self, reader: JournalReader) -> None:
@@ -133,8 +147,13 @@ class Publication:
         else:
             self._indirect[reader] = outflow
 
+    def ahead(self, reader: JournalReader) -> None:
+        """Call a reader that has more than is known here, whenever frames come."""
+        self._ahead[reader] = None
+
     def behind(self, reader: JournalReader) -> None:
         """Write nothing to a reader: it goes on from the journal later."""
+        self._ahead.pop(reader, None)
         if self._direct.pop(reader, None) is not None:
             self._writes = (*self._direct.values(),)
         self._indirect.pop(reader, None)
@@ -151,12 +170,18 @@ class Publication:
         number = self.journal.append(frame)
         writes = self._writes  # a reader may leave it meanwhile, with this frame
         if writes:
-            head = b"id: %b:%d\n" % (self._id, number)
-            piece = b"%x\r\n%b%b\r\n" % (len(head) + len(frame), head, frame)
+            if number >= self._longer:
+                self._lengthen(number)
+            piece = self._piece % (self._around + len(frame), number, frame)
             for write in writes:
                 write(piece)
         if self._indirect:
             self._publish_indirectly(numbered(self._id, number, frame))
+
+    def _lengthen(self, number: int) -> None:
+        """Know how many bytes are around a frame with a number, up to the next power of ten."""
+        self._around = len(numbered(self._id, number, b"-")) - 1
+        self._longer = 10 ** len(str(number))
 
     def _publish_indirectly(self, text: bytes) -> None:
         for reader, outflow in [*self._indirect.items()]:
@@ -164,107 +189,3 @@ class Publication:
             if outflow.straight and reader in self._indirect:
                 del self._indirect[reader]
                 self.live(reader, outflow)
-
-
-class JournalReader:
-    """One reader of a publication; what its lane's feeder is.
-
-    Args:
-        publication: What it reads.
-        after: The number of the last frame that it has.
-
-    Attributes:
-        done: Set when all was written, or its client has gone.
-        gone: Whether its client has gone.
-    """
-
-    def __init__(self, publication: Publication, after: int = 0) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.gone = False
-        self._publication = publication
-        self._journal = publication.journal
-        self._has = after
-        self._outflow: Outflow | None = None
-        self._live = self._held = False
-
-    @property
-    def begun(self) -> bool:
-        """Whether the status of its answer is out."""
-        return self._outflow is not None and self._outflow.begun
-
-    def read(self, outflow: Outflow) -> None:
-        """Begin: write what it lacks, and what comes."""
-        self._outflow = outflow
-        self._publication.enter(self)
-        if outflow.gone:
-            self.reader_left()
-        else:
-            self._catch_up(outflow)
-
-    async def end(self) -> None:
-        """End the answer; the client has all, or has gone."""
-        if self._outflow is not None:
-            await self._outflow.end()
-
-    def look(self) -> None:
-        """Go on, or break off, if there is a reason that nobody has told of."""
-        if self._outflow is None or self.done.done():
-            return
-        if self._live and not self._journal.ended:
-            return
-        if not (self._live or self._journal.keeps(self._has)):
-            self._outflow.lane.abort()
-        elif not self._held or self._live:
-            self._catch_up(self._outflow)
-
-    def awake(self) -> None:
-        """Send a heartbeat, unless what waits already keeps the connection awake."""
-        if self._outflow is not None and not (self._held or self.done.done()):
-            self._outflow.heartbeat()
-
-    # what follows is called by the lane
-
-    def hold(self) -> None:
-        """Fall behind: the client reads too slowly."""
-        self._held = True
-        self._leave_live()
-
-    def go_on(self) -> None:
-        """Catch up."""
-        self._held = False
-        self.look()
-
-    def reader_left(self) -> None:
-        """End: the client has gone, or takes nothing."""
-        self.gone = True
-        self._end()
-
-    def _catch_up(self, outflow: Outflow) -> None:
-        self._leave_live()
-        journal, publication = self._journal, self._publication
-        while not (self._held or self.gone) and self._has < journal.last:
-            frames = journal.after(self._has, BATCH_BYTES)
-            name, first = publication.stream_id.encode(), self._has + 1
-            self._has += len(frames)  # writing may come back to us
-            outflow.write(
-                b"".join(numbered(name, first + at, frame) for at, frame in enumerate(frames))
-            )
-        if self._held or self.gone:
-            return
-        if journal.ended:
-            self._end()
-        elif self._has == journal.last:  # else it has frames that are not known here yet
-            self._live = True
-            publication.live(self, outflow)
-
-    def _leave_live(self) -> None:
-        if self._live:
-            self._live = False
-            self._has = self._journal.last
-            self._publication.behind(self)
-
-    def _end(self) -> None:
-        self._live = False
-        self._publication.leave(self)
-        if not self.done.done():
-            self.done.set_result(None)

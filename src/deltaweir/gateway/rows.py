@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any, Literal, Protocol, Self
 
@@ -11,6 +12,8 @@ from deltaweir.client.timing import Timing
 from deltaweir.endings import Ending
 from deltaweir.gateway.ledger import Handle, Ledger
 from deltaweir.meter.account import Account
+
+_STREAM_ID = re.compile(r"stm_[0-9a-f]{32}", re.ASCII)
 
 
 class Followed(Protocol):
@@ -35,6 +38,11 @@ class Followed(Protocol):
 def new_stream_id() -> str:
     """Return an id that no other stream has, and nobody guesses."""
     return f"stm_{os.urandom(16).hex()}"
+
+
+def is_stream_id(text: str) -> bool:
+    """Tell whether a text looks like a stream's id."""
+    return _STREAM_ID.fullmatch(text) is not None
 
 
 class StreamRow:

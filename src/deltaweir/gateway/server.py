@@ -128,7 +128,7 @@ class Server(uvicorn.Server):
         """Begin to stop, unless it has begun. On the loop's thread only."""
         if self._drain is None:
             self.gateway.draining = True
-            if open_now := len(self.gateway.runs):
+            if open_now := len(self.gateway.runs) + len(self.gateway.readers):
                 _log.info(
                     "stopping: %d open, for up to %g s; told again, it stops at once",
                     open_now,
@@ -216,12 +216,14 @@ class Server(uvicorn.Server):
         await self._none_left(self.gateway.config.server.drain_s)
         self.gateway.stop_runs()
         await self._none_left(LAST_WORDS_S)
+        self.gateway.dismiss_readers()
         self.should_exit = True
 
     async def _none_left(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self.gateway.runs and loop.time() < deadline:  # noqa: ASYNC110  # rare, and short
+        gateway = self.gateway
+        while (gateway.runs or gateway.readers) and loop.time() < deadline:  # noqa: ASYNC110  # rare, and short
             await asyncio.sleep(0.02)
 
 

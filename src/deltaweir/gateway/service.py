@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from starlette.requests import Request
@@ -20,13 +21,16 @@ from deltaweir.gateway.access import Access, Caller, Needs
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.guards import Guards
+from deltaweir.gateway.journal_reader import JournalReader
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.metrics import Metrics
 from deltaweir.gateway.refusal_log import KEY, refusal_of
 from deltaweir.gateway.routing import Routing
+from deltaweir.gateway.rows import is_stream_id
 from deltaweir.gateway.running import Running
+from deltaweir.gateway.shared import Shared
 from deltaweir.gateway.stream_log import StreamLog
-from deltaweir.gateway.streams import Stream, Streams
+from deltaweir.gateway.streams import Stream, Streams, may, no_stream
 from deltaweir.gateway.summary import Endpoint, Summary
 from deltaweir.stores.failures import LedgerUnavailable
 
@@ -53,7 +57,10 @@ class Gateway:
 
     Attributes:
         runs: All that is on its way.
+        readers: Who reads a stream beside its first reader.
         streams: The streams by their ids, and what is kept of them.
+        shared: Those that run elsewhere; None without a store.
+        access: The keys and their limits; None where nobody needs a key.
         routing: The models and their upstreams.
         metrics: What all streams add up to.
         guards: The guards that models and requests name.
@@ -64,6 +71,7 @@ class Gateway:
         self.config = config
         self._authorize = authorize
         self.runs: set[Running] = set()
+        self.readers: set[JournalReader] = set()
         self.streams = Streams(
             ttl_s=config.server.journal_ttl_s,
             most_bytes=int(config.server.journal_mib * 2**20),
@@ -72,10 +80,13 @@ class Gateway:
         self.guards = Guards(config.guards)
         self.draining = False
         self.routing = Routing(config)
+        self.shared = Shared.of(config, self.streams)
         self.metrics = Metrics.of_environment()
         self.metrics.known = self.routing.models
         self._log = StreamLog(config.server.log)
-        self._access = Access(config.ledger.url) if config.server.auth == "keys" else None
+        self.access = (
+            Access(config.ledger.url, config.store) if config.server.auth == "keys" else None
+        )
         self._keeper: asyncio.Task[None] | None = None
         self._ledger: Ledger | None = None
         self._opening = threading.Lock()
@@ -119,12 +130,12 @@ class Gateway:
         """
         self.keep()
         user = await self.user_of(scope)
-        if self._access is None:
+        if self.access is None:
             return Caller(user)
-        if not self._access.is_open:
+        if not self.access.is_open:
             await asyncio.to_thread(self.ledger)
-            await asyncio.to_thread(self._access.open)
-        key = await self._access.let_in(scope["headers"])
+            await asyncio.to_thread(self._open_access)
+        key = await self.access.let_in(scope["headers"])
         scope[KEY] = key.id
         return Caller(user, key)
 
@@ -134,8 +145,8 @@ class Gateway:
         Raises:
             PermissionDenied: Their key may not.
         """
-        if self._access is not None and caller.key is not None:
-            self._access.permits(caller.key, model)
+        if self.access is not None and caller.key is not None:
+            self.access.permits(caller.key, model)
 
     def admit(self, caller: Caller, needs: Needs) -> Allowance | None:
         """Return what a stream may use of its key's limits; None without keys.
@@ -147,9 +158,9 @@ class Gateway:
             PermissionDenied: The key has a budget in money, and no price is known.
             ServiceUnavailable: The limits cannot be checked.
         """
-        if self._access is None or caller.key is None:
+        if self.access is None or caller.key is None:
             return None
-        return self._access.admit(caller.key, needs)
+        return self.access.admit(caller.key, needs)
 
     def check_resumable(self) -> None:
         """Accept that a stream shall be resumed.
@@ -157,13 +168,47 @@ class Gateway:
         Raises:
             InvalidRequest: This server's processes share nothing in which it could be kept.
         """
-        if self.config.server.workers > 1:
+        if self.config.server.workers > 1 and self.shared is None:
             raise InvalidRequest(
                 "this server has several workers and nothing in which they share streams: resume "
                 'needs [store] url, such as "valkey://127.0.0.1:6379/0", or one worker',
                 param="deltaweir.resume",
                 code="resume_needs_store",
             )
+
+    @contextlib.contextmanager
+    def reading(self, reader: JournalReader) -> Iterator[None]:
+        """Know somebody who reads a stream beside or after its run."""
+        self.readers.add(reader)
+        try:
+            yield
+        finally:
+            self.readers.discard(reader)
+
+    async def stream(
+        self, stream_id: str, caller: Caller, *, to_read: bool = False, as_admin: bool = False
+    ) -> Stream:
+        """Return a stream of somebody's own, wherever it runs.
+
+        Args:
+            stream_id: Its id.
+            caller: Who asks.
+            to_read: Whether its frames are wanted.
+            as_admin: Whether keys for administrators may do with all streams what is asked.
+
+        Raises:
+            NotFoundError: There is none, or it is another's; which of the two is not told.
+            ServiceUnavailable: The store cannot be asked.
+        """
+        found = self.streams.get(stream_id)
+        if found is None and self.shared is not None and is_stream_id(stream_id):
+            # whose it is is looked at before its frames are fetched
+            found = await self.shared.following.find(stream_id)
+            if found is not None and to_read and may(caller, found, as_admin=as_admin):
+                found = await self.shared.following.follow(stream_id)
+        if found is None or not may(caller, found, as_admin=as_admin):
+            raise no_stream()
+        return found
 
     def began(self, run: Running, stream: Stream) -> None:
         """Know a stream while it runs."""
@@ -199,6 +244,8 @@ class Gateway:
         keeper, loop = self._keeper, asyncio.get_running_loop()
         if keeper is None or keeper.done() or keeper.get_loop() is not loop:
             self._keeper = loop.create_task(self._kept())
+            if self.shared is not None:
+                self.shared.start()
 
     async def _kept(self) -> None:
         while True:
@@ -215,9 +262,9 @@ class Gateway:
         for run in [*self.runs]:
             run.tidy()
         self.streams.look_after(time.monotonic(), self.config.server.heartbeat_s)
-        if self._access is None or not self._access.is_open:
+        if self.access is None or not self.access.is_open:
             return
-        gone = await self._access.look()
+        gone = await self.access.look()
         for run in [run for run in self.runs if run.key_id in gone]:
             run.abort(Ending.REVOKED)
 
@@ -234,15 +281,27 @@ class Gateway:
         """
         with self._opening:
             if self._ledger is None:
-                self._ledger = Ledger.open(self.config.ledger.url)
-                if self._access is not None:
-                    self._access.open()
+                self._ledger = Ledger.open(self.config.ledger)
+                if self.access is not None:
+                    self.access.open()
             return self._ledger
 
     @property
     def is_open(self) -> bool:
         """Whether the ledger was opened, so that `ledger` returns at once."""
         return self._ledger is not None or not self.config.ledger.url
+
+    @property
+    def opened_ledger(self) -> Ledger | None:
+        """The ledger, if it was opened already."""
+        return self._ledger
+
+    def _open_access(self) -> None:
+        try:
+            if self.access is not None:
+                self.access.open()
+        except LedgerUnavailable as error:
+            raise self._told(error) from error
 
     def ledger(self) -> Ledger | None:
         """Return the ledger as `open_ledger` does, for a request.
@@ -296,8 +355,8 @@ class Gateway:
         """Write what the ledger still waits for, and let go of it; blocks."""
         with self._opening:
             ledger, self._ledger = self._ledger, None
-        if self._access is not None:
-            self._access.close()
+        if self.access is not None:
+            self.access.close()
         if ledger is not None:
             ledger.close()
         self.metrics.close()
@@ -309,6 +368,8 @@ class Gateway:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait([keeper])
+        if self.shared is not None:
+            await self.shared.close()
         for upstream in self.routing.upstreams.values():
             upstream.close()
 
@@ -316,6 +377,11 @@ class Gateway:
         """End every stream that still runs; each client is told."""
         for run in [*self.runs]:
             run.stop()
+
+    def dismiss_readers(self) -> None:
+        """Break off who still reads; where streams are shared, they go on elsewhere."""
+        for reader in [*self.readers]:
+            reader.abort()
 
     def _told(self, error: LedgerUnavailable) -> LedgerUnavailable:
         """Tell the log what is wrong, and return what a client may know."""
@@ -327,5 +393,5 @@ class Gateway:
 
 def _hidden(error: LedgerUnavailable) -> LedgerUnavailable:
     return LedgerUnavailable(
-        "this server's ledger cannot be used; its log says why", code=error.code
+        "this server's ledger or store cannot be used; its log says why", code=error.code
     )

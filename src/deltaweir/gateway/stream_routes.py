@@ -11,12 +11,13 @@ from deltaweir.client.requests import new_request_id
 from deltaweir.endings import Ending
 from deltaweir.errors import DeltaweirError, InvalidRequest
 from deltaweir.gateway.answer import send_error, send_json, stream_head
+from deltaweir.gateway.errands import Errand
+from deltaweir.gateway.journal_reader import JournalReader
 from deltaweir.gateway.lane import Lane, Receive, Send
 from deltaweir.gateway.outflow import Outflow
-from deltaweir.gateway.publication import JournalReader
 from deltaweir.gateway.refusal_log import REQUEST_ID
 from deltaweir.gateway.service import Gateway, Scope
-from deltaweir.gateway.streams import no_stream
+from deltaweir.gateway.streams import Stream, no_stream
 from deltaweir.journal import position
 
 _LAST_EVENT_ID = b"last-event-id"
@@ -52,7 +53,7 @@ class OneStream:
     async def _read(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer with what comes behind a point."""
         caller = await self._gateway.caller_of(scope)
-        stream = self._gateway.streams.find(scope["path_params"]["id"], caller)
+        stream = await self._gateway.stream(scope["path_params"]["id"], caller, to_read=True)
         publication = stream.publication
         if publication is None:
             raise no_stream()
@@ -74,17 +75,18 @@ class OneStream:
             outflow = Outflow(lane, stream_head(request_id, publication.stream_id))
             outflow.open()
             reader.read(outflow)
-            await reader.done
+            with self._gateway.reading(reader):
+                await reader.done
             await reader.end()
 
     async def _stop(self, scope: Scope, send: Send, request_id: str) -> None:
         """End a stream for everyone; one that has ended stays as it is."""
         caller = await self._gateway.caller_of(scope)
-        streams = self._gateway.streams
-        stream = streams.find(scope["path_params"]["id"], caller, as_admin=True)
+        gateway = self._gateway
+        stream = await gateway.stream(scope["path_params"]["id"], caller, as_admin=True)
         if stream.run is not None:
             stream.run.abort(Ending.STOPPED)
-        await _answer_usage(stream.usage(), send, request_id)
+        await _answer_usage(await _usage(gateway, stream, "stop"), send, request_id)
 
 
 class StreamUsage:
@@ -104,12 +106,19 @@ class StreamUsage:
             if scope["method"] != "GET":
                 raise InvalidRequest("usage takes GET", status=405, code="not_allowed")
             caller = await self._gateway.caller_of(scope)
-            streams = self._gateway.streams
-            stream = streams.find(scope["path_params"]["id"], caller, as_admin=True)
-            await _answer_usage(stream.usage(), send, request_id)
+            gateway = self._gateway
+            stream = await gateway.stream(scope["path_params"]["id"], caller, as_admin=True)
+            await _answer_usage(await _usage(gateway, stream, "usage"), send, request_id)
         except DeltaweirError as error:
             self._gateway.refused(scope, error, request_id=request_id)
             await send_error(send, error, request_id=request_id)
+
+
+async def _usage(gateway: Gateway, stream: Stream, errand: Errand) -> dict[str, Any]:
+    """Return what a stream has used, asked where it runs."""
+    if stream.gateway is None or gateway.shared is None:
+        return stream.usage()
+    return await gateway.shared.errands.ask(stream, errand)
 
 
 async def _answer_usage(usage: dict[str, Any], send: Send, request_id: str) -> None:

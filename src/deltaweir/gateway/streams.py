@@ -7,6 +7,7 @@ is shown to its owner alone: for all others there is none of its id.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from deltaweir.endings import Ending
@@ -42,9 +43,10 @@ class Stream:
         run: What makes it; None where another process does.
         publication: Its journal and readers; None where it cannot be resumed.
         waits: Whether it goes on for a while only when nobody reads it.
+        gateway: The id of the gateway that runs it; None for this one.
     """
 
-    __slots__ = ("_shown", "owner", "publication", "run", "stream_id", "waits")
+    __slots__ = ("_shown", "gateway", "owner", "publication", "run", "stream_id", "waits")
 
     def __init__(
         self,
@@ -54,12 +56,14 @@ class Stream:
         publication: Publication | None,
         *,
         waits: bool = False,
+        gateway: str | None = None,
     ) -> None:
         self.stream_id = stream_id
         self.owner = owner
         self.run = run
         self.publication = publication
         self.waits = waits
+        self.gateway = gateway
         self._shown = _NONE
 
     @property
@@ -78,6 +82,10 @@ class Stream:
             }
         return self._shown
 
+    def told(self, usage: dict[str, Any]) -> None:
+        """Take the last figures from who ran it."""
+        self._shown = usage
+
     def over(self) -> None:
         """Keep the last figures and let go of the run, which has ended."""
         self.usage()
@@ -91,16 +99,21 @@ class Streams:
         ttl_s: How long a stream that may be resumed is kept after its end, in seconds.
         most_bytes: What all journals may have.
         wait_s: How long a stream that nobody reads goes on, where it was asked to wait.
+
+    Attributes:
+        on_begin: Called with each stream that begins.
     """
 
     def __init__(self, *, ttl_s: float, most_bytes: int, wait_s: float) -> None:
         self.wait_s = wait_s
+        self.on_begin: Callable[[Stream], object] = lambda _stream: None
         self.journals = MemoryJournals[Stream](ttl_s=ttl_s, most_bytes=most_bytes)
         self._running: dict[str, Stream] = {}
 
     def begin(self, stream: Stream) -> None:
         """Know a stream from now on."""
         self._running[stream.stream_id] = stream
+        self.on_begin(stream)
         if stream.publication is not None:
             self.journals.begin(stream.stream_id, stream)
 
@@ -113,22 +126,9 @@ class Streams:
         if stream.publication is not None:
             self.journals.end(stream_id, time.monotonic())
 
-    def find(self, stream_id: str, caller: Caller, *, as_admin: bool = False) -> Stream:
-        """Return a stream of somebody's own.
-
-        Args:
-            stream_id: Its id.
-            caller: Who asks.
-            as_admin: Whether keys for administrators may do with all streams what is asked.
-
-        Raises:
-            NotFoundError: There is none, or it is another's; which of the two is not told.
-        """
-        found = self._running.get(stream_id) or self.journals.get(stream_id)
-        admin = as_admin and caller.key is not None and caller.key.admin
-        if found is None or not (admin or found.owner == owner_of(caller)):
-            raise no_stream()
-        return found
+    def get(self, stream_id: str) -> Stream | None:
+        """Return a stream of this process; None where there is none of this id."""
+        return self._running.get(stream_id) or self.journals.get(stream_id)
 
     def look_after(self, now: float, heartbeat_s: float) -> None:
         """Keep readers awake, end what nobody reads, and forget what is old; twice a second.
@@ -146,6 +146,18 @@ class Streams:
             if stream.waits and since is not None and now - since >= self.wait_s and run:
                 run.abort(Ending.ABANDONED)
         self.journals.tidy(now)
+
+
+def may(caller: Caller, stream: Stream, *, as_admin: bool) -> bool:
+    """Tell whether somebody may do something with a stream.
+
+    Args:
+        caller: Who.
+        stream: With which.
+        as_admin: Whether keys for administrators may do it with all streams.
+    """
+    admin = as_admin and caller.key is not None and caller.key.admin
+    return admin or stream.owner == owner_of(caller)
 
 
 def owner_of(caller: Caller) -> Owner:

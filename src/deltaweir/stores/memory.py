@@ -39,6 +39,11 @@ class MemoryJournals(Generic[KeptT]):
     def __len__(self) -> int:
         return len(self._running) + len(self._ended)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of all that is kept."""
+        return self._running_bytes + self._ended_bytes
+
     def begin(self, stream_id: str, kept: KeptT) -> None:
         """Keep a stream that runs."""
         self._running[stream_id] = kept
@@ -72,8 +77,7 @@ class MemoryJournals(Generic[KeptT]):
             if now - at < self.ttl_s:
                 break
             del self._ended[stream_id]
-        running = sum(one.journal.bytes for one in self._running.values())
-        ended = sum(one.journal.bytes for _, one in self._ended.values())
+        running, ended = self._running_bytes, self._ended_bytes
         while self._ended and running + ended > self.most_bytes:
             stream_id = next(iter(self._ended))
             ended -= self._ended.pop(stream_id)[1].journal.bytes
@@ -82,3 +86,11 @@ class MemoryJournals(Generic[KeptT]):
             bound = MOST_BYTES if running <= self.most_bytes else min(MOST_BYTES, fair)
             for one in self._running.values():
                 one.journal.bound(bound)
+
+    @property
+    def _running_bytes(self) -> int:
+        return sum(one.journal.bytes for one in self._running.values())
+
+    @property
+    def _ended_bytes(self) -> int:
+        return sum(one.journal.bytes for _, one in self._ended.values())
