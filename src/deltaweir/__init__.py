@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deltaweir.client.blocking import Client as OpenAI
     from deltaweir.client.classic import ChatCompletion, Completion
     from deltaweir.client.counting import count_prompt, count_tokens
+    from deltaweir.client.record import record
     from deltaweir.client.streams import AsyncStream, Stream
     from deltaweir.client.watch import watch
     from deltaweir.client.watched import AsyncWatchedStream, WatchedStream
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         EngineMissing,
         GuardBlocked,
         InternalServerError,
+        InvalidRecording,
         InvalidRequest,
         InvalidRule,
         ModelCorrupt,
@@ -93,6 +95,7 @@ _HOMES = {
     "asgi": ("gateway.embed", "asgi"),
     "count_prompt": ("client.counting", "count_prompt"),
     "count_tokens": ("client.counting", "count_tokens"),
+    "record": ("client.record", "record"),
     "sse_response": ("gateway.embed", "sse_response"),
     "watch": ("client.watch", "watch"),
 }
@@ -124,6 +127,7 @@ __all__ = [
     "Guard",
     "GuardBlocked",
     "InternalServerError",
+    "InvalidRecording",
     "InvalidRequest",
     "InvalidRule",
     "ModelCorrupt",
@@ -153,6 +157,7 @@ __all__ = [
     "errors",
     "organization",
     "proxy",
+    "record",
     "sse_response",
     "testing",
     "types",

@@ -8,6 +8,7 @@
          │   ├─ BadRequestError       ─ InvalidRequest            caller
          │   │                          ├─ ContextLengthExceeded  caller
          │   │                          ├─ InvalidRule            caller
+         │   │                          ├─ InvalidRecording       caller
          │   │                          ├─ GuardBlocked           policy
          │   │                          └─ BudgetExceeded         policy
          │   ├─ AuthenticationError   ─ AuthenticationFailed      caller
@@ -224,6 +225,22 @@ class InvalidRule(InvalidRequest):
         self.rule = rule
         self.position = position
         self.reason = reason
+
+
+class InvalidRecording(InvalidRequest):
+    """A file is no recording, or one that cannot be played here.
+
+    Args:
+        message: What was got, what was wanted, and what to do; never what was recorded.
+        line: The line at fault, from 1; None where it is no one line.
+        **data: As for every error.
+    """
+
+    default_code = "invalid_recording"
+
+    def __init__(self, message: str, *, line: int | None = None, **data: Any) -> None:
+        super().__init__(message, **data)
+        self.line = line
 
 
 class BudgetExceeded(InvalidRequest):

@@ -50,4 +50,4 @@ def test_an_example_runs(smollm2: Any, tmp_path: Path, code: str) -> None:
 def test_there_are_examples() -> None:
     """The README and the guides have examples that need no large model."""
     names = {param.id.split()[0] for param in shown() if not param.marks}
-    assert names == {"README.md", "counting.md", "guarding.md"}
+    assert names == {"README.md", "counting.md", "guarding.md", "recording.md"}

@@ -14,6 +14,7 @@ from deltaweir.cli.guard import app as guard
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.keys import app as keys
 from deltaweir.cli.model import app as model
+from deltaweir.cli.replay import replay
 from deltaweir.cli.serve import serve
 from deltaweir.cli.usage import usage
 
@@ -51,6 +52,7 @@ def deltaweir(
       deltaweir count README.md --model gpt-4o
       deltaweir chat --guard standard
       deltaweir guard check rules.toml
+      deltaweir replay answer.jsonl --speed 2
 
     The first call downloads a small model (491 MB) and keeps it; after that no network is
     needed, and no prompt leaves this machine. `--model smollm2` takes a smaller model (98 MB),
@@ -69,6 +71,7 @@ app.command(cls=Command)(complete)
 app.command(cls=Command)(serve)
 app.command(cls=Command)(count)
 app.command(cls=Command)(usage)
+app.command(cls=Command)(replay)
 app.add_typer(keys, name="keys")
 app.add_typer(guard, name="guard")
 app.add_typer(model, name="model")

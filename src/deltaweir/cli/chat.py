@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,7 @@ def chat(
     stop: options.Stop = None,
     budget: options.Budget = None,
     guard: options.Guard = None,
+    record: options.Record = None,
     as_json: options.Json = False,
     no_stats: options.NoStats = False,
 ) -> None:
@@ -45,6 +47,11 @@ def chat(
     stops an answer, and Ctrl-D leaves.
     """
     text = options.prompt_from(prompt)
+    if text is None and record is not None and not Path(record).is_dir():
+        raise typer.BadParameter(
+            "a conversation has many answers, and a file records one; name a folder that exists",
+            param_hint="--record",
+        )
     fields = options.sampling(
         max_tokens=max_tokens,
         temperature=temperature,
@@ -53,6 +60,7 @@ def chat(
         stop=stop,
         budget=budget,
         guard=guard,
+        record=record,
     )
     # heavy: only a command that asks pays for it
     from deltaweir.cli.ask import Asking, way_to

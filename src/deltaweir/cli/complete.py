@@ -38,6 +38,7 @@ def complete(
     stop: options.Stop = None,
     budget: options.Budget = None,
     guard: options.Guard = None,
+    record: options.Record = None,
     suffix: Annotated[
         str | None,
         typer.Option("--suffix", metavar="TEXT", help="What comes after; the model fills the gap."),
@@ -64,6 +65,7 @@ def complete(
         stop=stop,
         budget=budget,
         guard=guard,
+        record=record,
     )
     if suffix is not None:
         fields["suffix"] = suffix

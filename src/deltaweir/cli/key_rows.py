@@ -32,6 +32,8 @@ def _rates(terms: KeyTerms) -> list[str]:
         said.append(f"models {' '.join(terms.models)}")
     if terms.admin:
         said.append("admin")
+    if terms.may_record:
+        said.append("may record")
     return said
 
 
@@ -74,6 +76,7 @@ def as_dict(record: KeyRecord, spent: Sequence[int], *, now: float) -> dict[str,
         "name": record.name,
         "state": record.state(now),
         "admin": terms.admin,
+        "may_record": terms.may_record,
         "models": list(terms.models),
         "rpm": terms.rpm,
         "tpm": terms.tpm,

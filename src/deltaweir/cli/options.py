@@ -151,6 +151,16 @@ Guard = Annotated[
         autocompletion=_preset_names,
     ),
 ]
+Record = Annotated[
+    str | None,
+    typer.Option(
+        "--record",
+        metavar="FILE",
+        help="Write the answer to a file with its times, to be played again by `deltaweir replay "
+        "FILE`; a folder takes one file an answer. The prompt is not in it. No file is ever "
+        "replaced.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Write each chunk as a line of JSON, instead of text.")
 ]
@@ -197,6 +207,7 @@ def sampling(
     stop: list[str] | None,
     budget: str | None,
     guard: list[str] | None,
+    record: str | None = None,
 ) -> dict[str, Any]:
     """Return the options that were given, as fields of a request."""
     guards = None
@@ -212,5 +223,6 @@ def sampling(
         "stop": stop or None,
         "budget": budget,
         "guard": guards,
+        "record": record,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 from deltaweir.client.async_dispatch import AsyncDispatch
 from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.dispatch import Dispatch
+from deltaweir.client.playback import is_replay
 from deltaweir.errors import InvalidRequest
 from deltaweir.models.catalogue import default_entry
 from deltaweir.models.weights import is_embedded
@@ -69,10 +70,9 @@ def classic_call(model: Any, params: dict[str, Any]) -> tuple[Way, dict[str, Any
     )
     wanted = _first(model, fields.pop("engine", None), fields.pop("deployment_id", None))
     embedded = isinstance(wanted, str) and is_embedded(wanted)
-    if provider_for(settings, os.environ, embedded=embedded) is None:
+    fields["model"] = wanted
+    if not is_replay(wanted) and provider_for(settings, os.environ, embedded=embedded) is None:
         fields["model"] = _embedded(wanted)
-    else:
-        fields["model"] = wanted
     limit = fields.pop("request_timeout", None)
     if limit is not None:
         # requests takes a pair, of which the second is the wait for an answer

@@ -60,6 +60,7 @@ class Prepared(NamedTuple):
     limit: Limit
     options: StreamOptions | None
     guard: Guarded = UNGUARDED
+    request: AnyRequest | None = None
 
 
 def call_of(fields: Mapping[str, Any], *, chat: bool, settings: Settings) -> Call:
@@ -110,6 +111,7 @@ def prepare(call: Call, *, progress: Progress | None = None) -> Prepared:
         limit=call.limit,
         options=request.stream_options,
         guard=call.guard,
+        request=call.request,
     )
 
 

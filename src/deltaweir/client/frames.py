@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ class StreamFrames:
         self._stream = stream
         self._annotate = annotate
         self._usage_asked = usage_asked
+        self._as_sent = as_sent_of(stream)
         self.writer = FrameWriter(usage_asked=usage_asked)
         """Writes chunks as they are."""
 
@@ -39,7 +41,11 @@ class StreamFrames:
         return self._annotate and not self._stream.quick_account and self._is_last(chunk)
 
     def frame(self, chunk: AnyChunk) -> bytes:
-        """Return a chunk as a frame."""
+        """Return a chunk as a frame; one that is played again as it was then."""
+        if self._as_sent is not None:
+            data = self._as_sent(chunk)
+            if data is not None:
+                return encode(data)
         if self._annotate and self._is_last(chunk):
             chunk.deltaweir = self.account()
         return self.writer.frame(chunk)
@@ -67,6 +73,18 @@ class StreamFrames:
         if self._usage_asked:
             return not chunk.choices
         return any(choice.finish_reason is not None for choice in chunk.choices)
+
+
+def as_sent_of(stream: Any) -> Callable[[AnyChunk], bytes | None] | None:
+    """Return what knows a chunk's bytes, as they are to be shown again; None where nothing does.
+
+    Args:
+        stream: The stream; that of a recording knows them from now on.
+    """
+    as_sent: Callable[[AnyChunk], bytes | None] | None = getattr(stream, "as_sent", None)
+    if as_sent is not None:
+        stream.keep_bytes()
+    return as_sent
 
 
 def _plain(usage: Usage) -> dict[str, Any]:

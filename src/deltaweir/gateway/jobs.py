@@ -10,12 +10,14 @@ from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.answering import Answering
 from deltaweir.gateway.asked import Asked
+from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.publication import Publication
 from deltaweir.gateway.refusal_log import code_of
 from deltaweir.gateway.rows import StreamRow
 from deltaweir.gateway.runs import Run
 from deltaweir.gateway.streams import Stream, owner_of
 from deltaweir.gateway.summary import NO_UPSTREAM, Summary
+from deltaweir.gateway.tape import Tape
 
 
 class Job(NamedTuple):
@@ -28,6 +30,8 @@ class Job(NamedTuple):
     allowance: Allowance | None
     publication: Publication | None = None
     """Its journal and readers, where it may be resumed."""
+    tape: Tape | None = None
+    """Its recording, where one was asked for."""
 
     @property
     def stream(self) -> Stream:
@@ -44,6 +48,10 @@ class Job(NamedTuple):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What its answer says of its key's limits."""
         return [] if self.allowance is None else self.allowance.headers
+
+    def before(self, outlet: Outlet) -> Outlet:
+        """Return what its run writes to: an outlet, or the recording before that."""
+        return outlet if self.tape is None else self.tape.before(outlet)
 
     async def begun(self) -> None:
         """Have it answered; returns when the answer has begun, or there will be none."""

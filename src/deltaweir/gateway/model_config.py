@@ -11,6 +11,7 @@ from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.tables import refuse_twice
 from deltaweir.meter.budget import Limit, limit_of
 from deltaweir.meter.prices import Price, own_price
+from deltaweir.recording import speed_of
 
 _STAR = "*"
 _LEAST_PER_MILLION = 0.001
@@ -23,7 +24,10 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         name: What clients call it; with a ``*`` at its end, such as ``openai/*``, it stands for
             all names that begin like that and are not listed.
-        embedded: A catalogue name, or the path of a GGUF file; this or ``upstreams``.
+        embedded: A catalogue name, or the path of a GGUF file; this, ``replay`` or
+            ``upstreams``.
+        replay: The path of a recording that is played to whoever asks, at no cost.
+        speed: How fast, as a factor on its own pace; 0 or ``max`` for at once.
         upstreams: Names of tables ``[[upstreams]]``, in order of preference.
         upstream_model: What upstreams are asked for, instead of the name; a ``*`` in it is
             replaced by what the star of the name stands for. A table of names by upstream,
@@ -38,6 +42,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: str
     embedded: str | None = None
+    replay: str | None = None
+    speed: float | str | None = None
     upstreams: tuple[str, ...] = ()
     upstream_model: str | dict[str, str] | None = None
     guard: str | tuple[str, ...] | None = None
@@ -54,12 +60,14 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 "openai/*",
                 param="name",
             )
-        if (self.embedded is None) == (not self.upstreams):
+        if self.replay is not None or self.speed is not None:
+            self._check_replay()
+        elif (self.embedded is None) == (not self.upstreams):
             got = "neither" if self.embedded is None else "both"
             raise InvalidRequest(
                 f"expected exactly one of embedded and upstreams, got {got}", param="models"
             )
-        if self.embedded is None:
+        elif self.embedded is None:
             refuse_twice(self.upstreams, "upstreams", param="upstreams")
             self._check_sent()
         else:
@@ -114,6 +122,20 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if sent is not None:
             return sent.replace(_STAR, rest) if self.is_pattern else sent
         return rest if self.name.endswith(f"/{_STAR}") else name
+
+    def _check_replay(self) -> None:
+        for name in ("embedded", "upstreams", "upstream_model"):
+            if self.replay and getattr(self, name):
+                raise InvalidRequest(f"got replay and {name}, expected one of both", param="models")
+        if not self.replay or self.is_pattern:
+            got = "an empty replay" if self.replay == "" else "a speed and no replay"
+            raise InvalidRequest(
+                f"name: got {self.name!r}, but a recording has one name"
+                if self.replay
+                else f"got {got}; expected replay, the path of a recording",
+                param="replay",
+            )
+        speed_of(self.speed)
 
     def _check_budget(self) -> None:
         try:

@@ -33,6 +33,7 @@ class Outbox:
     Attributes:
         finish_reason: What the first choice ended with; None while it is open.
         said: What a Deltaweir behind us has told of the stream.
+        as_recorded: Whether chunks that the weir has not changed go out byte for byte.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Outbox:
         "_view",
         "_waiting",
         "_writer",
+        "as_recorded",
         "finish_reason",
         "said",
     )
@@ -51,6 +53,7 @@ class Outbox:
     def __init__(self, view: Any, *, annotate: bool, usage_asked: bool, patient: bool) -> None:
         self.finish_reason: str | None = None
         self.said: dict[str, Any] = {}
+        self.as_recorded = False
         self._view = view
         self._annotate = annotate
         self._usage_asked = usage_asked
@@ -116,6 +119,8 @@ class Outbox:
     def _last(self, chunk: AnyChunk) -> bytes:
         """Return a chunk that may bring our account."""
         if not self._annotate or bool(chunk.choices) is self._usage_asked:
+            return self._frame(chunk)
+        if self.as_recorded and getattr(chunk, "raw", None) is not None:
             return self._frame(chunk)
         if not chunk.choices and chunk.usage is None:  # another than the one with the usage
             return self._frame(chunk)

@@ -130,7 +130,8 @@ class Passthrough:
             return asked, first
         if not route.upstreams:
             raise _not_found(
-                f"the model {route.name!r} is embedded, and answers completions only", param="model"
+                f"the model {route.name!r} has no upstream, and answers completions only",
+                param="model",
             )
         return asked.named(route.model.sent_name(route.name)), route.upstreams
 

@@ -11,6 +11,7 @@ from deltaweir.errors import ModelNotFound
 from deltaweir.gateway.config import Config, ModelConfig
 from deltaweir.gateway.upstreams import Upstream
 from deltaweir.meter.prices import Price
+from deltaweir.recording import REPLAY
 
 MOST_NAME_CHARS = 256
 """Characters of a model's name that only a pattern knows."""
@@ -25,7 +26,7 @@ class Route(NamedTuple):
     """The model's name as the client used it."""
     model: ModelConfig
     upstreams: tuple[Upstream, ...]
-    """Who answers, in order of preference; empty for the embedded model."""
+    """Who answers, in order of preference; empty for the embedded model, and for recordings."""
 
 
 class Routing:
@@ -48,6 +49,7 @@ class Routing:
             for one in config.upstreams
         }
         self._models = {model.name: model for model in config.models}
+        self._recordings = config.recordings
         self._warm: set[str] = set()
         self._prices: dict[str, Price | None] = {}
 
@@ -59,7 +61,8 @@ class Routing:
     def model_for(self, name: str | None) -> ModelConfig:
         """Return the model behind a name; the first where none is named.
 
-        A name that is listed wins over the patterns it fits, and of these the longest.
+        A name that is listed wins over the patterns it fits, and of these the longest. Else
+        ``replay:NAME`` is a recording of that name.
 
         Raises:
             ModelNotFound: No model has this name.
@@ -71,6 +74,10 @@ class Routing:
         fitting = [one for one in self._models.values() if one.is_pattern and one.matches(name)]
         if fitting and len(name) <= MOST_NAME_CHARS:
             return max(fitting, key=lambda one: len(one.name))
+        if name.startswith(REPLAY):
+            path = self._recordings.path(name.removeprefix(REPLAY))
+            if path is not None and path.is_file():
+                return ModelConfig(name=name, replay=str(path))
         raise ModelNotFound(
             f"no model is called {name[:80]!r}; this server has: {', '.join(self._models)}",
             param="model",

@@ -19,9 +19,8 @@ HEADER = b"x-deltaweir"
 
 _TAG = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 _MOST_GUARD_CHARS = 256
-_KNOWN = ("budget", "guard", "on_disconnect", "resume", "tag")
-_TO_COME = frozenset({"record"})
-"""Keys that are looked at, and offer nothing yet."""
+_RECORD = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_KNOWN = ("budget", "guard", "on_disconnect", "record", "resume", "tag")
 _MOST_HEADER_BYTES = 8192
 _CANCEL, _FINISH = "cancel", "finish"
 
@@ -38,6 +37,8 @@ class Terms(NamedTuple):
     """What becomes of the stream when its client hangs up: ``cancel`` or ``finish``."""
     resume: bool = False
     """Whether the stream shall be kept, so that it can be read on from any point."""
+    record: str | None = None
+    """The name under which it shall be recorded."""
 
     @property
     def finishes(self) -> bool:
@@ -59,6 +60,7 @@ class Terms(NamedTuple):
             # a stream that goes on costs more
             min(filter(None, (self.on_disconnect, other.on_disconnect)), default=None),
             self.resume or other.resume,
+            self.record or other.record,
         )
 
 
@@ -98,7 +100,7 @@ def _read(value: Any, where: str) -> Terms:
         raise InvalidRequest(
             f"got {where} of type {type(value).__name__}, expected an object", param=where
         )
-    unknown = set(value) - _TO_COME - set(_KNOWN)
+    unknown = set(value) - set(_KNOWN)
     if unknown:
         raise InvalidRequest(
             f"got an unknown key {min(unknown, key=str)[:40]!r} in {where}; known are "
@@ -112,13 +114,12 @@ def _read(value: Any, where: str) -> Terms:
         _guards(value.get("guard"), where),
         value.get("on_disconnect"),
         bool(value.get("resume")),
+        _record(value.get("record"), where),
     )
 
 
 def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
     """Refuse what would be relied upon and is not done."""
-    if value.get("record") is not None:
-        raise InvalidRequest("this server has no record to offer", param=f"{where}.record")
     resume = value.get("resume")
     if resume is not None and not isinstance(resume, bool):
         raise InvalidRequest(
@@ -130,6 +131,17 @@ def _refuse_missing(value: Mapping[str, Any], where: str) -> None:
             f"got an on_disconnect that is none, expected {_CANCEL!r} or {_FINISH!r}",
             param=f"{where}.on_disconnect",
         )
+
+
+def _record(value: Any, where: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or _RECORD.fullmatch(value) is None:
+        raise InvalidRequest(
+            "got a record that is no name, expected 1 to 64 of a-z, 0-9, _ and -",
+            param=f"{where}.record",
+        )
+    return value
 
 
 def _tag(value: Any, where: str) -> str | None:

@@ -1,8 +1,9 @@
 """What misbehaves on command, for the tests of programs that stream.
 
-Two levels: a `Script` is a source that plays chunks, silences and errors without any network;
-a `Peer` is an HTTP server on loopback that answers byte for byte as it is told, and has every
-fault a real one can have.
+A `Script` is a source that plays chunks, silences and errors without any network; a `Peer` is an
+HTTP server on loopback that answers byte for byte as it is told, and has every fault a real one
+can have; `Recordings` is one that answers with streams recorded from a real server. The fixture
+for pytest is in `deltaweir.testing.pytest_plugin`.
 """
 
 from deltaweir.testing.faults import (
@@ -24,6 +25,7 @@ from deltaweir.testing.faults import (
 )
 from deltaweir.testing.peer import Peer
 from deltaweir.testing.ports import Unreachable, unused_port
+from deltaweir.testing.recordings import Recordings
 from deltaweir.testing.script import HEARTBEAT, SILENCE, AsyncScript, Script, Step
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "NeverRead",
     "Pause",
     "Peer",
+    "Recordings",
     "Request",
     "Reset",
     "Script",

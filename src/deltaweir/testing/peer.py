@@ -87,12 +87,7 @@ class Peer:
         return len(self._gone)
 
     def wait_gone(self, connection: int = 0, *, timeout_s: float = _PATIENCE_S) -> bool:
-        """Wait until the other side has left a connection; tell whether it did in time.
-
-        Args:
-            connection: Its number, from 0.
-            timeout_s: Seconds to wait.
-        """
+        """Wait until the other side has left a connection, by its number; tell if it did."""
         return _wait(lambda: len(self._gone) > connection, timeout_s) and self._gone[
             connection
         ].wait(timeout_s)
@@ -105,6 +100,10 @@ class Peer:
             timeout_s: Seconds to wait.
         """
         return _wait(lambda: len(self.requests) >= count, timeout_s)
+
+    def answer_to(self, request: Request) -> Answer:  # noqa: ARG002  for others to look at
+        """Return what a request is answered with: the next answer."""
+        return self._take()
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -181,7 +180,7 @@ class _Connection:
             request = self._request()
             with self._peer._taking:  # noqa: SLF001  # one with its peer
                 self._peer.requests.append(request)
-            self.play(self._peer._take(), request.target)  # noqa: SLF001
+            self.play(self._peer.answer_to(request), request.target)
 
     def play(self, answer: Answer, target: str) -> None:
         """Do one step after the other."""
