@@ -1,6 +1,7 @@
 """What the ledger costs: the thread that streams, for each stream and each chunk; and the disk.
 
 Run by ``.venv/bin/python benchmarks/bench_ledger.py``; ``--directory`` says which disk to measure.
+Where PostgreSQL is installed, one is started for it, with its settings for tests: no syncs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import pytest
 from benchmarks.measure import closing, heading, ratio, rounds, row
+from tests.live.databases import Postgres
 
 from deltaweir.accounts import Attempt, Closed, Opened, Tally
 from deltaweir.gateway.ledger import Handle, Ledger
+from deltaweir.gateway.ledger_config import LedgerConfig
 from deltaweir.schema.chunk import Choice, Chunk, Delta
 from deltaweir.stores.sqlite import SqliteLedger
 from deltaweir.weir import Weir
@@ -71,12 +75,12 @@ def whole(ledger: Ledger, name: str) -> None:
     close(handle)
 
 
-def streams(path: Path) -> None:
+def streams(make: Callable[[], Ledger], of: str) -> None:
     """Measure whole streams: on the thread that streams, and until all rows are on disk."""
     calls: list[float] = []
     rates: list[float] = []
-    with Ledger(SqliteLedger(path)) as ledger:
-        for number in rounds("whole streams", ROUNDS):
+    with make() as ledger:
+        for number in rounds(f"whole streams, {of}", ROUNDS):
             began, cpu = time.perf_counter(), time.thread_time()
             for stream in range(STREAMS):
                 whole(ledger, f"{number}-{stream}")
@@ -86,19 +90,19 @@ def streams(path: Path) -> None:
     heading("one stream opened, attempted and closed, CPU of the calling thread", "us")
     row("per stream, its entries made and queued", calls)
     heading("streams a second until all is on disk, each two rows and three entries", "1/s")
-    row("through Ledger", rates)
+    row(f"through Ledger, {of}", rates)
 
 
-def waiting(path: Path) -> None:
+def waiting(make: Callable[[], Ledger], of: str) -> None:
     """Measure the time from opening one stream to its row on disk."""
     times: list[float] = []
-    with Ledger(SqliteLedger(path)) as ledger:
-        for number in rounds("durable", 20 * ROUNDS):
+    with make() as ledger:
+        for number in rounds(f"durable, {of}", 20 * ROUNDS):
             began = time.perf_counter()
             opened(ledger, f"durable-{number}").durable.result(LIMIT_S)
             times.append(1000 * (time.perf_counter() - began))
     heading("from opening a stream to its row on disk, one at a time", "ms")
-    row("Handle.durable", times)
+    row(f"Handle.durable, {of}", times)
     row("its 99th percentile", [statistics.quantiles(times, n=100)[98]])
 
 
@@ -139,15 +143,34 @@ def _fed_beside(path: Path, name: str) -> float:
     return taken
 
 
+def in_postgres(directory: Path) -> None:
+    """Measure whole streams and the wait for a row with a server of one's own."""
+    try:
+        server = Postgres(directory / "postgres")
+    except pytest.skip.Exception as error:
+        print(f"PostgreSQL is left out: {error}")
+        return
+    with server:
+
+        def make() -> Ledger:
+            ledger = Ledger.open(LedgerConfig(url=server.url, spool=""))
+            assert ledger is not None
+            return ledger
+
+        streams(make, "PostgreSQL")
+        waiting(make, "PostgreSQL")
+
+
 def main() -> None:
     """Measure all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--directory", help="where to put the files; default: the system's")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-        streams(Path(directory) / "streams.db")
-        waiting(Path(directory) / "waiting.db")
+        streams(lambda: Ledger(SqliteLedger(Path(directory) / "streams.db")), "SQLite")
+        waiting(lambda: Ledger(SqliteLedger(Path(directory) / "waiting.db")), "SQLite")
         chunks(Path(directory) / "chunks.db")
+        in_postgres(Path(directory))
 
 
 if __name__ == "__main__":

@@ -196,10 +196,13 @@ def test_a_locked_file_stops_no_stream(path: Path, caplog: pytest.LogCaptureFixt
             for handle in handles:
                 handle.close(_closed(handle.stream_id))
             assert not ledger.flush(0.05)
+            _until(lambda: ledger.unavailable_since is not None)
+            assert not ledger.full
             assert not handles[0].durable.done()
             assert _rows(path) == {}
         assert ledger.flush(LIMIT_S)
         assert handles[0].durable.done()
+        assert ledger.unavailable_since is None
         rows = _rows(path)
     assert len(rows) == 100
     assert all(row.closed for row in rows.values())
@@ -325,7 +328,7 @@ def test_without_a_url_there_is_no_ledger() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://user:secret@host/name", "ledger.db", "sqlite:///", "sqlite://x.db"]
+    "url", ["mysql://user:secret@host/name", "ledger.db", "sqlite:///", "sqlite://x.db"]
 )
 def test_a_url_of_another_kind_is_refused(url: str) -> None:
     """The error names what is supported, and never the URL, which may hold a password."""

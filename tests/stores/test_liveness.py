@@ -54,6 +54,17 @@ def test_the_living_are_not_dead(tmp_path: Path) -> None:
     assert _is_dead(tmp_path / "writers", life.writer_id)
 
 
+def test_who_leaves_is_seen_to_be_dead(tmp_path: Path) -> None:
+    """Its file stays for who takes over, which one at a time does."""
+    life = Life(tmp_path)
+    life.leave()
+    assert signs(tmp_path) == {life.writer_id}
+    with dead(tmp_path, life.writer_id) as gone:
+        assert gone
+        assert not _is_dead(tmp_path, life.writer_id)
+    assert signs(tmp_path) == set()
+
+
 def test_two_writers_have_two_lives(tmp_path: Path) -> None:
     """Ids are never the same, and each dies alone."""
     first, second = Life(tmp_path), Life(tmp_path)

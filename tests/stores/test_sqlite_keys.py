@@ -12,6 +12,7 @@ import pytest
 from deltaweir.allowances import KeyRecord, KeyTerms, Quota, digest_of
 from deltaweir.errors import InvalidRequest
 from deltaweir.leases import Pot
+from deltaweir.stores.books import KeyStore, LeaseStore
 from deltaweir.stores.failures import LedgerDamaged
 from deltaweir.stores.sqlite_key_leases import SqliteLeases
 from deltaweir.stores.sqlite_keys import SqliteKeys
@@ -42,13 +43,26 @@ def store_fixture(tmp_path: Path) -> Iterator[SqliteKeys]:
         yield store
 
 
-def test_a_key_is_kept_as_it_was_made(store: SqliteKeys) -> None:
+@pytest.fixture(name="again")
+def again_fixture(store: SqliteKeys) -> Iterator[KeyStore]:
+    """Return the same store, as another process sees it."""
+    with SqliteKeys(store.path) as again:
+        yield again
+
+
+@pytest.fixture(name="leases")
+def leases_fixture(store: SqliteKeys) -> Iterator[LeaseStore]:
+    """Return the leases of the same store."""
+    with contextlib.closing(SqliteLeases(store.path, holder="h")) as leases:
+        yield leases
+
+
+def test_a_key_is_kept_as_it_was_made(store: KeyStore, again: KeyStore) -> None:
     """All of it comes back, through another connection too, the oldest first."""
     other = record("0" * 12, KeyTerms())
     store.create(record())
     store.create(other)
-    with SqliteKeys(store.path) as again:
-        assert again.records() == [other, record()]
+    assert again.records() == [other, record()]
 
 
 def test_the_file_holds_no_secret(store: SqliteKeys) -> None:
@@ -62,7 +76,7 @@ def test_the_file_holds_no_secret(store: SqliteKeys) -> None:
     assert b"sss" not in written
 
 
-def test_a_key_is_revoked_once(store: SqliteKeys) -> None:
+def test_a_key_is_revoked_once(store: KeyStore) -> None:
     """The first time counts, and an unknown id is an error that says where to look."""
     store.create(record())
     assert store.revoke("4f1c09ab27de", NOON).revoked == NOON
@@ -89,10 +103,9 @@ def test_each_change_is_noticed(store: SqliteKeys) -> None:
     assert store.changes() == seen[-1]
 
 
-def test_what_is_spent_is_told_by_budget_and_window(store: SqliteKeys) -> None:
+def test_what_is_spent_is_told_by_budget_and_window(store: KeyStore, leases: LeaseStore) -> None:
     """Each budget has its own sum, of the day or the month that a time lies in."""
-    leases = SqliteLeases(store.path, holder="h")
-    with contextlib.closing(leases), leases.writing(wait_s=1) as books:
+    with leases.writing(wait_s=1) as books:
         books.book(Pot("k", "tokens", "day", 1_795_478_400), 7)
         books.book(Pot("k", "pico", "life", 0), 9)
     assert store.spent("k", TERMS.quotas, NOON) == [7, 9]

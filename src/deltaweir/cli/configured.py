@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deltaweir.gateway.ledger_config import LedgerConfig
+    from deltaweir.gateway.store_config import StoreConfig
 
 DEFAULT = "deltaweir.toml"
 
@@ -15,8 +20,8 @@ def configuration(given: Path | None) -> Path | None:
     return default if default.is_file() else None
 
 
-def ledger_url(given: Path | None) -> str:
-    """Return the URL of the ledger; nobody needs for it what a server needs.
+def ledger_of(given: Path | None) -> LedgerConfig:
+    """Return the ledger; nobody needs for it what a server needs.
 
     Raises:
         InvalidRequest: The file is not there, or names no ledger.
@@ -25,7 +30,29 @@ def ledger_url(given: Path | None) -> str:
     from deltaweir.gateway.config import LedgerConfig, ledger_in
 
     path = configuration(given)
-    return (LedgerConfig() if path is None else ledger_in(path)).url
+    return LedgerConfig() if path is None else ledger_in(path)
+
+
+def ledger_url(given: Path | None) -> str:
+    """Return the URL of the ledger; nobody needs for it what a server needs.
+
+    Raises:
+        InvalidRequest: The file is not there, or names no ledger.
+    """
+    return ledger_of(given).address
+
+
+def store_of(given: Path | None) -> StoreConfig:
+    """Return the store, in which machines share keys and limits; nobody needs more for it.
+
+    Raises:
+        InvalidRequest: The file is not there, or its store is none.
+    """
+    # heavy: only these commands pay for it
+    from deltaweir.gateway.config import StoreConfig, store_in
+
+    path = configuration(given)
+    return StoreConfig() if path is None else store_in(path)
 
 
 def absolute(url: str) -> str:

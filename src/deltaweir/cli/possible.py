@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deltaweir.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from deltaweir.gateway.config import Config, ModelConfig
+    from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig
     from deltaweir.meter.prices import Price
 
 
@@ -21,16 +21,13 @@ def refuse_impossible(config: Config, file: Path | None = None) -> None:
         file: Where it stands, for the error.
 
     Raises:
-        InvalidRequest: A ledger lies in a folder that does not exist, or a budget in money is on
-            a model without a known price.
+        InvalidRequest: A ledger, or what waits for one, lies in a folder that does not exist, or
+            a budget in money is on a model without a known price.
     """
-    from deltaweir.gateway.config import ledger_path
-
     before = "" if file is None else f"{file}: "
-    if config.ledger.url:
-        folder = Path(ledger_path(config.ledger.url)).absolute().parent
-        if not folder.is_dir():
-            raise InvalidRequest(f"{before}ledger: the folder {folder} does not exist", param="url")
+    folder = _ledgers_folder(config.ledger)
+    if folder is not None and not folder.is_dir():
+        raise InvalidRequest(f"{before}ledger: the folder {folder} does not exist", param="url")
     for model in config.models:
         # a pattern's names may have prices that only a request tells
         in_money = model.limit.pico is not None and model.upstreams and not model.is_pattern
@@ -41,6 +38,39 @@ def refuse_impossible(config: Config, file: Path | None = None) -> None:
                 "tokens",
                 param="budget",
             )
+
+
+def _ledgers_folder(ledger: LedgerConfig) -> Path | None:
+    """Return the folder that must be there for the ledger, None where none must."""
+    if ledger.remote:
+        return Path(ledger.spool).absolute().parent if ledger.spool else None
+    return Path(ledger.shown).parent if ledger.shown else None
+
+
+def ledger_notes(ledger: LedgerConfig) -> str | None:
+    """Return a warning where a ledger in PostgreSQL is away; None where it is there.
+
+    Raises:
+        InvalidRequest: It refuses what is configured, or a newer version wrote it.
+    """
+    # heavy: only a check pays for it
+    from deltaweir.gateway.ledger_reading import in_postgres
+    from deltaweir.stores.failures import (
+        LedgerDamaged,
+        LedgerMisconfigured,
+        LedgerTooNew,
+        LedgerUnavailable,
+    )
+
+    if not ledger.remote:
+        return None
+    try:
+        in_postgres(ledger.address).prepare()
+    except (LedgerDamaged, LedgerMisconfigured, LedgerTooNew) as error:
+        raise InvalidRequest(error.message, param="ledger.url") from error
+    except LedgerUnavailable as error:
+        return f"WARNING: {error.message}; a server would start, and keep its rows meanwhile"
+    return None
 
 
 def price_in(config: Config, model: ModelConfig) -> Price | None:

@@ -226,12 +226,13 @@ def _check(settings: Config, path: Path | None) -> None:
 
     Raises:
         BadParameter: An embedded model is neither in the catalogue nor a file that is there, or
-            nothing is installed that runs it.
+            nothing is installed that runs it; or a ledger's database refuses what is configured.
     """
     from importlib.util import find_spec
 
+    from deltaweir.cli.possible import ledger_notes
     from deltaweir.cli.served import served
-    from deltaweir.errors import ModelNotFound
+    from deltaweir.errors import InvalidRequest, ModelNotFound
     from deltaweir.gateway.loopback import embedded_in
     from deltaweir.models.catalogue import find
 
@@ -246,8 +247,14 @@ def _check(settings: Config, path: Path | None) -> None:
                 f"what runs the embedded model {name} is not installed: "
                 "pip install 'deltaweir[local,gateway]'"
             )
+    try:
+        note = ledger_notes(settings.ledger)
+    except InvalidRequest as error:
+        raise typer.BadParameter(error.message) from error
     typer.echo(f"{path.absolute() if path else 'the configuration'} is right. It would serve")
     typer.echo(served(settings))
+    if note is not None:
+        say(note)
 
 
 def _prepare(settings: Config, *, load_here: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deltaweir.cli.configured import absolute
 from deltaweir.cli.possible import price_in
 from deltaweir.cli.show import dollars
 from deltaweir.meter.budget import NO_LIMIT, Limit
@@ -39,8 +38,10 @@ def served(config: Config) -> str:
     settings = [
         *((f"guard {name}", _guard(table)) for name, table in config.guards.items()),
         ("keys", "each client needs one" if server.auth == "keys" else "nobody needs one"),
-        ("ledger", absolute(config.ledger.url) or "none is kept"),
+        ("ledger", config.ledger.shown or "none is kept"),
     ]
+    if config.recordings.dir is not None:
+        settings.append(("recordings", f"where asked for, in {config.recordings.dir}"))
     if server.passthrough:
         settings.append(("passed on", f"{', '.join(server.passthrough)}, not counted"))
     return "\n".join([*_table(rows), "", *_table(settings)])
@@ -49,6 +50,8 @@ def served(config: Config) -> str:
 def _answered(model: ModelConfig, hosts: dict[str, str]) -> str:
     if model.embedded is not None:
         parts = [f"embedded {model.embedded}"]
+    elif model.replay is not None:
+        parts = [f"the recording {model.replay}"]
     else:
         parts = [", then ".join(f"{name} ({hosts[name]})" for name in model.upstreams)]
     if model.upstream_model is not None:
@@ -64,7 +67,7 @@ def _price(config: Config, model: ModelConfig) -> str:
     """Return what a million tokens cost, since a wrong price is seen nowhere else."""
     price = price_in(config, model)
     if price is None:
-        return "" if model.embedded is not None or model.is_pattern else ", price not known"
+        return ", price not known" if model.upstreams and not model.is_pattern else ""
     given = (price.rates.input / _MICRO, price.rates.output / _MICRO)
     return ", {} in, {} out per million tokens".format(*map(dollars, given))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaweir.cli.configured import absolute, ledger_url
+from deltaweir.cli.configured import ledger_of, store_of
 from deltaweir.cli.help import heading
 from deltaweir.cli.show import dollars, say
 from deltaweir.cli.usage_names import names_of_keys, shown_names
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from deltaweir.accounts import Group, Line
+    from deltaweir.gateway.ledger_config import LedgerConfig
 
 BAR_COLUMNS = 20
 _LEAST_BAR_COLUMNS = 6
@@ -58,7 +59,9 @@ def usage(
     ledger: Annotated[
         str | None,
         typer.Option(
-            "--ledger", metavar="URL", help="The ledger itself: sqlite:///deltaweir.db, or a path."
+            "--ledger",
+            metavar="URL",
+            help="The ledger itself: a path, sqlite:///PATH, postgresql://..., or env:NAME.",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
@@ -85,16 +88,17 @@ def usage(
     groups, window = _asked(by, since, until)
     # heavy: only this command pays for it
     from deltaweir.accounts import report
-    from deltaweir.gateway.ledger import reading
+    from deltaweir.gateway.ledger_reading import reading
 
-    with reading(_url(config, ledger)) as store:
+    where = _ledger(config, ledger)
+    with reading(where) as store:
         lines = store.usage(group_by=groups, since=window[0], until=window[1])
     if as_json:
         typer.echo(json.dumps(report(lines)))
     elif as_csv:
-        _csv(groups, lines, _names(groups, store.path))
+        _csv(groups, lines, _names(groups, where, config))
     elif lines:
-        _table(groups, lines, shown_names(_names(groups, store.path)))
+        _table(groups, lines, shown_names(_names(groups, where, config)))
     else:
         say("Nothing was used in this time.")
 
@@ -114,27 +118,29 @@ def _asked(
     return groups, window
 
 
-def _url(config: Path | None, ledger: str | None) -> str:
+def _ledger(config: Path | None, ledger: str | None) -> LedgerConfig:
     from deltaweir.errors import InvalidRequest
+    from deltaweir.gateway.ledger_config import LedgerConfig
 
     if config is not None and ledger is not None:
         raise typer.BadParameter("--config and --ledger exclude each other")
     if ledger is None:
-        url = ledger_url(config)
+        found = ledger_of(config)
+    elif "://" in ledger or ledger.startswith("env:"):
+        found = LedgerConfig(url=ledger)
     else:
-        url = ledger if "://" in ledger else f"sqlite:///{ledger}"
-    path = absolute(url)
-    if url.startswith("sqlite:///") and not Path(path).exists():
+        found = LedgerConfig(url=f"sqlite:///{ledger}")
+    if found.address and not found.remote and not Path(found.shown).exists():
         raise InvalidRequest(
-            f"there is no ledger at {path}; `deltaweir serve` keeps it beside its "
+            f"there is no ledger at {found.shown}; `deltaweir serve` keeps it beside its "
             "configuration, and --config or --ledger names another",
             param="ledger.url",
         )
-    return url
+    return found
 
 
-def _names(groups: Sequence[str], path: Path | str) -> dict[str, str]:
-    return names_of_keys(path) if "key" in groups else {}
+def _names(groups: Sequence[str], ledger: LedgerConfig, config: Path | None) -> dict[str, str]:
+    return names_of_keys(ledger, store_of(config)) if "key" in groups else {}
 
 
 def _csv(groups: Sequence[str], lines: Sequence[Line], keys: Mapping[str, str]) -> None:

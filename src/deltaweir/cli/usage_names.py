@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from deltaweir.gateway.ledger_config import LedgerConfig
+    from deltaweir.gateway.store_config import StoreConfig
+    from deltaweir.stores.books import KeyStore
 
 
-def names_of_keys(path: Path | str) -> dict[str, str]:
-    """Return the names of the keys in a ledger's file by their ids; none where they cannot be read.
+def names_of_keys(ledger: LedgerConfig, store: StoreConfig) -> dict[str, str]:
+    """Return the names of keys by their ids; none where they cannot be read.
 
     Args:
-        path: The file.
+        ledger: The ledger, in whose file keys are.
+        store: The store, in which they are if there is one.
     """
     # heavy: only a report by keys pays for it
     from deltaweir.errors import DeltaweirError
-    from deltaweir.stores.sqlite_keys import SqliteKeys
 
     try:
-        with SqliteKeys(path) as store:
-            return {record.id: record.name for record in store.records()}
+        with contextlib.closing(_keys(ledger, store)) as keys:
+            return {record.id: record.name for record in keys.records()}
     except DeltaweirError:  # a file that one may only read, say: the ids are enough
         return {}
+
+
+def _keys(ledger: LedgerConfig, store: StoreConfig) -> KeyStore:
+    from deltaweir.gateway.ledger_config import ledger_path
+    from deltaweir.stores.sqlite_keys import SqliteKeys
+    from deltaweir.stores.valkey_keys import ValkeyKeys
+
+    if store.shared:
+        return ValkeyKeys(store.line(), prefix=store.prefix)
+    return SqliteKeys(ledger_path(ledger.address))
 
 
 def shown_names(names: Mapping[str, str]) -> dict[str, str]:

@@ -11,11 +11,12 @@ off the loop: asking for it cuts the window short, so that it costs one commit, 
 begin together share. For the embedded model queueing is enough: what dies with the process
 has cost nothing.
 
-**When the disk is slow, full or locked**, streams go on, and entries wait in memory. When too
-many wait, new streams are not queued: their handles keep what they are told, and try again with
-each entry. A stream that finds no room even at its end is lost; it is counted in `Ledger.lost`
-and logged. Streams once queued are never given up while the process lives; they add at most
-their attempts and their ends to the queue.
+**When the disk is slow, full or locked**, streams go on, and entries wait in memory; those for a
+database that is away wait in a queue on disk (`spooled`), and in memory once that is full. A row in
+that queue counts as being on disk. When too many wait in memory, new streams are not queued: their
+handles keep what they are told, and try again with each entry. A stream that finds no room even at
+its end is lost; it is counted in `Ledger.lost` and logged. Streams once queued are never given up
+while the process lives; they add at most their attempts and their ends to the queue.
 """
 
 from __future__ import annotations
@@ -30,13 +31,19 @@ from pathlib import Path
 from typing import Self
 
 from deltaweir.accounts import Attempt, Closed, Entry, Line, Opened, Tally
-from deltaweir.errors import DeltaweirError, InvalidRequest
-from deltaweir.gateway.config import ledger_path
+from deltaweir.errors import DeltaweirError
+from deltaweir.gateway.ledger_config import LedgerConfig, ledger_path
+from deltaweir.gateway.ledger_reading import in_postgres
 from deltaweir.gateway.ledger_writer import Pace, Store, Writer
+from deltaweir.gateway.spooled import SpooledStore
 from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.stores.spool import Spool
 from deltaweir.stores.sqlite import SqliteLedger
 
 _BUSY_S = 1.0  # shorter than `close` waits; the writer tries again by itself
+_LEASED = Pace(look_s=3.0, batch=2000)
+"""A look for the dead is a sign of life as well, for which a fifth of a lease is often enough; a
+trip over a network may take as many entries as have come."""
 
 _settling = threading.RLock()  # a future's callbacks run inside it
 
@@ -62,6 +69,7 @@ class Ledger:
         waiting: int = 100_000,
     ) -> None:
         self._store = store
+        self._spooled = store if isinstance(store, SpooledStore) else None
         self._writer = Writer(store, clock=clock, pace=pace)
         self._most = waiting
         self._process = os.getpid()
@@ -69,21 +77,32 @@ class Ledger:
         atexit.register(self.close)
 
     @classmethod
-    def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Ledger | None:
+    def open(
+        cls, config: LedgerConfig | str, *, clock: Callable[[], float] = time.time
+    ) -> Ledger | None:
         """Return the ledger that a configuration names; dead processes' rows are closed then.
 
+        A database that cannot be reached is none the less returned: what is told waits for it.
+
         Args:
-            url: "sqlite:///name.db", from the working directory; "sqlite:////directory/name.db";
-                "" for no ledger.
+            config: The table ``[ledger]``, or its ``url`` alone.
             clock: Seconds since 1970.
 
         Raises:
             InvalidRequest: The URL names no ledger that is supported.
-            LedgerUnavailable: The ledger cannot be opened, or is damaged or too new.
+            LedgerUnavailable: The ledger's file cannot be opened, or is damaged or too new.
+            LedgerMisconfigured: The database refuses us, for what only who configured it can mend.
         """
-        if not url:
+        told = LedgerConfig(url=config) if isinstance(config, str) else config
+        if not told.address:
             return None
-        path = ledger_path(url)
+        if told.remote:
+            most = int(told.spool_mib * 2**20)
+            spool = Spool(Path(told.spool).absolute(), most_bytes=most) if told.spool else None
+            spooled = SpooledStore(in_postgres(told.address), spool)
+            spooled.open(clock())
+            return cls(spooled, clock=clock, pace=_LEASED)
+        path = ledger_path(told.address)
         store = SqliteLedger(path if path == ":memory:" else Path(path), busy_s=_BUSY_S)
         store.close_dead(clock())
         return cls(store, clock=clock)
@@ -91,12 +110,23 @@ class Ledger:
     @property
     def lost(self) -> int:
         """How many streams were not recorded, or not to their end, since the ledger was opened."""
-        return self._writer.lost
+        return self._writer.lost + (self._spooled.lost if self._spooled else 0)
 
     @property
     def waiting(self) -> int:
-        """How many entries wait to be written."""
-        return self._writer.waiting
+        """How many entries wait to be written, in memory and on disk."""
+        return self._writer.waiting + (self._spooled.waiting if self._spooled else 0)
+
+    @property
+    def unavailable_since(self) -> float | None:
+        """Since when the ledger cannot be written, in seconds since 1970; None while it can."""
+        since = self._spooled.unavailable_since if self._spooled else None
+        return since or self._writer.refused_since
+
+    @property
+    def full(self) -> bool:
+        """Whether the ledger cannot be written, and nothing more can be kept for it."""
+        return self._writer.refused_since is not None and self._writer.waiting >= self._most
 
     def opened(self, entry: Opened, tally: Callable[[], Tally]) -> Handle:
         """Queue a stream's row, and return the handle that must end it.
@@ -161,28 +191,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def reading(url: str) -> SqliteLedger:
-    """Return a ledger to read, a context manager; dead processes' rows stand as they are.
-
-    Args:
-        url: As for `Ledger.open`.
-
-    Raises:
-        InvalidRequest: The URL names no ledger that is supported, or there is none there.
-        LedgerUnavailable: It cannot be read, is damaged or too new.
-    """
-    if not url:
-        raise InvalidRequest("this configuration keeps no ledger: [ledger] url is empty")
-    path = Path(ledger_path(url))
-    if not path.exists():
-        raise InvalidRequest(
-            f"there is no ledger at {path}; `deltaweir serve` keeps one in the folder it is "
-            "started in, and --config or --ledger names another",
-            param="ledger.url",
-        )
-    return SqliteLedger(path, read_only=True)
 
 
 class Handle:

@@ -94,10 +94,13 @@ class Writer:
 
     Attributes:
         lost: How many streams were not recorded, or not to their end.
+        refused_since: Since when the store takes nothing, in seconds since 1970; None while it
+            does.
     """
 
     def __init__(self, store: Store, *, clock: Callable[[], float], pace: Pace) -> None:
         self.lost = 0
+        self.refused_since: float | None = None
         self._store = store
         self._clock = clock
         self._pace = pace
@@ -119,7 +122,7 @@ class Writer:
         """Queue an entry; never waits."""
         self._queue.put((stream, entry))
         if self._ended.is_set():
-            self._give_up()
+            self._lose_all(self._left())
 
     def hurry(self) -> None:
         """Write what is queued at once."""
@@ -173,8 +176,9 @@ class Writer:
             if now >= look:
                 look = now + self._pace.look_s
                 self._bury()
+        self._written(self._left())  # tried once: a write that hung may have held all this up
         self._ended.set()
-        self._give_up()
+        self._lose_all(self._left())
         self._store.close()
 
     def _gathered(self, due: float) -> list[_Told | threading.Event]:
@@ -223,12 +227,14 @@ class Writer:
                 return self._singly(told, error)
             if wait_s == _FIRST_RETRY_S:
                 _log.warning("ledger: entries wait: %s", error)
+            self.refused_since = self.refused_since or self._clock()
             if self._stopping.wait(wait_s):
                 self._lose_all(told)
                 return False
             wait_s = min(2 * wait_s, _LAST_RETRY_S)
         if wait_s != _FIRST_RETRY_S:
             _log.warning("ledger: written again")
+        self.refused_since = None
         for stream, entry in told:
             if isinstance(entry, Opened):
                 stream.settle(None)
@@ -260,8 +266,8 @@ class Writer:
             if closed:
                 _log.warning("ledger: closed %d rows of processes that died", closed)
 
-    def _give_up(self) -> None:
-        """Count what nobody will write any more."""
+    def _left(self) -> list[_Told]:
+        """Return what is still queued."""
         left: list[_Told] = []
         while True:
             try:
@@ -270,7 +276,7 @@ class Writer:
                 break
             if not isinstance(item, threading.Event):
                 left.append(item)
-        self._lose_all(left)
+        return left
 
     def _lose_all(self, told: Iterable[_Told]) -> None:
         streams = {stream for stream, entry in told if not isinstance(entry, Checkpoint)}

@@ -6,7 +6,10 @@
      └─ LedgerUnavailable        cannot be opened or written: path, permission, full disk
          ├─ LedgerBusy           another process holds it; the same call may succeed later
          ├─ LedgerDamaged        no database, another program's, or with torn pages
-         └─ LedgerTooNew         written by a newer version of this package
+         ├─ LedgerMisconfigured  refused for what was configured: a password, a name, a right
+         ├─ LedgerTooNew         written by a newer version of this package
+         └─ StoreUnavailable     the store that machines share cannot be reached, or refuses
+             └─ StoreUnsure      it was told, and nobody knows whether it has heard
 """
 
 from __future__ import annotations
@@ -39,6 +42,12 @@ class LedgerDamaged(LedgerUnavailable):
     default_code = "ledger_damaged"
 
 
+class LedgerMisconfigured(LedgerUnavailable):
+    """The database refuses us, for what only whoever configured it can mend; waiting does not."""
+
+    default_code = "ledger_misconfigured"
+
+
 class LedgerTooNew(LedgerUnavailable):
     """The ledger was written by a newer version of this package, and is left as it is.
 
@@ -53,6 +62,24 @@ class LedgerTooNew(LedgerUnavailable):
         super().__init__(message, **data)
         self.found = found
         self.known = known
+
+
+class StoreUnavailable(LedgerUnavailable):
+    """The store that several machines share cannot be reached, or refuses what is asked."""
+
+    default_code = "store_unavailable"
+
+
+class StoreUnsure(StoreUnavailable):
+    """The store was told and has not answered: what was to be written may be written.
+
+    Attributes:
+        commit: The name of what was to be written; empty where nothing was.
+    """
+
+    def __init__(self, message: str, *, commit: str = "", **data: Any) -> None:
+        super().__init__(message, **data)
+        self.commit = commit
 
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

@@ -121,6 +121,10 @@ class Life:
         """Give the lock up and remove its file; what this writer left open counts as dead."""
         _remove(self._path, self._descriptor)
 
+    def leave(self) -> None:
+        """Give the lock up and leave its file, as death would: others must see it to take over."""
+        _close(self._descriptor)
+
 
 def _stands(path: Path, descriptor: int) -> bool:
     try:

@@ -26,6 +26,7 @@ from typing import Self
 from deltaweir.accounts import Attempt, Entry, Line, Row, grouping
 from deltaweir.stores import sqlite_statements as sql
 from deltaweir.stores.failures import LedgerUnavailable, named
+from deltaweir.stores.ledger_columns import attempt, row, values
 from deltaweir.stores.liveness import Life, dead, signs
 from deltaweir.stores.sqlite_schema import check_version, connect, migrate, transaction
 
@@ -80,7 +81,7 @@ class SqliteLedger:
             writer = self._writer_id()
             with transaction(connection):
                 for kind, statement in sql.INSERTS.items():
-                    rows = (sql.values(entry, writer) for entry in batch if type(entry) is kind)
+                    rows = (values(entry, writer) for entry in batch if type(entry) is kind)
                     connection.executemany(statement, rows)
 
     def close_dead(self, now: float) -> int:
@@ -148,10 +149,10 @@ class SqliteLedger:
             try:
                 streams = connection.execute(sql.ROWS, chosen).fetchall()
                 for one in connection.execute(sql.ATTEMPTS, chosen):
-                    attempts.setdefault(one[0], []).append(sql.attempt(one))
+                    attempts.setdefault(one[0], []).append(attempt(one))
             finally:
                 connection.execute("ROLLBACK")
-        return [sql.row(one, tuple(attempts.get(one[0], ()))) for one in streams]
+        return [row(one, tuple(attempts.get(one[0], ()))) for one in streams]
 
     def close(self) -> None:
         """Close the file; rows that are still open count as a dead process's from now on."""

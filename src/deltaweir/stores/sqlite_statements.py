@@ -1,77 +1,29 @@
-"""The ledger's statements in SQLite, and how entries become columns and columns rows."""
+"""The ledger's statements in SQLite."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from deltaweir.accounts import (
-    FAILED,
-    GROUPS,
-    Attempt,
-    Checkpoint,
-    Closed,
-    Entry,
-    Group,
-    Line,
-    Opened,
-    Row,
-    Tally,
-)
-from deltaweir.endings import Ending, State
-
-_OPENED = ("started", "model", "upstream_model", "key_id", "user", "tag", "endpoint", "streamed")
-_TALLY = Tally.__struct_fields__
-_CLOSED = ("ended", "ending", "finish_reason", "first_content_s", "total_s")
-_ATTEMPT = ("stream_id", "number", "upstream", "started", "ended", "ending")
+from deltaweir.accounts import FAILED, GROUPS, Entry, Group, Line
+from deltaweir.stores import ledger_columns
+from deltaweir.stores.ledger_columns import ATTEMPT_ROW, FAILURES, STREAM_ROW, UPSERTS, Upsert
 
 
-def _upsert(table: str, key: str, columns: Sequence[str], *, unless: str, **fixed: str) -> str:
+def _statement(upsert: Upsert) -> str:
     """Return a statement that sets columns of a new row, or of one that a condition allows."""
-    names = ", ".join(columns)
-    marks = ", ".join("?" * len(columns))
-    changed = [
-        f"{name} = excluded.{name}"
-        for name in columns
-        if name not in key.split(", ") and name != "writer"
-    ]
-    changed += [f"{name} = {value}" for name, value in fixed.items()]
+    names = ", ".join(upsert.columns)
+    marks = ", ".join("?" * len(upsert.columns))
+    changed = [f"{name} = excluded.{name}" for name in upsert.changed]
+    changed += [f"{name} = {value}" for name, value in upsert.fixed]
     return (
-        f"INSERT INTO {table} ({names}) VALUES ({marks}) "  # noqa: S608  # names from this module
-        f"ON CONFLICT ({key}) DO UPDATE SET {', '.join(changed)} WHERE {unless}"
+        f"INSERT INTO {upsert.table} ({names}) VALUES ({marks}) "  # noqa: S608  # our own names
+        f"ON CONFLICT ({', '.join(upsert.key)}) DO UPDATE SET {', '.join(changed)} "
+        f"WHERE {upsert.unless}"
     )
 
 
-INSERTS: dict[type[Entry], str] = {
-    Opened: _upsert(
-        "streams", "stream_id", ("stream_id", "writer", *_OPENED), unless="streams.started IS NULL"
-    ),
-    Attempt: _upsert(
-        "attempts",
-        "stream_id, number",
-        (*_ATTEMPT, *_TALLY),
-        unless="excluded.ended IS NOT NULL AND (attempts.ended IS NULL OR attempts.presumed)",
-        presumed="0",
-    ),
-    Checkpoint: _upsert(
-        "streams",
-        "stream_id",
-        ("stream_id", "writer", "checkpointed", *_TALLY),
-        unless="streams.ended IS NULL AND "
-        "(streams.checkpointed IS NULL OR excluded.checkpointed > streams.checkpointed)",
-    ),
-    # a checkpoint that comes after the end is not kept, so one that came before is not either
-    Closed: _upsert(
-        "streams",
-        "stream_id",
-        ("stream_id", "writer", *_CLOSED, *_TALLY),
-        unless="streams.ended IS NULL OR streams.presumed",
-        presumed="0",
-        checkpointed="NULL",
-    ),
-}
+INSERTS: dict[type[Entry], str] = {kind: _statement(upsert) for kind, upsert in UPSERTS.items()}
 """The statement that writes each kind of entry."""
 
 OPEN_WRITERS = "SELECT DISTINCT writer FROM streams WHERE ended IS NULL AND writer IS NOT NULL"
@@ -99,26 +51,25 @@ _COLUMN_OF: dict[Group, str] = {
 }
 
 
-_FAILURES = ", ".join(f"'{one.value}'" for one in Ending if one.state is State.FAILED)
+_FAILURES = ", ".join(f"'{one}'" for one in FAILURES)
 
 
 def _selected(table: str, columns: Sequence[str]) -> str:
     return ", ".join(f"{table}.{name}" for name in columns)
 
 
-_ROW = ("stream_id", "checkpointed", "presumed", *_OPENED, *_CLOSED, *_TALLY)
-
 ROWS = (
-    f"SELECT {_selected('streams', _ROW)} FROM streams WHERE {_WINDOW} ORDER BY started, stream_id"  # noqa: S608  # names from this module
+    f"SELECT {_selected('streams', STREAM_ROW)} FROM streams WHERE {_WINDOW} "  # noqa: S608  # our own names
+    "ORDER BY started, stream_id"
 )
 
-ATTEMPTS = f"""SELECT {_selected("attempts", (*_ATTEMPT, *_TALLY))} FROM attempts
+ATTEMPTS = f"""SELECT {_selected("attempts", ATTEMPT_ROW)} FROM attempts
     WHERE stream_id IN (SELECT stream_id FROM streams WHERE {_WINDOW})
     ORDER BY stream_id, number"""  # noqa: S608  # names from this module
 
 
 def usage(groups: Sequence[Group]) -> str:
-    """Return the query for a report's lines, in the order of a line's fields.
+    """Return the query for a report's lines; costs stand last.
 
     Costs come in two halves, since SQLite refuses sums above 9.2 million dollars in picodollars.
     """
@@ -127,8 +78,8 @@ def usage(groups: Sequence[Group]) -> str:
     grouped = f"GROUP BY {', '.join(numbers)} ORDER BY {', '.join(numbers)}" if groups else ""
     return f"""SELECT {", ".join(columns)}, count(*) AS streams,
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
-    sum(cost_pico / 1000000), sum(cost_pico % 1000000), count(*) - count(cost_pico),
-    coalesce(sum(ending IN ({_FAILURES})), 0)
+    count(*) - count(cost_pico), coalesce(sum(ending IN ({_FAILURES})), 0),
+    sum(cost_pico / 1000000), sum(cost_pico % 1000000)
     FROM streams WHERE started IS NOT NULL AND {_WINDOW} {grouped}"""  # noqa: S608  # names from this module
 
 
@@ -141,63 +92,6 @@ def window(
 
 def line(found: Sequence[Any]) -> Line:
     """Return a report's line from a row of `usage`."""
-    *groups, streams, prompt, completion, millions, units, unpriced, failed = found
-    return Line(
-        **dict(zip(GROUPS, groups, strict=True)),
-        streams=streams,
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cost_pico=None if millions is None else 1_000_000 * millions + units,
-        unpriced=unpriced,
-        failed=failed,
-    )
-
-
-def values(entry: Entry, writer: str | None) -> list[Any]:
-    """Return what an entry's statement takes."""
-    tally = () if isinstance(entry, Opened) else msgspec.structs.astuple(entry.tally)
-    if isinstance(entry, Checkpoint):
-        own: tuple[Any, ...] = (entry.stream_id, writer, entry.at)
-    elif isinstance(entry, Attempt):
-        own = tuple(getattr(entry, name) for name in _ATTEMPT)
-    else:
-        names = _OPENED if isinstance(entry, Opened) else _CLOSED
-        own = (entry.stream_id, writer, *(getattr(entry, name) for name in names))
-    return [_storable(value) for value in (*own, *tally)]
-
-
-def _storable(value: Any) -> Any:
-    """Return a value that SQLite takes: JSON may bring lone surrogates, which UTF-8 has not."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return value
-
-
-def row(found: Sequence[Any], attempts: tuple[Attempt, ...]) -> Row:
-    """Return a row from one of `ROWS`."""
-    columns = dict(zip(_ROW, found, strict=True))
-    stream_id, tally = columns["stream_id"], _tally(columns)
-    opened = {name: columns[name] for name in _OPENED} | {"streamed": bool(columns["streamed"])}
-    ended = {name: columns[name] for name in _CLOSED}
-    return Row(
-        stream_id=stream_id,
-        opened=None if opened["started"] is None else Opened(stream_id=stream_id, **opened),
-        checkpointed=columns["checkpointed"],
-        tally=tally,
-        closed=None
-        if ended["ended"] is None
-        else Closed(stream_id=stream_id, tally=tally, **ended),
-        presumed=bool(columns["presumed"]),
-        attempts=attempts,
-    )
-
-
-def attempt(found: Sequence[Any]) -> Attempt:
-    """Return an attempt from one of `ATTEMPTS`."""
-    columns = dict(zip((*_ATTEMPT, *_TALLY), found, strict=True))
-    own = {name: columns[name] for name in _ATTEMPT}
-    return Attempt(**own, tally=_tally(columns))
-
-
-def _tally(columns: dict[str, Any]) -> Tally:
-    return Tally(**{name: columns[name] for name in _TALLY})
+    *figures, millions, units = found
+    cost = None if millions is None else 1_000_000 * millions + units
+    return ledger_columns.line(figures, cost_pico=cost)
