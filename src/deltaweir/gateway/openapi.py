@@ -23,6 +23,37 @@ _USAGE_QUERY = [
         ("until", "likewise; exclusive"),
     )
 ]
+_STREAM_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "x-deltaweir-stream-id of the stream's answer",
+}
+_STREAM_POSITION = [
+    {
+        "name": "starting_after",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "the number of the last event that one has; 0, as without it, gives all",
+    },
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "the id of the last event that one has, or its number; it comes first",
+    },
+]
+_STREAM_READ = {
+    "204": "the stream has ended, and there is nothing behind that event",
+    "400": "the position is no number, or the event is another stream's",
+    "410": "what follows that event is no longer kept; the message tells the first that is",
+}
+_STREAM_REFUSED = {
+    "404": "there is no such stream, or it is another's, or it was not asked to be resumed",
+    "503": "the store, or the gateway that runs the stream, cannot be asked now; ask again",
+}
+_STREAM_USAGE = "usage, cost_usd, source, and ending, which is null while the stream runs"
 
 
 def document(models: list[str]) -> dict[str, Any]:
@@ -49,6 +80,11 @@ def document(models: list[str]) -> dict[str, Any]:
             "/v1/models/{name}": {
                 "get": _answer("one model")
                 | {"parameters": [{"name": "name", "in": "path", "required": True}]}
+            },
+            "/v1/streams/{id}": _stream(),
+            "/v1/streams/{id}/usage": {
+                "parameters": [_STREAM_ID],
+                "get": _refusable(_answer(_STREAM_USAGE), _STREAM_REFUSED),
             },
             "/metrics": {
                 "get": {
@@ -82,8 +118,39 @@ def _completion(request: type, reply: type, chunk: type) -> dict[str, Any]:
     }
 
 
+def _stream() -> dict[str, Any]:
+    events = "server-sent events behind that one, as they were sent, each with its id"
+    read = {
+        "parameters": _STREAM_POSITION,
+        "responses": {
+            "200": {
+                "description": f"{events}; data is a Chunk or a TextChunk, the last is [DONE]",
+                "content": {
+                    "text/event-stream": {"schema": {"anyOf": _references(Chunk, TextChunk)}}
+                },
+            }
+        },
+    }
+    stopped = _answer(f"it has ended, now or before, for everyone: {_STREAM_USAGE}")
+    return {
+        "parameters": [_STREAM_ID],
+        "get": _refusable(read, _STREAM_READ | _STREAM_REFUSED),
+        "delete": _refusable(stopped, _STREAM_REFUSED),
+    }
+
+
+def _refusable(operation: dict[str, Any], refusals: dict[str, str]) -> dict[str, Any]:
+    """Return an operation with further answers, by their status."""
+    told = {status: {"description": what} for status, what in refusals.items()}
+    return operation | {"responses": operation["responses"] | told}
+
+
+def _references(*kinds: type) -> list[dict[str, Any]]:
+    return [_schema(kind)["schema"] for kind in kinds]
+
+
 def _body(*requests: type) -> dict[str, Any]:
-    schemas = [_schema(request)["schema"] for request in requests]
+    schemas = _references(*requests)
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
