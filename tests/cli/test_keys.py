@@ -84,6 +84,7 @@ def test_a_list_for_programs() -> None:
         "name": "ci",
         "state": "active",
         "admin": True,
+        "may_record": False,
         "models": ["a", "openai/*"],
         "rpm": None,
         "tpm": 9,

@@ -25,7 +25,9 @@ from deltaweir.gateway.config import (
     Config,
     LedgerConfig,
     ModelConfig,
+    RecordingsConfig,
     ServerConfig,
+    StoreConfig,
     UpstreamConfig,
     load_config,
 )
@@ -44,6 +46,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "[guards.NAME]": GuardConfig,
     "[guards.NAME.moderation]": ModerationConfig,
     "[ledger]": LedgerConfig,
+    "[store]": StoreConfig,
+    "[recordings]": RecordingsConfig,
 }
 LOADED: dict[str, Config] = {}
 """By their text, since some are shown twice, and compiling their guards takes its time."""

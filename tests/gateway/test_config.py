@@ -71,7 +71,7 @@ def test_a_models_budget_and_price(tmp_path: Path, budget: str, limit: Limit) ->
         ('name = "x"', "it belongs under [[upstreams]] or [[models]]"),
         ("[guard.own]", "unknown key 'guard' in the file; did you mean guards?"),
         (MODEL + "prize = {input = 1}", "did you mean price"),
-        ('[ledger]\nurl = "postgresql://me:secret@host/db"', "sqlite:///file.db"),
+        ('[ledger]\nurl = "mysql://me:secret@host/db"', "sqlite:///file.db"),
         ('[ledger]\nurl = "sqlite:///"', "sqlite:///file.db"),
         ('[ledger]\nurl = "sqlite://file.db"', "sqlite:///file.db"),
         ('[ledger]\nurls = ""', "unknown key 'urls' in ledger; did you mean url"),

@@ -19,7 +19,9 @@ from deltaweir.errors import (
     PermissionDenied,
     ServiceUnavailable,
 )
-from deltaweir.gateway.keys import STALE_S, Key, KeyRing
+from deltaweir.gateway.keys import Key, KeyRing
+from deltaweir.gateway.store_config import STALE_S
+from deltaweir.stores.books import KeyStore
 from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.stores.sqlite_keys import SqliteKeys
 
@@ -33,39 +35,43 @@ WRONG = [
 
 
 class World:
-    """A ring, its file, and the time."""
+    """A ring, what it reads, and the time.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        store: Where keys are kept.
+        other: The same, as another process sees it.
+    """
+
+    def __init__(self, store: KeyStore, other: KeyStore) -> None:
         self.now = NOON
         self.ticks = 0.0
-        self.store = SqliteKeys(path)
-        self.ring = KeyRing(self.store, clock=lambda: self.now, monotonic=lambda: self.ticks)
+        self.other = other
+        self.ring = KeyRing(store, clock=lambda: self.now, monotonic=lambda: self.ticks)
 
     def make(self, key: str = KEY, **terms: Any) -> None:
         """Make a key, as another process does."""
-        with SqliteKeys(self.store.path) as other:
-            other.create(
-                KeyRecord(
-                    id=key[3:15],
-                    digest=digest_of(key.encode()),
-                    name="alice",
-                    terms=KeyTerms(**terms),
-                    created=NOON,
-                )
+        self.other.create(
+            KeyRecord(
+                id=key[3:15],
+                digest=digest_of(key.encode()),
+                name="alice",
+                terms=KeyTerms(**terms),
+                created=NOON,
             )
+        )
 
     def revoke(self, key_id: str = ID) -> None:
         """Revoke a key, as another process does."""
-        with SqliteKeys(self.store.path) as other:
-            other.revoke(key_id, self.now)
+        self.other.revoke(key_id, self.now)
 
 
 @pytest.fixture(name="world")
 def world_fixture(tmp_path: Path) -> Iterator[World]:
     """Return a ring over a new file."""
-    world = World(tmp_path / "a.db")
-    with world.ring:
-        yield world
+    with SqliteKeys(tmp_path / "a.db") as other:
+        world = World(SqliteKeys(tmp_path / "a.db"), other)
+        with world.ring:
+            yield world
 
 
 def sent(key: str = KEY, scheme: str = "Bearer ") -> list[tuple[bytes, bytes]]:
@@ -139,6 +145,7 @@ def test_junk_is_refused(junk: bytes) -> None:
 
 RING = KeyRing.__new__(KeyRing)
 RING._records, RING._looked, RING._clock, RING._monotonic = {}, 0.0, lambda: NOON, lambda: 0.0
+RING._stale_s = STALE_S
 
 
 def test_revocation_is_told_once(world: World) -> None:
@@ -162,11 +169,11 @@ def test_expiry_is_told_when_it_comes(world: World) -> None:
     assert world.ring.poll() == {"0" * 12}
 
 
-def test_a_removed_key_is_gone(world: World) -> None:
+def test_a_removed_key_is_gone(world: World, tmp_path: Path) -> None:
     """A row that somebody deletes by hand is a key that is revoked."""
     world.make()
     world.ring.poll()
-    with contextlib.closing(sqlite3.connect(world.store.path, isolation_level=None)) as hand:
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as hand:
         hand.execute("DELETE FROM keys")
     assert world.ring.poll() == {ID}
     refusal(world, sent())
@@ -185,14 +192,14 @@ def test_models_are_permitted_or_named(world: World) -> None:
         world.ring.permits(many, "z" * 10**6)
 
 
-def test_keys_that_cannot_be_read_let_nobody_in(world: World) -> None:
+def test_keys_that_cannot_be_read_let_nobody_in(world: World, tmp_path: Path) -> None:
     """Keys that were read stand for some seconds, then nobody knows who was revoked."""
     world.make()
     world.ring.poll()
-    kept = world.store.path.with_name("kept.db")
-    with contextlib.closing(sqlite3.connect(world.store.path)) as hand:
+    path, kept = tmp_path / "a.db", tmp_path / "kept.db"
+    with contextlib.closing(sqlite3.connect(path)) as hand:
         hand.execute("VACUUM INTO ?", (str(kept),))
-    world.store.path.unlink()
+    path.unlink()
     for ticks in (1, STALE_S - 1):
         world.ticks = ticks
         with pytest.raises(LedgerUnavailable):
@@ -202,7 +209,7 @@ def test_keys_that_cannot_be_read_let_nobody_in(world: World) -> None:
     with pytest.raises(ServiceUnavailable, match="ask again") as refused:
         world.ring.authenticate(sent())
     assert refused.value.status == 503
-    kept.rename(world.store.path)
+    kept.rename(path)
     world.ring.poll()
     assert world.ring.authenticate(sent()).id == ID
 

@@ -43,10 +43,10 @@ class World:
         self.now = NOON
         self._stack = stack
 
-    def process(self, holder: str = "a", pace: Pace = STILL) -> Limits:
+    def process(self, holder: str = "a", pace: Pace = STILL, *, lenient: bool = False) -> Limits:
         """Return the limits of another process, as far as the file can tell."""
         store = SqliteLeases(self.path, holder=holder)
-        limits = Limits(store, clock=lambda: self.now, pace=pace)
+        limits = Limits(store, clock=lambda: self.now, pace=pace, lenient=lenient)
         self._stack.callback(limits.close, 0.0)
         return limits
 
@@ -363,6 +363,35 @@ def test_a_locked_file_lets_nobody_in(world: World, caplog: pytest.LogCaptureFix
     assert str(world.path) in caplog.text
     assert limits.flush(LIMIT_S)
     assert world.spent(who) == [42]
+
+
+def test_limits_that_cannot_be_checked_may_be_none(world: World) -> None:
+    """Streams begin and go on block by block, all is booked later, and then limits hold again."""
+    limits, who = world.process(lenient=True), key("1000tok", "1usd", rpm=1, tpm=2000)
+    running = admit(limits, who, pico=10**9)
+    with world.locked():
+        begun = [admit(limits, who, pico=10**9) for _ in range(2)]
+        assert [one.headers for one in begun] == [[], []]
+        assert limits.unchecked == 2
+        for one in (running, *begun):
+            used = 0
+            while used < 300:
+                used, before = one.granted.tokens or 0, used
+                assert used > before
+                assert (one.more(used, 10**9 + 10**6).pico or 0) > 10**9 + 10**6
+        (first, second), last = begun, running.granted.tokens or 0
+        end(first, 10, 300, 2 * 10**9)
+    limits.flush(LIMIT_S)  # the rest is over with the lock
+    used = second.granted.tokens or 0
+    while (granted := second.more(used, 10**9).tokens or 0) > used:
+        used = granted  # what is left of the budget, and no more
+    end(second, 10, used, 2 * 10**9)
+    end(running, 10, last, 2 * 10**9)
+    limits.flush(LIMIT_S)
+    assert world.spent(who) == [310 + 10 + used + 10 + last, 6 * 10**9]
+    assert world.spent(who)[0] >= 1000
+    with pytest.raises(LimitReached):
+        admit(limits, who, pico=10**9)
 
 
 def test_streams_wait_once_for_a_locked_file(world: World) -> None:

@@ -10,6 +10,7 @@ from deltaweir.gateway.config import (
     LedgerConfig,
     ModelConfig,
     ServerConfig,
+    StoreConfig,
     UpstreamConfig,
 )
 from deltaweir.gateway.guards import GuardConfig
@@ -48,13 +49,15 @@ def test_what_needs_a_restart_stays() -> None:
         upstreams=(A,),
         models=(model("x"),),
         ledger=LedgerConfig(url="sqlite:///other.db"),
+        store=StoreConfig(url="valkey://h"),
     )
     after = reloaded(running, wanted)
     assert after.config.server == ServerConfig(annotate=False)
     assert after.config.ledger == running.ledger
+    assert after.config.store == running.store
     assert told(running, after) == (
         "the configuration was reloaded: changed server; needs a restart: server.host, "
-        "server.port, server.workers, server.auth, ledger"
+        "server.port, server.workers, server.auth, ledger, store"
     )
 
 

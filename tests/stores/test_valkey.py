@@ -8,10 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from deltaweir.stores.failures import StoreUnavailable, StoreUnsure
+from deltaweir.stores.failures import LedgerBusy, StoreUnavailable, StoreUnsure
 from deltaweir.stores.valkey import ALONE_S, Script, ValkeyLine
 from deltaweir.stores.valkey_url import Address
 from deltaweir.testing.ports import Unreachable, unused_port
@@ -106,3 +107,26 @@ def test_a_peer_that_is_silent_is_left_alone(connects: bool) -> None:
         with pytest.raises(StoreUnavailable, match="at the moment"):
             line.call("PING", wait_s=5)
         assert time.monotonic() - began < 0.3 + ALONE_S
+
+
+def test_a_line_in_use_is_waited_for() -> None:
+    """Not for longer than is said."""
+    with peer() as line, line._mine(1), pytest.raises(LedgerBusy, match="another thread"):
+        line.call("PING", wait_s=0.01)
+
+
+def test_a_closed_line_stays_closed() -> None:
+    """Whoever uses it afterwards is told."""
+    with peer() as line:
+        line.close()
+        with pytest.raises(StoreUnavailable, match="was closed"):
+            line.call("PING", wait_s=1)
+
+
+def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    """It is named."""
+    address = Address("", path=str(tmp_path / "socket"))
+    with contextlib.closing(ValkeyLine(address)) as line:
+        with pytest.raises(StoreUnavailable, match=r"unix:///.*/socket\?db=0 cannot be reached"):
+            line.call("PING", wait_s=1)
+        assert repr(line) == f"ValkeyLine('{address.shown}')"

@@ -38,6 +38,13 @@ def test_what_others_wrote_meanwhile_is_seen_by_the_next_attempt() -> None:
         assert books.standing(POT, 0).spent == 10
 
 
+def refuse(store: ValkeyLeases, error: Exception) -> None:
+    """Read and write something, and refuse it."""
+    with store.writing(wait_s=1) as books:
+        books.book(POT, 100)
+        raise error
+
+
 @pytest.mark.parametrize("error", [RateLimited("no"), SpentError(POT, limit=1, spent=1, needed=1)])
 def test_nobody_is_refused_for_what_was_true_before(error: Exception) -> None:
     """What is refused by figures that have changed is tried again; nothing is written."""
@@ -47,9 +54,8 @@ def test_nobody_is_refused_for_what_was_true_before(error: Exception) -> None:
         with store.writing(wait_s=1) as books:
             books.book(POT, 5)
     for expected in (LedgerBusy, type(error)):
-        with pytest.raises(expected), one.writing(wait_s=1) as books:
-            books.book(POT, 100)
-            raise error
+        with pytest.raises(expected):
+            refuse(one, error)
     with one.writing(wait_s=1) as books:
         assert books.standing(POT, 0).spent == 10
 
@@ -57,9 +63,8 @@ def test_nobody_is_refused_for_what_was_true_before(error: Exception) -> None:
 def test_what_is_refused_by_fresh_figures_is_not_asked_again() -> None:
     """Nor is anything asked where nothing was read."""
     store = leases(Server())
-    with pytest.raises(SpentError), store.writing(wait_s=1) as books:
-        books.standing(POT, 0)
-        raise SpentError(POT, limit=1, spent=1, needed=1)
+    with pytest.raises(SpentError):
+        refuse(store, SpentError(POT, limit=1, spent=1, needed=1))
     with store.writing(wait_s=1):
         pass
     assert store.last == ""

@@ -25,6 +25,16 @@ def kept_in(ledger: str, config: Path | None, *, new: bool) -> str:
     return said
 
 
+def kept_in_store(store: str, prefix: str) -> str:
+    """Return where a key is kept.
+
+    Args:
+        store: The store's URL, without its password.
+        prefix: How all names in it begin.
+    """
+    return f"in the store {store}, under {prefix}"
+
+
 def doubts(models: tuple[str, ...], config: Path | None) -> Iterator[str]:
     """Return why a new key may be of no use, each reason as a line.
 

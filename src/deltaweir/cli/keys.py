@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaweir.cli.configured import DEFAULT, absolute, configuration, ledger_url
+from deltaweir.cli.configured import DEFAULT, absolute, configuration, ledger_url, store_of
 from deltaweir.cli.help import Command, Group, help_when_alone
-from deltaweir.cli.key_notes import doubts, kept_in
+from deltaweir.cli.key_notes import doubts, kept_in, kept_in_store
 from deltaweir.cli.key_rows import as_dict, cells, limits, moment, table
 from deltaweir.cli.show import say
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deltaweir.allowances import KeyTerms
-    from deltaweir.stores.sqlite_keys import SqliteKeys
+    from deltaweir.stores.books import KeyStore
 
 app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
 
@@ -46,8 +46,8 @@ def keys(context: typer.Context) -> None:
       deltaweir keys revoke 4f1c09ab27de
 
     A server whose configuration says auth = "keys" under [server] lets in only who sends a
-    key, as api_key. Keys are kept in its ledger, without their secrets; a running server knows
-    within a second what is changed here.
+    key, as api_key. Keys are kept in its ledger, or in its store where machines share one,
+    without their secrets; a running server knows within a second what is changed here.
     """
     help_when_alone(context)
 
@@ -85,6 +85,9 @@ def create(
     admin: Annotated[
         bool, typer.Option("--admin", help="It may see the usage of all keys, and /metrics.")
     ] = False,
+    may_record: Annotated[
+        bool, typer.Option("--may-record", help="It may record streams, and play recordings.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Make a key, and print it: this is the only time that it is shown.
@@ -111,22 +114,31 @@ def create(
             quotas=allowances.quotas_of(budget or ()),
             expires=allowances.expiry_of(expires, now),
             admin=admin,
+            may_record=may_record,
         )
     except InvalidRequest as error:
         hint = f"--{error.param}" if error.param else None
         raise typer.BadParameter(error.message, param_hint=hint) from error
-    ledger = absolute(ledger_url(config))
-    new = not Path(ledger).exists()
+    where = _place(config)
     key = _kept(called, terms, config, now)
     typer.echo(key)
     said = "; ".join(limits(terms)) or "no limits"
-    say(f"{called}: {said}, {kept_in(ledger, config, new=new)}")
+    say(f"{called}: {said}, {where}")
     say(
         "It is not shown again. Clients send it as their api_key; "
         f"`deltaweir keys revoke {key[3:15]}` ends it."
     )
     for line in doubts(terms.models, config):
         say(line)
+
+
+def _place(config: Path | None) -> str:
+    """Return where a key is about to be kept."""
+    store = store_of(config)
+    if store.shared:
+        return kept_in_store(store.address.shown, store.prefix)
+    ledger = absolute(ledger_url(config))
+    return kept_in(ledger, config, new=not Path(ledger).exists())
 
 
 def _kept(name: str, terms: KeyTerms, config: Path | None, now: float) -> str:
@@ -215,12 +227,18 @@ def _tell_names(given: str, config: Path | None) -> None:
 
 
 @contextmanager
-def _store(config: Path | None, *, create: bool = False) -> Iterator[SqliteKeys]:
-    """Open the ledger's file of a configuration."""
+def _store(config: Path | None, *, create: bool = False) -> Iterator[KeyStore]:
+    """Open the store of a configuration, or without one its ledger's file."""
     from deltaweir.errors import InvalidRequest
     from deltaweir.gateway.config import ledger_path
     from deltaweir.stores.sqlite_keys import SqliteKeys
+    from deltaweir.stores.valkey_keys import ValkeyKeys
 
+    shared = store_of(config)
+    if shared.shared:
+        with ValkeyKeys(shared.line(), prefix=shared.prefix) as there:
+            yield there
+        return
     url = ledger_url(config)
     if not url:
         raise InvalidRequest(

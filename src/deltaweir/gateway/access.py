@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from typing import Any, NamedTuple
 
 from deltaweir.errors import ServiceUnavailable
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.keys import Key, KeyRing, UnknownKey
 from deltaweir.gateway.limits import Limits
+from deltaweir.gateway.store_config import StoreConfig
 from deltaweir.stores.failures import LedgerUnavailable
 
 MOST_WAITING = 100
@@ -61,10 +63,18 @@ class Access:
 
     Args:
         url: Where keys and limits are kept, as for the ledger.
+        store: The store where they are kept instead, if it is one.
+
+    Attributes:
+        available: Whether keys could be looked at the last time.
+        since: Since when that is so, in seconds since 1970; None until they are opened.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, store: StoreConfig = StoreConfig()) -> None:
+        self.available = True
+        self.since: float | None = None
         self._url = url
+        self._store = store
         self._opening = threading.Lock()
         self._ring: KeyRing | None = None
         self._limits: Limits | None = None
@@ -76,6 +86,18 @@ class Access:
         """Whether keys were read."""
         return self._ring is not None
 
+    @property
+    def stale(self) -> bool:
+        """Whether nobody is let in, since keys could not be looked at for too long."""
+        ring = self._ring
+        return ring is not None and ring.stale
+
+    @property
+    def unchecked(self) -> int:
+        """How many streams were let in whose limits could not be checked."""
+        limits = self._limits
+        return 0 if limits is None else limits.unchecked
+
     def open(self) -> None:
         """Read the keys, once; blocks.
 
@@ -84,8 +106,14 @@ class Access:
         """
         with self._opening:
             if self._ring is None:
-                self._limits = Limits.open(self._url)
-                self._ring = KeyRing.open(self._url)
+                limits = Limits.open(self._url, self._store)
+                try:
+                    ring = KeyRing.open(self._url, self._store)
+                except BaseException:
+                    limits.close(0.0)
+                    raise
+                self._limits, self.since = limits, time.time()
+                self._ring = ring  # the last: whoever sees it uses the others
 
     async def let_in(self, headers: Any) -> Key:
         """Return whose key a request's headers have; see `KeyRing.authenticate`.
@@ -135,12 +163,22 @@ class Access:
         Where they cannot be read, that is logged; after a while nobody is let in any more.
         """
         try:
-            return self._known().poll()
+            gone = self._known().poll()
         except LedgerUnavailable as error:
+            self._turned(available=False)
             if self._said != str(error):  # never a flood of lines
                 self._said = str(error)
                 _log.error("keys cannot be read: %s", error)  # no traceback is of use
             return set()
+        self._turned(available=True)
+        return gone
+
+    def _turned(self, *, available: bool) -> None:
+        if available != self.available:
+            self.available, self.since = available, time.time()
+            if available:
+                self._said = ""
+                _log.warning("keys can be read again")
 
     def close(self) -> None:
         """Book what is still to be booked, and let go of the file; blocks."""

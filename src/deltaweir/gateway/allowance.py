@@ -18,8 +18,12 @@ _MOST_TOKENS, _MOST_PICO = 2**40, 10**18
 class Keeper(Protocol):
     """Who keeps the accounts of which an allowance is a part."""
 
-    def extend(self, key: Key, told: Sequence[tuple[Part, Quota, int]]) -> None:
-        """Book what is used of each part so far, and add to it what it is short of."""
+    def extend(self, key: Key, told: Sequence[tuple[Part, Quota, int]]) -> bool:
+        """Book what is used of each part so far, and add to it what it is short of.
+
+        Returns:
+            Whether that could not be done, and the stream is to be trusted with more.
+        """
 
     def settle(self, told: Sequence[tuple[Part, int]]) -> None:
         """Book what was used of each part, and take the rest back."""
@@ -44,6 +48,7 @@ class Allowance:
         "_pico",
         "_prompt",
         "_rated",
+        "_trusted",
         "headers",
         "stream_id",
     )
@@ -58,6 +63,7 @@ class Allowance:
         prompt_tokens: int,
         prompt_pico: int | None,
         headers: Headers,
+        trusted: bool = False,
     ) -> None:
         self.stream_id = stream_id
         self.headers = headers
@@ -66,6 +72,7 @@ class Allowance:
         self._parts = parts
         self._prompt = self._rated = prompt_tokens
         self._pico = prompt_pico or 0
+        self._trusted = trusted
         self._closed = False
 
     @property
@@ -73,8 +80,8 @@ class Allowance:
         """What the stream may use now, in all: generated tokens, and money with the prompt's."""
         if not self._parts:
             return NO_LIMIT
-        tokens = [part.granted for part, quota in self._parts if quota.unit == "tokens"]
-        pico = [part.granted for part, quota in self._parts if quota.unit == "pico"]
+        tokens = [self._of(part, quota) for part, quota in self._parts if quota.unit == "tokens"]
+        pico = [self._of(part, quota) for part, quota in self._parts if quota.unit == "pico"]
         return Limit(
             max(0, min(tokens) - self._prompt) if tokens else None, min(pico, default=None)
         )
@@ -100,7 +107,7 @@ class Allowance:
         told = [
             (part, quota, self._used(part, quota, tokens, used_pico)) for part, quota in self._parts
         ]
-        self._limits.extend(self._key, told)
+        self._trusted = self._limits.extend(self._key, told)
         return self.granted
 
     def close(self, *, prompt_tokens: int, completion_tokens: int, cost_pico: int | None) -> None:
@@ -139,6 +146,13 @@ class Allowance:
                     for part, quota in self._parts
                 ]
             )
+
+    def _of(self, part: Part, quota: Quota) -> int:
+        if not self._trusted:
+            return part.granted
+        # block by block, so that it is asked again when limits can be checked
+        begun = self._prompt if quota.unit == "tokens" else self._pico
+        return max(part.granted, begun) + part.block
 
     def _rate(self, tokens: int) -> None:
         limit = self._key.terms.tpm

@@ -19,6 +19,7 @@ from deltaweir.gateway.completions import Completions
 from deltaweir.gateway.lane import Message, Send
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.passthrough import Passthrough, passes
+from deltaweir.gateway.readiness import readiness
 from deltaweir.gateway.refusal_log import REQUEST_ID
 from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
 from deltaweir.gateway.server_config import OWN_ROUTES
@@ -155,9 +156,7 @@ class _Control:
         return as_json({"status": "ok"})
 
     async def ready(self, _request: Request) -> Response:
-        if self._gateway.draining:
-            return as_json({"status": "stopping"}, 503)
-        return as_json({"status": "ready"})
+        return as_json(*readiness(self._gateway))
 
     async def openapi(self, _request: Request) -> Response:
         return as_json(document(self._gateway.routing.models))

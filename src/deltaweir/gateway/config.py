@@ -14,8 +14,11 @@ import msgspec
 
 from deltaweir.errors import InvalidRequest, InvalidRule
 from deltaweir.gateway.guards import GuardConfig, Guards, guards_in
+from deltaweir.gateway.ledger_config import LedgerConfig, ledger_path
 from deltaweir.gateway.model_config import ModelConfig
+from deltaweir.gateway.recordings_config import RecordingsConfig
 from deltaweir.gateway.server_config import ServerConfig
+from deltaweir.gateway.store_config import StoreConfig
 from deltaweir.gateway.tables import hint, label_of, refuse_twice, rows_of, struct_of
 from deltaweir.gateway.upstream_config import UpstreamConfig
 from deltaweir.models.catalogue import default_entry
@@ -25,50 +28,17 @@ __all__ = [
     "LedgerConfig",
     "ModelConfig",
     "Outline",
+    "RecordingsConfig",
     "ServerConfig",
+    "StoreConfig",
     "UpstreamConfig",
     "embedded_config",
     "ledger_in",
     "ledger_path",
     "load_config",
     "outline_in",
+    "store_in",
 ]
-
-_SQLITE = "sqlite:///"
-_IN_MEMORY = ":memory:"
-
-
-def ledger_path(url: str) -> str:
-    """Return the path of the file in a ledger's URL.
-
-    Raises:
-        InvalidRequest: The URL names no ledger that is supported.
-    """
-    path = url.removeprefix(_SQLITE)
-    if path in {"", url}:
-        # not the URL itself: it may hold a password
-        raise InvalidRequest(
-            f"the ledger's URL begins with {url.partition(':')[0]!r}; supported are "
-            "sqlite:///file.db and sqlite:////directory/file.db",
-            param="ledger.url",
-        )
-    return path
-
-
-class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[ledger]``.
-
-    Attributes:
-        url: ``sqlite:///file.db`` from where the configuration lies, without a file from the
-            working directory; ``sqlite:////directory/file.db``; or an empty text for no ledger.
-    """
-
-    url: str = "sqlite:///deltaweir.db"
-
-    def __post_init__(self) -> None:
-        """Refuse a URL that names no ledger."""
-        if self.url:
-            ledger_path(self.url)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +50,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         models: The tables ``[[models]]``; the first is what a request without a model gets.
         guards: The tables ``[guards.NAME]``, by name.
         ledger: The table ``[ledger]``.
+        store: The table ``[store]``.
+        recordings: The table ``[recordings]``.
     """
 
     server: ServerConfig = ServerConfig()
@@ -87,6 +59,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     models: tuple[ModelConfig, ...] = ()
     guards: dict[str, GuardConfig] = {}
     ledger: LedgerConfig = LedgerConfig()
+    store: StoreConfig = StoreConfig()
+    recordings: RecordingsConfig = RecordingsConfig()
 
     def __post_init__(self) -> None:
         """Compile all guards, and refuse names that nothing has or that two have.
@@ -96,9 +70,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """
         refuse_twice((one.name for one in self.upstreams), "upstreams", param="upstreams")
         refuse_twice((one.name for one in self.models), "models", param="models")
-        if self.server.auth == "keys" and not self.ledger.url:
+        if self.server.auth == "keys" and not (self.ledger.url or self.store.shared):
             raise InvalidRequest(
-                'server: auth = "keys" needs a ledger, since keys are kept there', param="server"
+                'server: auth = "keys" needs a ledger or a store, since keys are kept there',
+                param="server",
+            )
+        if self.server.auth == "keys" and self.ledger.remote and not self.store.shared:
+            raise InvalidRequest(
+                'server: auth = "keys" with a ledger in PostgreSQL needs a store, where keys and '
+                'limits are shared: [store] url = "valkey://127.0.0.1:6379/0"',
+                param="server",
             )
         guards = Guards(self.guards)
         guards.prepare()
@@ -138,8 +119,8 @@ def load_config(path: str | Path) -> Config:
     the embedded default is served.
 
     Args:
-        path: The file; paths in it, of rules, certificates and the ledger, are taken from where
-            it lies.
+        path: The file; paths in it, of rules, certificates, recordings and the ledger, are taken
+            from where it lies.
 
     Raises:
         InvalidRequest: The file is not there, is no TOML, or has a key that is unknown or a
@@ -173,6 +154,21 @@ def ledger_in(path: str | Path) -> LedgerConfig:
     """
     try:
         return _ledger(_parsed(path), Path(path).parent)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error.message}", param="config") from error
+
+
+def store_in(path: str | Path) -> StoreConfig:
+    """Read only the store of a configuration file, as `ledger_in` reads the ledger.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InvalidRequest: The file is not there, is no TOML, or its store is none.
+    """
+    try:
+        return _store(_parsed(path), Path(path).parent)
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error.message}", param="config") from error
 
@@ -228,7 +224,13 @@ def _config(table: dict[str, Any], directory: Path) -> Config:
         for number, row in enumerate(rows_of(table.get("upstreams", []), of="upstreams"), 1)
     )
     models = tuple(
-        struct_of(ModelConfig, row, where=label_of(row, "model", number), param="models")
+        struct_of(
+            ModelConfig,
+            row,
+            where=label_of(row, "model", number),
+            param="models",
+            **_from(directory, row, "replay"),
+        )
         for number, row in enumerate(rows_of(table.get("models", []), of="models"), 1)
     )
     return Config(
@@ -237,6 +239,8 @@ def _config(table: dict[str, Any], directory: Path) -> Config:
         models=models or _models_unless_told(upstreams),
         guards=guards_in(table.get("guards", {}), directory),
         ledger=_ledger(table, directory),
+        store=_store(table, directory),
+        recordings=_recordings(table.get("recordings", {}), directory),
     )
 
 
@@ -247,6 +251,8 @@ def _home(key: str, value: Any) -> str:
         "[[upstreams]]": UpstreamConfig,
         "[[models]]": ModelConfig,
         "[ledger]": LedgerConfig,
+        "[store]": StoreConfig,
+        "[recordings]": RecordingsConfig,
     }
     homes = [table for table, kind in kinds.items() if key in kind.__struct_fields__]
     if homes and not isinstance(value, dict | list):
@@ -256,20 +262,36 @@ def _home(key: str, value: Any) -> str:
 
 def _ledger(table: dict[str, Any], directory: Path) -> LedgerConfig:
     told = struct_of(LedgerConfig, table.get("ledger", {}), where="ledger", param="ledger")
-    path = ledger_path(told.url) if told.url else ""
-    if path in {"", _IN_MEMORY}:
-        return told
-    # also where nothing is told: all commands that read this file mean the same ledger
-    return LedgerConfig(url=f"{_SQLITE}{directory / path}")
+    return told.beside(directory)  # also where nothing is told: all commands mean the same ledger
+
+
+def _store(table: dict[str, Any], directory: Path) -> StoreConfig:
+    row = table.get("store", {})
+    return struct_of(
+        StoreConfig, row, where="store", param="store", **_from(directory, row, "ca_file")
+    )
+
+
+def _recordings(row: Any, directory: Path) -> RecordingsConfig:
+    given = _from(directory, row, "dir")
+    return struct_of(RecordingsConfig, row, where="recordings", param="recordings", **given)
 
 
 def _upstream(row: Any, number: int, directory: Path) -> UpstreamConfig:
-    given = {}
-    if isinstance(row, Mapping) and isinstance(row.get("ca_file"), str):
-        given["ca_file"] = str(directory / row["ca_file"])
     return struct_of(
-        UpstreamConfig, row, where=label_of(row, "upstream", number), param="upstreams", **given
+        UpstreamConfig,
+        row,
+        where=label_of(row, "upstream", number),
+        param="upstreams",
+        **_from(directory, row, "ca_file"),
     )
+
+
+def _from(directory: Path, row: Any, key: str) -> dict[str, str]:
+    """Return a path in a table as it is meant: from where the configuration lies."""
+    if isinstance(row, Mapping) and isinstance(row.get(key), str) and row[key]:
+        return {key: str(directory / row[key])}
+    return {}
 
 
 def _models_unless_told(upstreams: tuple[UpstreamConfig, ...]) -> tuple[ModelConfig, ...]:

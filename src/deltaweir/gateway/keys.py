@@ -2,7 +2,8 @@
 
 `KeyRing.poll` is called twice a second, in a thread, and reads the keys again when one of them
 has changed, so that what is made or revoked by another process bites within a second. Should it
-fail for `STALE_S`, nobody is let in any more: nobody knows then who was revoked.
+fail for `STALE_S`, or as long as `[store] stale_s` says, nobody is let in any more: nobody knows
+then who was revoked.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from deltaweir.errors import (
     ServiceUnavailable,
 )
 from deltaweir.gateway.config import ledger_path
+from deltaweir.gateway.store_config import STALE_S, StoreConfig
+from deltaweir.stores.books import KeyStore
 from deltaweir.stores.sqlite_keys import SqliteKeys
-
-STALE_S = 10.0
-"""How long keys are believed that could not be looked at again, in seconds."""
+from deltaweir.stores.valkey_keys import ValkeyKeys
 
 _NOBODY = KeyRecord(id="", digest=bytes(32), name="", terms=KeyTerms(), created=0, revoked=0)
 _BEARER = b"bearer "
@@ -74,6 +75,7 @@ class KeyRing:
         store: Where keys are kept; closed with the ring.
         clock: Seconds since 1970.
         monotonic: Seconds that nobody sets.
+        stale_s: How long keys are believed that could not be looked at again, in seconds.
 
     Raises:
         LedgerUnavailable: They cannot be read.
@@ -81,15 +83,17 @@ class KeyRing:
 
     def __init__(
         self,
-        store: SqliteKeys,
+        store: KeyStore,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        stale_s: float = STALE_S,
     ) -> None:
         self._store = store
+        self._stale_s = stale_s
         self._clock = clock
         self._monotonic = monotonic
-        self._changes: tuple[int, int] | None = None
+        self._changes: tuple[object, ...] | None = None
         self._records: dict[str, tuple[KeyRecord, Key]] = {}
         self._usable = set[str]()
         self._expiry: float | None = None
@@ -97,17 +101,25 @@ class KeyRing:
         self.poll()
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Return the keys in the ledger that a configuration names.
+    def open(cls, url: str, store: StoreConfig = StoreConfig()) -> Self:
+        """Return the keys in the ledger that a configuration names, or in its store.
 
         Args:
-            url: As for `deltaweir.gateway.ledger.Ledger.open`; there must be one.
+            url: As for `deltaweir.gateway.ledger.Ledger.open`; without a store there must be one.
+            store: The store.
 
         Raises:
-            InvalidRequest: The URL names no file.
+            InvalidRequest: The URL names no file; or the store's extra is not installed.
             LedgerUnavailable: It cannot be opened, or is damaged or too new.
         """
+        if store.shared:
+            return cls(ValkeyKeys(store.line(), prefix=store.prefix), stale_s=store.stale_s)
         return cls(SqliteKeys(ledger_path(url)))
+
+    @property
+    def stale(self) -> bool:
+        """Whether nobody is let in, since keys could not be looked at for too long."""
+        return self._monotonic() - self._looked > self._stale_s
 
     def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> Key:
         """Return who sends these headers.
@@ -120,7 +132,7 @@ class KeyRing:
             UnknownKey: There was none of this id when keys were read last.
             ServiceUnavailable: Keys could not be looked at for too long.
         """
-        if self._monotonic() - self._looked > STALE_S:
+        if self.stale:
             raise ServiceUnavailable(
                 "this server cannot read its keys at the moment, and lets nobody in; ask again "
                 "in some seconds. Whoever runs it: its log says why"
@@ -169,7 +181,7 @@ class KeyRing:
         some microseconds unless something has changed.
 
         Raises:
-            LedgerUnavailable: They cannot be read; what was read before stands for `STALE_S`.
+            LedgerUnavailable: They cannot be read; what was read before stands for ``stale_s``.
         """
         changes, now, gone = self._store.changes(), self._clock(), set[str]()
         if changes != self._changes:

@@ -1,10 +1,12 @@
 """How much a key may use: rates when a request comes, budgets while its stream runs.
 
-Rates (requests and tokens a minute) are read and filled in the file that all processes share, by
-each request. Budgets are leased: this process holds a small share of each that is in use
-(`deltaweir.gateway.shares`), its streams take blocks from that, and what they used is booked by a
-thread. While the file cannot be written nothing is let in, and streams end when all is used that
-this process held: a limit that cannot be checked is one that is reached.
+Rates (requests and tokens a minute) are read and filled in the file that all processes share, or
+the store that all machines do, by each request. Budgets are leased: this process holds a small
+share of each that is in use (`deltaweir.gateway.shares`), its streams take blocks from that, and
+what they used is booked by a thread. While the file cannot be written nothing is let in, and
+streams end when all is used that this process held: a limit that cannot be checked is one that is
+reached. Where the operator says so (`[store] limits = "open"`) it is none meanwhile, and what was
+used is booked afterwards.
 
 A process that stood still for longer than a lease lasts, on a machine that was suspended or whose
 clock was set forward say, may find that others were granted what its streams still hold. What
@@ -24,16 +26,20 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from deltaweir.allowances import Quota
-from deltaweir.errors import PermissionDenied, ServiceUnavailable
+from deltaweir.errors import ServiceUnavailable
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.config import ledger_path
 from deltaweir.gateway.keys import Key
 from deltaweir.gateway.refusals import Headers, LimitReached, check_rates, quota_spent
+from deltaweir.gateway.reserve import needs_of
 from deltaweir.gateway.shares import Shares
-from deltaweir.gateway.trips import Pace
-from deltaweir.leases import FLOOR_PICO, FLOOR_TOKENS, Part, SpentError
+from deltaweir.gateway.store_config import StoreConfig
+from deltaweir.gateway.trips import OVER_A_NETWORK, Pace
+from deltaweir.leases import Part, SpentError
+from deltaweir.stores.books import Books, LeaseStore
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
-from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
+from deltaweir.stores.sqlite_key_leases import SqliteLeases
+from deltaweir.stores.valkey_leases import ValkeyLeases
 
 _log = logging.getLogger("deltaweir.gateway.limits")
 
@@ -41,19 +47,30 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 
 
 class Limits:
-    """Hold keys to their rates and budgets, in all processes that share a ledger's file.
+    """Hold keys to their rates and budgets, in all processes that share a ledger's file or a store.
 
     Args:
-        store: The file; closed with this.
+        store: The file or the store; closed with this.
         clock: Seconds since 1970, the same for all processes.
         pace: How long things take.
+        lenient: Whether limits that cannot be checked are none.
+
+    Attributes:
+        unchecked: How many streams were let in whose limits could not be checked.
 
     It may be used from any thread, of the process that made it only.
     """
 
     def __init__(
-        self, store: SqliteLeases, *, clock: Callable[[], float] = time.time, pace: Pace = Pace()
+        self,
+        store: LeaseStore,
+        *,
+        clock: Callable[[], float] = time.time,
+        pace: Pace = Pace(),
+        lenient: bool = False,
     ) -> None:
+        self.unchecked = 0
+        self._lenient = lenient
         self._store = store
         self._clock = clock
         self._pace = pace
@@ -64,17 +81,23 @@ class Limits:
         self._logged = ""
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Return the limits of the keys in the ledger that a configuration names.
+    def open(cls, url: str, store: StoreConfig = StoreConfig()) -> Self:
+        """Return the limits of the keys in the ledger that a configuration names, or in its store.
 
         Args:
-            url: As for `deltaweir.gateway.ledger.Ledger.open`; there must be one.
+            url: As for `deltaweir.gateway.ledger.Ledger.open`; without a store there must be one.
+            store: The store.
 
         Raises:
-            InvalidRequest: The URL names no file.
+            InvalidRequest: The URL names no file; or the store's extra is not installed.
             LedgerUnavailable: It cannot be opened, or is damaged or too new.
         """
-        return cls(SqliteLeases(ledger_path(url), holder=secrets.token_hex(8)))
+        holder = secrets.token_hex(8)
+        if not store.shared:
+            return cls(SqliteLeases(ledger_path(url), holder=holder))
+        leases = ValkeyLeases(store.line(), prefix=store.prefix, holder=holder)
+        lenient = store.limits == "open"
+        return cls(leases, clock=leases.now, pace=OVER_A_NETWORK, lenient=lenient)
 
     def admit(
         self,
@@ -102,6 +125,7 @@ class Limits:
             ServiceUnavailable: The limits cannot be checked.
         """
         parts, headers = self._begun(key, prompt_tokens, prompt_pico, token_pico)
+        self.unchecked += headers is None
         return Allowance(
             self,
             key,
@@ -109,15 +133,17 @@ class Limits:
             stream_id=stream_id,
             prompt_tokens=prompt_tokens,
             prompt_pico=prompt_pico,
-            headers=headers,
+            headers=headers or [],
+            trusted=headers is None,
         )
 
-    def extend(self, key: Key, told: Sequence[tuple[Part, Quota, int]]) -> None:
+    def extend(self, key: Key, told: Sequence[tuple[Part, Quota, int]]) -> bool:
         """Grant a stream more, as far as there is any; for `Allowance`."""
         try:
-            self._shares.more(key.id, told)
+            return not self._shares.more(key.id, told) and self._lenient
         except LedgerUnavailable as error:
             self._tell(error)
+            return self._lenient
 
     def settle(self, told: Sequence[tuple[Part, int]]) -> None:
         """Book what a stream has used in all; for `Allowance`."""
@@ -163,14 +189,17 @@ class Limits:
 
     def _begun(
         self, key: Key, prompt_tokens: int, prompt_pico: int | None, token_pico: int | None
-    ) -> tuple[list[tuple[Part, Quota]], Headers]:
-        """Return what a new stream holds of its key's budgets, and the headers of its answer."""
+    ) -> tuple[list[tuple[Part, Quota]], Headers | None]:
+        """Return what a new stream holds of its key's budgets, and the headers of its answer.
+
+        There are none where the limits could not be checked, and that is to be overlooked.
+        """
         terms = key.terms
         free = prompt_pico == 0 and token_pico == 0
         quotas = [one for one in terms.quotas if not (free and one.unit == "pico")]
         if not quotas and terms.rpm is None and terms.tpm is None:
             return [], []
-        needs = [_needs(quota, prompt_tokens, prompt_pico, token_pico) for quota in quotas]
+        needs = [needs_of(quota, prompt_tokens, prompt_pico, token_pico) for quota in quotas]
         self._start()
         parts = self._shares.open(
             key.id, [(one, *need) for one, need in zip(quotas, needs, strict=True)]
@@ -184,7 +213,7 @@ class Limits:
 
     def _admitted(
         self, key: Key, parts: Sequence[Part], needs: Sequence[tuple[int, int]], prompt_tokens: int
-    ) -> Headers:
+    ) -> Headers | None:
         """Return the headers of an answer, once the parts have what they need."""
         headers: Headers = []
         rated = key.terms.rpm is not None or key.terms.tpm is not None
@@ -206,6 +235,8 @@ class Limits:
                 raise quota_spent(error, self._clock()) from None
             except LedgerUnavailable as error:
                 self._tell(error)
+                if self._lenient:
+                    return None
                 raise ServiceUnavailable(
                     "this server cannot check the limits of this key at the moment, and takes "
                     "no request with it; ask again in a second. Whoever runs it: its log says why"
@@ -257,23 +288,6 @@ class Limits:
         if self._logged != said:
             self._logged = said
             _log.error("limits of keys cannot be checked: %s", error)
-
-
-def _needs(
-    quota: Quota, prompt_tokens: int, prompt_pico: int | None, token_pico: int | None
-) -> tuple[int, int]:
-    """Return how much of a quota a request needs before it begins, and its smallest block."""
-    if quota.unit == "tokens":
-        return prompt_tokens + 1, FLOOR_TOKENS
-    if prompt_pico is None:
-        raise PermissionDenied(
-            "this key has a budget in usd, and the price of this model is not known; whoever runs "
-            "this server sets `price` in its [[models]], or gives the key a budget in tokens",
-            code="price_unknown",
-            param="model",
-        )
-    token = max(1, token_pico or 0)
-    return prompt_pico + token, FLOOR_TOKENS * token_pico if token_pico else FLOOR_PICO
 
 
 __all__ = ["Allowance", "LimitReached", "Limits"]

@@ -11,7 +11,7 @@ from deltaweir.errors import RateLimited
 from deltaweir.gateway.keys import Key
 from deltaweir.leases import SpentError
 from deltaweir.rates import Bucket, duration
-from deltaweir.stores.sqlite_key_leases import Books
+from deltaweir.stores.books import Books
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -1,7 +1,7 @@
 """What a configuration that is read again changes while the server runs, and what it cannot. Pure.
 
-Sockets, processes, the ledger, and what the application is built from stay until a restart;
-everything else holds from the next request on.
+Sockets, processes, the ledger, the store, and what the application is built from stay until a
+restart; everything else holds from the next request on.
 """
 
 from __future__ import annotations
@@ -42,10 +42,13 @@ def reloaded(running: Config, wanted: Config) -> Reloaded:
     ]
     if wanted.ledger != running.ledger:
         waiting.append("ledger")
+    if wanted.store != running.store:
+        waiting.append("store")
     if not waiting:
         return Reloaded(wanted, ())
     server = replace(wanted.server, **kept)
-    return Reloaded(replace(wanted, server=server, ledger=running.ledger), tuple(waiting))
+    config = replace(wanted, server=server, ledger=running.ledger, store=running.store)
+    return Reloaded(config, tuple(waiting))
 
 
 def told(running: Config, after: Reloaded) -> str:

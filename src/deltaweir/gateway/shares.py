@@ -14,19 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from deltaweir.allowances import Quota, window_of
-from deltaweir.gateway.reserve import Claim, kept, portion, runs_low
-from deltaweir.gateway.trips import PATIENT_S, Pace, Trips
-from deltaweir.leases import Part, Pot, Share, SpentError, Trade
-from deltaweir.stores.sqlite_key_leases import Books, SqliteLeases
+from deltaweir.gateway import reserve
+from deltaweir.gateway.reserve import Claim, Rated, Work
+from deltaweir.gateway.trips import Pace, Trips
+from deltaweir.leases import Part, Pot, Share, Trade
+from deltaweir.stores.books import Books, LeaseStore
 
 _BATCH = 100
 """Shares of one transaction, so that others wait for a millisecond or two at most."""
-
-
-Rated = tuple[tuple[str, int], int]
-"""A key and its tokens a minute, and how many are used and not booked."""
-Work = Callable[[Books], Sequence[tuple[Claim, Trade]]]
-"""Reads and writes in one transaction; called again when it was too early."""
 
 
 class Shares:
@@ -42,10 +37,10 @@ class Shares:
     """
 
     def __init__(
-        self, store: SqliteLeases, *, clock: Callable[[], float] = time.time, pace: Pace = Pace()
+        self, store: LeaseStore, *, clock: Callable[[], float] = time.time, pace: Pace = Pace()
     ) -> None:
         self.wake = threading.Event()
-        self._trips = Trips(store)
+        self._trips = Trips(store, turn_s=pace.turn_s)
         self._clock = clock
         self._pace = pace
         self._memory = threading.Lock()
@@ -78,31 +73,32 @@ class Shares:
         Args:
             key_id: The key.
             lacking: Parts, and how much each needs in all.
-            check: Refuses the request by raising, before anything is taken. It gets the
-                transaction, and how many tokens are used and not in the key's rate yet; it puts
-                them there.
+            check: Refuses the request by raising. It gets the books, and how many tokens are
+                used and not in the key's rate yet; it puts them there.
 
         Raises:
             SpentError: That much is not left.
             LedgerUnavailable: The file cannot be written, or was locked for too long.
         """
         now = self._clock()
-        claims = [Claim(part.share, part, needed - part.granted) for part, needed in lacking]
         rated: list[Rated] = []
 
         def work(books: Books) -> list[tuple[Claim, Trade]]:
             with self._memory:
                 rated[:] = [one for one in self._unbooked.items() if one[0][0] == key_id]
+                for part, needed in lacking:  # it may have come to hand meanwhile
+                    part.take(needed - part.granted, now)
+            claims = [Claim(part.share, part, needed - part.granted) for part, needed in lacking]
             check(books, sum(tokens for _, tokens in rated))
-            return [(claim, self._needed(books, claim, now)) for claim in claims]
+            return [(one, self._needed(books, one, now)) for one in claims if one.least > 0]
 
         self._trip(work, rated, wait_s=self._pace.admit_s)
 
-    def more(self, key_id: str, told: Sequence[tuple[Part, Quota, int]]) -> None:
+    def more(self, key_id: str, told: Sequence[tuple[Part, Quota, int]]) -> bool:
         """Book what a stream has used, and give it another block of what it is short of.
 
         It waits for the file only where this process has nothing at hand, and not even then
-        while the file is known to be locked.
+        while the file is known to be locked: it returns False then, and else True.
 
         Args:
             key_id: The key.
@@ -123,22 +119,23 @@ class Shares:
                 if not self._served(part, share, now):
                     share.streams += 1  # it stays while we ask for it
                     claims.append(Claim(share, part, 1))
-        if claims:
-            self._fetch(claims, now)
+        return not claims or self._fetch(claims, now)
 
-    def _fetch(self, claims: Sequence[Claim], now: float) -> None:
-        """Get a running stream what this process has not at hand, if the file can be reached."""
+    def _fetch(self, claims: Sequence[Claim], now: float) -> bool:
+        """Get a running stream what is not at hand, if the file can be reached."""
 
         def work(books: Books) -> list[tuple[Claim, Trade]]:
             return [(one, trade) for one in claims if (trade := self._traded(books, one, now))]
 
         try:
-            if not self._trips.resting:
-                self._trip(work, wait_s=self._pace.more_s)
+            if self._trips.resting:
+                return False
+            self._trip(work, wait_s=self._pace.more_s)
         finally:
             with self._memory:
                 for claim in claims:
                     claim.share.streams -= 1
+        return True
 
     def end(self, told: Iterable[tuple[Part, int]]) -> None:
         """Book what a stream has used in all, and take the rest back; never waits."""
@@ -169,6 +166,8 @@ class Shares:
             LedgerUnavailable: The file cannot be written; all stays for the next time.
         """
         now = self._clock()
+        if self._trips.has_lost():  # or others were granted what streams still hold
+            self._renew_at = 0.0
         renew = not now < self._renew_at <= now + self._pace.renew_s  # nor after a set clock
         self._write_rates(now, forget=renew)
         with self._memory:
@@ -186,7 +185,7 @@ class Shares:
         for share in [*self._shares.values()]:
             # while the file is locked that could not be told, and streams may need it
             if last or (self._idle(share, now) and not self._trips.resting):
-                share.give_back(0 if last else kept(share))
+                share.give_back(0 if last else reserve.kept(share))
             if share.over:
                 del self._shares[share.pot]
                 self._dirty.discard(share)
@@ -216,7 +215,7 @@ class Shares:
         def work(books: Books) -> list[tuple[Claim, Trade]]:
             trades = []
             for share in shares:
-                wanted = share.streams and runs_low(share) and not self._idle(share, now)
+                wanted = share.streams and reserve.runs_low(share) and not self._idle(share, now)
                 claim = Claim(share, least=int(bool(wanted and not last)))
                 trade = self._traded(books, claim, now) or self._traded(books, Claim(share), now)
                 assert trade is not None  # nothing was asked for
@@ -227,9 +226,17 @@ class Shares:
         with self._memory:
             self._dirty.difference_update(share for share in shares if not share.dirty)
 
-    def _trip(self, work: Work, rated: Sequence[Rated] = (), *, wait_s: float = PATIENT_S) -> None:
+    def _trip(
+        self, work: Work, rated: Sequence[Rated] = (), *, wait_s: float | None = None
+    ) -> None:
         """Write all or nothing, and learn what was written; ``rated`` is what rates got."""
-        self._trips.run(work, lambda trades: self._apply(trades, rated), wait_s=wait_s)
+        self._trips.run(
+            work,
+            lambda trades: self._apply(trades, rated),
+            # whoever asked was told no, and may have gone: it lies at hand for others
+            late=lambda trades: self._apply(map(reserve.no_part, trades), rated),
+            wait_s=self._pace.patient_s if wait_s is None else wait_s,
+        )
 
     def _apply(self, trades: Iterable[tuple[Claim, Trade]], rated: Iterable[Rated]) -> None:
         with self._memory:
@@ -249,15 +256,9 @@ class Shares:
 
     def _needed(self, books: Books, claim: Claim, now: float) -> Trade:
         trade = self._traded(books, claim, now)
-        if trade is not None:
-            return trade
-        share, part, least = claim
-        raise SpentError(
-            share.pot,
-            limit=share.limit,
-            spent=books.standing(share.pot, now).spent + share.spent,
-            needed=least + (0 if part is None else part.granted),
-        )
+        if trade is None:
+            raise reserve.lacking_of(claim, books.standing(claim.share.pot, now))
+        return trade
 
     def _traded(self, books: Books, claim: Claim, now: float) -> Trade | None:
         share = claim.share
@@ -275,13 +276,13 @@ class Shares:
             part.move(share)
         before = part.granted
         if share is part.share:
-            self._take(part, portion(part), now)
+            self._take(part, reserve.portion(part), now)
         return part.granted > before
 
     def _take(self, part: Part, amount: int, now: float) -> None:
         """Take what is free, and have more fetched where little is left of it."""
         part.take(amount, now)
-        if runs_low(part.share):  # the next stream shall not have to wait
+        if reserve.runs_low(part.share):  # the next stream shall not have to wait
             self._dirty.add(part.share)
             self.wake.set()
 

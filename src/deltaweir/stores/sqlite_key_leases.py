@@ -88,6 +88,11 @@ class SqliteLeases:
         LedgerUnavailable: The file cannot be opened, or is no ledger of ours.
     """
 
+    last = ""
+    """What a shared store says of outcomes that are not known: in a file all are."""
+    losses = 0
+    """What a shared store may have lost: a file is there or gone."""
+
     def __init__(self, path: Path | str, *, holder: str) -> None:
         self._file = KeyFile(path, durable=False)
         self._holder = holder

@@ -1,0 +1,121 @@
+"""What processes of several machines hold and book of keys' budgets and rates, in a store.
+
+A transaction is one script, written if what it was worked out from still holds
+(`deltaweir.stores.valkey_books`). An answer that does not come in time says nothing about what
+was written; the next one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from deltaweir.errors import DeltaweirError
+from deltaweir.leases import SpentError
+from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable, StoreUnsure
+from deltaweir.stores.valkey import Script, ValkeyLine
+from deltaweir.stores.valkey_books import COMMIT, Clock, Fields, Memory, ValkeyBooks, fields_of
+
+_COMMIT = Script(COMMIT)
+_OPEN_S = 2.0
+
+
+class ValkeyLeases:
+    """Write leases, bookings and rates. Calls block and may come from any thread.
+
+    Args:
+        line: The store; closed with this.
+        prefix: How all names in it begin.
+        holder: A name that no other process, of any time, has.
+
+    Raises:
+        StoreUnavailable: It cannot be reached.
+    """
+
+    def __init__(self, line: ValkeyLine, *, prefix: str, holder: str) -> None:
+        self._line = line
+        self._memory = Memory(prefix, holder)
+        self._clock = Clock()
+        self._using = threading.Lock()
+        asked = time.monotonic()
+        seconds, micros = line.call("TIME", wait_s=_OPEN_S)
+        self._clock.learn(int(seconds) + int(micros) / 1e6, asked, time.monotonic())
+
+    @property
+    def last(self) -> str:
+        """The name of what was written last for this process, as far as it knows."""
+        return self._memory.last
+
+    @property
+    def losses(self) -> int:
+        """How often what was written for this process was found to be lost."""
+        return self._memory.losses
+
+    def now(self) -> float:
+        """Return the store's time, the same for all machines, in seconds since 1970."""
+        return self._clock.at(time.monotonic())
+
+    @contextlib.contextmanager
+    def writing(self, *, wait_s: float) -> Iterator[ValkeyBooks]:
+        """Write all or nothing of what the block does.
+
+        Args:
+            wait_s: Seconds to wait for other threads, and the store.
+
+        Raises:
+            LedgerBusy: Others wrote meanwhile, or this process's threads for too long; nothing was
+                written.
+            StoreUnsure: The store has not answered; `last` tells later whether it was written.
+            StoreUnavailable: It cannot be reached, or refuses; nothing was written.
+        """
+        deadline = time.monotonic() + wait_s
+        if not self._using.acquire(timeout=wait_s):
+            raise LedgerBusy("the store is in use by another thread")
+        try:
+            books = self._memory.begin(lambda name: self._read(name, deadline))
+            try:
+                yield books
+            except LedgerUnavailable:
+                raise
+            except (DeltaweirError, SpentError):
+                # nobody is refused for what was true a while ago
+                if books.guesses:
+                    books.only_look()
+                    self._commit(books, deadline)
+                raise
+            if books.changes():
+                self._commit(books, deadline)
+        finally:
+            self._using.release()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._line.close()
+
+    def _read(self, name: str, deadline: float) -> Fields:
+        flat = self._line.call("HGETALL", name, wait_s=_left(deadline))
+        return fields_of(flat)
+
+    def _commit(self, books: ValkeyBooks, deadline: float) -> None:
+        commit = self._memory.name()
+        names, values = books.command(commit)
+        asked = time.monotonic()
+        try:
+            held, seconds, micros, *hashes = self._line.run(
+                _COMMIT, names, values, wait_s=_left(deadline)
+            )
+        except StoreUnsure as error:
+            self._memory.unsure(commit)
+            error.commit = commit
+            raise
+        self._clock.learn(int(seconds) + int(micros) / 1e6, asked, time.monotonic())
+        if not held:
+            self._memory.found(names, hashes)
+            raise LedgerBusy("others wrote to the store meanwhile")
+        self._memory.wrote(books, commit)
+
+
+def _left(deadline: float) -> float:
+    return max(0.001, deadline - time.monotonic())
