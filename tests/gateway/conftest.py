@@ -68,7 +68,7 @@ class Running:
 
     def rows(self, *, tag: str | None = None) -> list[Row]:
         """Return the ledger's rows, all that were told of in it; only those with a tag if given."""
-        self.server.gateway.written()
+        self.server.gateway.book.written()
         return rows_in(self._config, tag=tag)
 
     def ended(self, tag: str) -> Row:

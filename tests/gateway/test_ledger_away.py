@@ -40,7 +40,7 @@ def test_it_serves_and_says_what_is_away(tmp_path: Path, caplog: pytest.LogCaptu
     with served(config) as running:
         for _ in range(3):
             assert request(running, CHAT, asked())[0] == 502
-        until(lambda: bool(running.server.gateway.rows[1]))
+        until(lambda: bool(running.server.gateway.book.rows[1]))
         status, _, body = request(running, "/readyz", method="GET")
         told = json.loads(body)
         assert (status, told["status"], told["ledger"]["status"]) == (200, "ready", "down")
@@ -63,7 +63,7 @@ def test_a_full_queue_makes_it_unready(tmp_path: Path) -> None:
     config = Config(server=ServerConfig(port=0, log="none"), ledger=_ledger(tmp_path))
     (tmp_path / "spool").touch()  # no folder can be made there
     with served(config) as running:
-        ledger = running.server.gateway.open_ledger()
+        ledger = running.server.gateway.book.open()
         assert isinstance(ledger, Ledger)
         handle = ledger.opened(Opened(stream_id="s", started=1.0, model="m"), Tally)
         ledger._most = 0

@@ -34,7 +34,7 @@ def test_keys_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path, kept = tmp_path / "a.db", tmp_path / "kept.db"
     one = gateway(path, auth="keys")
     assert readiness(one) == ({"status": "ready"}, 200)
-    one.open_ledger()
+    one.book.open()
     access = one.access
     assert access is not None
     assert readiness(one) == (

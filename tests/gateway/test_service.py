@@ -22,7 +22,7 @@ from tests.gateway.conftest import CHAT, configured, hello, rows_in
 from tests.gateway.test_embed import ask
 
 import deltaweir
-from deltaweir.gateway import service
+from deltaweir.gateway import account_book
 from deltaweir.stores.sqlite import SqliteLedger
 
 HELLO = json.dumps(hello()).encode()
@@ -84,7 +84,7 @@ async def test_a_ledger_that_can_be_opened_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once its directory is there, requests are answered without a new start."""
-    monkeypatch.setattr(service, "RETRY_S", 0.01)
+    monkeypatch.setattr(account_book, "RETRY_S", 0.01)
     app = deltaweir.asgi(configured(tmp_path / "later"))
     assert (await ask(app, CHAT, body=HELLO))[0] == 503
     (tmp_path / "later").mkdir()

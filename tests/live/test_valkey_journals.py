@@ -180,7 +180,9 @@ def test_whoever_listens_hears_at_once(store: ValkeyJournals, valkey: Valkey) ->
 def test_a_store_that_lost_all_is_told_again(valkey: Valkey, store: ValkeyJournals) -> None:
     """Who writes learns that it is unknown, and begins anew."""
     store.publish([news(1, 2, about=KNOWN)])
-    ValkeyLine(address_of(valkey.url)).call("FLUSHALL", wait_s=1)
+    line = ValkeyLine(address_of(valkey.url))
+    line.call("FLUSHALL", wait_s=1)
+    line.close()
     assert store.publish([news(3, 3)]) == [MISSING]
     assert store.publish([news(1, 3, about=KNOWN)]) == [3]
     assert numbers(store) == [1, 2, 3]

@@ -157,9 +157,11 @@ class Completions:
     async def _unrecorded(self, asked: Asked, began: float) -> Job:
         gateway, caller = self._gateway, asked.caller
         stream_id = new_stream_id()
-        quick = gateway.is_open and asked.route.upstreams and gateway.routing.is_warm(asked.route)
+        quick = (
+            gateway.book.is_open and asked.route.upstreams and gateway.routing.is_warm(asked.route)
+        )
         if quick and asked.call.limit.pico is None and not caller.limited:
-            answering, ledger = self._answering(asked), gateway.ledger()
+            answering, ledger = self._answering(asked), gateway.book.ledger()
             allowance = gateway.admit(caller, Needs(stream_id))
         else:
             # a model may have to be loaded, and a ledger opened, which takes seconds
@@ -185,7 +187,7 @@ class Completions:
     def _admitted(
         self, asked: Asked, stream_id: str
     ) -> tuple[Answering, Ledger | None, Allowance | None]:
-        answering, ledger = self._answering(asked), self._gateway.ledger()
+        answering, ledger = self._answering(asked), self._gateway.book.ledger()
         needs = answering.needs(stream_id) if asked.caller.limited else Needs(stream_id)
         return answering, ledger, self._gateway.admit(asked.caller, needs)
 

@@ -15,8 +15,8 @@ def watch(gateway: Gateway) -> None:
     metrics, runs = gateway.metrics, gateway.runs
     metrics.watch("streams_running", lambda: len(runs))
     metrics.watch("held_characters", lambda: sum(run.held_chars for run in runs))
-    metrics.watch("ledger_rows_lost", lambda: gateway.rows[0])
-    metrics.watch("ledger_rows_waiting", lambda: gateway.rows[1])
+    metrics.watch("ledger_rows_lost", lambda: gateway.book.rows[0])
+    metrics.watch("ledger_rows_waiting", lambda: gateway.book.rows[1])
     if gateway.config.ledger.url:
         metrics.watch("ledger_up", lambda: _is_up(gateway))
     metrics.watch("stream_readers", lambda: len(gateway.readers))
@@ -42,5 +42,5 @@ def _reaches(shared: Shared, access: Access | None) -> bool:
 
 
 def _is_up(gateway: Gateway) -> bool:
-    ledger = gateway.opened_ledger
+    ledger = gateway.book.opened
     return ledger is not None and ledger.unavailable_since is None

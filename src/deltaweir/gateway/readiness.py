@@ -25,7 +25,7 @@ def readiness(gateway: Gateway) -> tuple[dict[str, Any], int]:
         since = shared.since
         lost = {"status": "down", "since": None if since is None else round(since, 3)}
         states["store"] = states.get("store", {"status": "up"}) if since is None else lost
-    ledger = gateway.opened_ledger
+    ledger = gateway.book.opened
     if ledger is not None and ledger.unavailable_since is not None:
         states["ledger"] = {
             "status": "down",

@@ -114,7 +114,7 @@ class Reports:
         since = moment_of(query.get("since"), param="since")
         until = moment_of(query.get("until"), param="until")
         lines = await asyncio.to_thread(
-            self._gateway.usage,
+            self._gateway.book.usage,
             group_by=[name for name in groups if name],
             since=since,
             until=until,

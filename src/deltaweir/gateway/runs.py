@@ -21,24 +21,22 @@ from deltaweir.errors import (
     ServiceUnavailable,
     StreamFailed,
 )
-from deltaweir.gateway.alarm import NEVER, Alarm
+from deltaweir.gateway.alarm import Alarm
 from deltaweir.gateway.hints import plain
 from deltaweir.gateway.judged import Judges
 from deltaweir.gateway.outlet import Outlet
-from deltaweir.gateway.run_view import RunView
 from deltaweir.gateway.shortcut import Shortcut
+from deltaweir.gateway.timed_run import TimedRun
 from deltaweir.schema.chunk import AnyChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import NO_SOURCE, PushingSource
 from deltaweir.wire.sse import DONE
 
-PATIENCE_S = 1.0
-"""How long a finish chunk waits for a usage that may come behind it, in seconds."""
 _log = logging.getLogger("deltaweir.gateway")
 
 
-class Run(RunView):
+class Run(TimedRun):
     """One stream of a gateway.
 
     Args:
@@ -302,50 +300,6 @@ class Run(RunView):
             self._weir.state, self._weir.ending = State.FAILED, Ending.FAILED
         self._failure = self._failure or failure
         self._conclude()
-
-    # what is due without a chunk
-
-    def _next_due(self) -> float:
-        if not self._open:
-            return NEVER
-        beat = NEVER if self._quiet else self._last_written + self._heartbeat_s
-        late = self.pace.last + PATIENCE_S if self.outbox.waits else NEVER
-        return min(self._deadlines.due or NEVER, self._weir.deadline or NEVER, beat, late)
-
-    @property
-    def _quiet(self) -> bool:
-        """Whether no heartbeats are sent."""
-        return self._outlet is None or self._keeps or self._outlet.lasting
-
-    @property
-    def _last_written(self) -> float:
-        """When something was written last: what nothing holds back was, when it came."""
-        assert self._outlet is not None
-        shown = self.pace.shown if self._weir.controlled else self.pace.last
-        return max(self._outlet.last, shown)
-
-    def _look_at_clock(self) -> None:
-        """Do what is due."""
-        now = self._clock()
-        self._deadlines.last = max(self._deadlines.last, self.pace.last)
-        due = self._deadlines.due
-        if due is not None and due <= now:
-            self._source_expired(self._deadlines.error())
-        elif self._judges is not None:
-            self._judges.look()
-        if self._outlet is not None and self._open:
-            self._keep_awake(self._outlet, now)
-        self._alarm.look()
-
-    def _keep_awake(self, outlet: Outlet, now: float) -> None:
-        """Write what has waited long enough, or a heartbeat."""
-        if self.outbox.waits and now >= self.pace.last + PATIENCE_S:
-            outlet.frames(self.outbox.rest())
-        if not self._quiet and now >= self._last_written + self._heartbeat_s:
-            if self._held:
-                outlet.last = now  # what waits already keeps the connection awake
-            else:
-                outlet.heartbeat()
 
     def _source_expired(self, error: DeltaweirError) -> None:
         """Fail by a clock; an attempt that may be followed by another hears of it instead."""

@@ -105,7 +105,7 @@ class Server(uvicorn.Server):
             LedgerUnavailable: The ledger cannot be opened.
             AddressUnavailable: Somebody else has begun to listen there meanwhile.
         """
-        await asyncio.to_thread(self.gateway.open_ledger)
+        await asyncio.to_thread(self.gateway.book.open)
         await asyncio.to_thread(self.gateway.routing.warm_all)
         self.gateway.keep()
         try:

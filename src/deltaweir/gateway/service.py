@@ -6,23 +6,21 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from starlette.requests import Request
 
-from deltaweir.accounts import Line
 from deltaweir.endings import Ending
 from deltaweir.errors import AuthenticationFailed, DeltaweirError, InvalidRequest
 from deltaweir.gateway import gauges
 from deltaweir.gateway.access import Access, Caller, Needs
+from deltaweir.gateway.account_book import AccountBook
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.config import Config
 from deltaweir.gateway.guards import Guards
 from deltaweir.gateway.journal_reader import JournalReader
-from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.metrics import Metrics
 from deltaweir.gateway.refusal_log import KEY, refusal_of
 from deltaweir.gateway.routing import Routing
@@ -32,7 +30,6 @@ from deltaweir.gateway.shared import Shared
 from deltaweir.gateway.stream_log import StreamLog
 from deltaweir.gateway.streams import Stream, Streams, may, no_stream
 from deltaweir.gateway.summary import Endpoint, Summary
-from deltaweir.stores.failures import LedgerUnavailable
 
 _log = logging.getLogger("deltaweir.gateway")
 
@@ -42,10 +39,6 @@ Authorize = Callable[[Request], str | Awaitable[str | None] | None]
 
 POLL_S = 0.5
 """How often keys are read again, in seconds; what is revoked ends within two of these."""
-FLUSH_S = 2.0
-"""How long a report waits for rows that are on their way to disk, in seconds."""
-RETRY_S = 1.0
-"""How long a ledger that could not be opened is left alone, in seconds."""
 
 
 class Gateway:
@@ -61,6 +54,7 @@ class Gateway:
         streams: The streams by their ids, and what is kept of them.
         shared: Those that run elsewhere; None without a store.
         access: The keys and their limits; None where nobody needs a key.
+        book: The ledger.
         routing: The models and their upstreams.
         metrics: What all streams add up to.
         guards: The guards that models and requests name.
@@ -88,10 +82,7 @@ class Gateway:
             Access(config.ledger.url, config.store) if config.server.auth == "keys" else None
         )
         self._keeper: asyncio.Task[None] | None = None
-        self._ledger: Ledger | None = None
-        self._opening = threading.Lock()
-        self._refused: tuple[float, LedgerUnavailable] | None = None
-        self._logged = ""
+        self.book = AccountBook(config.ledger, self.access)
         gauges.watch(self)
 
     def reload(self, config: Config) -> None:
@@ -133,8 +124,7 @@ class Gateway:
         if self.access is None:
             return Caller(user)
         if not self.access.is_open:
-            await asyncio.to_thread(self.ledger)
-            await asyncio.to_thread(self._open_access)
+            await asyncio.to_thread(self.book.open_access)
         key = await self.access.let_in(scope["headers"])
         scope[KEY] = key.id
         return Caller(user, key)
@@ -268,97 +258,9 @@ class Gateway:
         for run in [run for run in self.runs if run.key_id in gone]:
             run.abort(Ending.REVOKED)
 
-    @property
-    def rows(self) -> tuple[int, int]:
-        """How many streams the ledger could not record, and how many entries wait for it."""
-        return (self._ledger.lost, self._ledger.waiting) if self._ledger else (0, 0)
-
-    def open_ledger(self) -> Ledger | None:
-        """Return the ledger, opened by the first call, which blocks; None where there is none.
-
-        Raises:
-            LedgerUnavailable: It cannot be opened; the message, for operators, names the file.
-        """
-        with self._opening:
-            if self._ledger is None:
-                self._ledger = Ledger.open(self.config.ledger)
-                if self.access is not None:
-                    self.access.open()
-            return self._ledger
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the ledger was opened, so that `ledger` returns at once."""
-        return self._ledger is not None or not self.config.ledger.url
-
-    @property
-    def opened_ledger(self) -> Ledger | None:
-        """The ledger, if it was opened already."""
-        return self._ledger
-
-    def _open_access(self) -> None:
-        try:
-            if self.access is not None:
-                self.access.open()
-        except LedgerUnavailable as error:
-            raise self._told(error) from error
-
-    def ledger(self) -> Ledger | None:
-        """Return the ledger as `open_ledger` does, for a request.
-
-        Raises:
-            LedgerUnavailable: It cannot be opened; clients are not told where it lies.
-        """
-        refused = self._refused
-        if refused is not None and time.monotonic() < refused[0]:
-            raise _hidden(refused[1])
-        try:
-            return self.open_ledger()
-        except LedgerUnavailable as error:
-            self._refused = time.monotonic() + RETRY_S, error
-            raise self._told(error) from error
-
-    def written(self) -> Ledger:
-        """Return the ledger with all that has happened so far in it; blocks.
-
-        Where rows cannot be written in `FLUSH_S`, they are missing from it.
-
-        Raises:
-            InvalidRequest: This server has no ledger.
-            LedgerUnavailable: It cannot be opened.
-        """
-        ledger = self.ledger()
-        if ledger is None:
-            raise InvalidRequest(
-                "this server keeps no ledger; set [ledger] url", status=404, code="no_ledger"
-            )
-        ledger.flush(FLUSH_S)
-        return ledger
-
-    def usage(self, **chosen: Any) -> list[Line]:
-        """Return what was used, with all that has happened so far; blocks.
-
-        Args:
-            **chosen: As for `deltaweir.gateway.ledger.Ledger.usage`.
-
-        Raises:
-            InvalidRequest: This server has no ledger, or a group has an unknown name.
-            LedgerUnavailable: It cannot be opened or read; clients are not told where it lies.
-        """
-        ledger = self.written()
-        try:
-            return ledger.usage(**chosen)
-        except LedgerUnavailable as error:
-            raise self._told(error) from error
-
     def close(self) -> None:
         """Write what the ledger still waits for, and let go of it; blocks."""
-        with self._opening:
-            ledger, self._ledger = self._ledger, None
-        if self.access is not None:
-            self.access.close()
-        if ledger is not None:
-            ledger.close()
+        self.book.close()
         self.metrics.close()
         self._log.close()
 
@@ -382,16 +284,3 @@ class Gateway:
         """Break off who still reads; where streams are shared, they go on elsewhere."""
         for reader in [*self.readers]:
             reader.abort()
-
-    def _told(self, error: LedgerUnavailable) -> LedgerUnavailable:
-        """Tell the log what is wrong, and return what a client may know."""
-        if self._logged != str(error):  # never a flood of lines
-            self._logged = str(error)
-            _log.error("%s", error)  # users' mistakes have no traceback
-        return _hidden(error)
-
-
-def _hidden(error: LedgerUnavailable) -> LedgerUnavailable:
-    return LedgerUnavailable(
-        "this server's ledger or store cannot be used; its log says why", code=error.code
-    )

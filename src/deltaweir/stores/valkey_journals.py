@@ -29,7 +29,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from deltaweir.stores.valkey import Script, ValkeyLine
+from deltaweir.stores.valkey import ValkeyLine
+from deltaweir.stores.valkey_journal_scripts import BURY, MAIL, PUBLISH
 
 LEASE_S = 4.0
 """How long a gateway is believed to live after its last sign of life, in seconds."""
@@ -44,71 +45,6 @@ _MAIL_TTL_MS = 60_000
 _MOST_MAIL = 1000
 _MOST_ENTRIES = 200
 _MOST_AHEAD = 10_000
-
-_PUBLISH = Script("""
-local told, at = {}, 1
-for i, news in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local id, first, last, kept, size = news[1], news[2], news[3], news[4], news[5]
-  local who, ending, ttl = news[6], news[7], news[8]
-  local frames = string.sub(ARGV[3], at, at + size - 1)
-  at = at + size
-  local stream, about = KEYS[1] .. id, KEYS[2] .. id
-  local found = redis.call('HMGET', about, 'gateway', 'last', 'ended', 'dead')
-  local stored = tonumber(found[2])
-  if not found[1] and who ~= '' then
-    stored = first - 1
-    redis.call('HSET', about, 'gateway', ARGV[1], 'about', who, 'last', stored)
-  end
-  if not stored then
-    told[i] = -1
-  elseif found[4] or (found[1] and found[1] ~= ARGV[1]) then
-    told[i] = -2
-  else
-    if not found[3] then
-      if first > stored and last >= first then
-        redis.call('XADD', stream, last .. '-0', 'f', frames)
-        redis.call('XTRIM', stream, 'MINID', kept .. '-0')
-        stored = last
-        redis.call('HSET', about, 'last', last)
-      end
-      if ending ~= '' and stored == last then
-        redis.call('XADD', stream, last .. '-1', 'e', ending)
-        redis.call('HSET', about, 'ended', ending)
-      end
-      redis.call('PEXPIRE', stream, ttl)
-      redis.call('PEXPIRE', about, ttl)
-    end
-    told[i] = stored
-  end
-end
-return told
-""")
-_BURY = Script("""
-local stream, about, alive = KEYS[1], KEYS[2], KEYS[3]
-local found = redis.call('HMGET', about, 'last', 'ended')
-if redis.call('EXISTS', alive) == 1 or not found[1] or found[2] then
-  return 0
-end
-local last, seen = tonumber(found[1]), tonumber(ARGV[2])
-if seen > last and seen - last <= tonumber(ARGV[3]) then
-  last = seen
-end
-last = last + 1
-redis.call('XADD', stream, last .. '-0', 'd', ARGV[1])
-redis.call('XADD', stream, last .. '-1', 'e', ARGV[4])
-redis.call('HSET', about, 'last', last, 'ended', ARGV[4], 'dead', 1)
-redis.call('PEXPIRE', stream, ARGV[5])
-redis.call('PEXPIRE', about, ARGV[5])
-return last
-""")
-_MAIL = Script("""
-if redis.call('EXISTS', KEYS[2]) == 0 then
-  return 0
-end
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'm', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
-""")
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,7 +177,7 @@ class ValkeyJournals:
         # in one piece, since the library would take its time over each word
         keys = self.stream_key(""), self._about("")
         packed = self.gateway, _PACKED.encode(told), b"".join([one.frames for one in batch])
-        found: list[int] = self._line.run(_PUBLISH, keys, packed, wait_s=self._wait_s)
+        found: list[int] = self._line.run(PUBLISH, keys, packed, wait_s=self._wait_s)
         return found
 
     def find(self, stream_id: str) -> Found | None:
@@ -278,7 +214,7 @@ class ValkeyJournals:
         """Send a message to a gateway; return whether it lives."""
         keys = (self._mailbox(gateway), self._alive(gateway))
         told = (message, _MOST_MAIL, _MAIL_TTL_MS)
-        return bool(self._line.run(_MAIL, keys, told, wait_s=self._wait_s))
+        return bool(self._line.run(MAIL, keys, told, wait_s=self._wait_s))
 
     def bury(
         self, stream_id: str, gateway: str, *, frame: bytes, seen: int, ended: Mapping[str, Any]
@@ -294,7 +230,7 @@ class ValkeyJournals:
         """
         keys = self.stream_key(stream_id), self._about(stream_id), self._alive(gateway)
         told = (frame, seen, _MOST_AHEAD, msgspec.json.encode(ended), self._ttl_ms)
-        return bool(self._line.run(_BURY, keys, told, wait_s=self._wait_s))
+        return bool(self._line.run(BURY, keys, told, wait_s=self._wait_s))
 
     def close(self) -> None:
         """Close both connections."""
