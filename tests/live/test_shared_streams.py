@@ -315,7 +315,8 @@ def _victim(folder: Path, peer: Peer, valkey: Valkey) -> Iterator[Served]:
 def _checkpointed(served: Served) -> bool:
     """Tell whether what all streams used is in the ledger."""
     with SqliteLedger(served.folder / "deltaweir.db", read_only=True) as ledger:
-        return all(row.tally.completion_tokens for row in ledger.rows())
+        rows = ledger.rows()
+    return bool(rows) and all(row.tally.completion_tokens for row in rows)
 
 
 def config_of(served: Served) -> str:
