@@ -297,6 +297,19 @@ def test_a_stream_that_nobody_reads_ends_where_that_was_asked() -> None:
         assert read(front, stream, last_event_id=late.events[-1].id).status == 204
 
 
+def test_a_stream_that_nobody_was_told_of_is_not_kept_waiting(front: Front) -> None:
+    """Its client leaves before it knows the id: with cancel its upstream is left at once."""
+    pause = Pause()
+    with Peer([*stream_answer([ROLE], end=False), pause]) as peer:
+        front.before(peer)
+        with front.client(deltaweir={"resume": True, "on_disconnect": "cancel"}) as one:
+            assert pause.reached.wait(DEADLINE_S)
+        assert peer.wait_gone(timeout_s=3.0)
+    row = front.row(one.tag)
+    assert row.closed is not None
+    assert row.closed.ending == "abandoned"
+
+
 def test_a_failure_is_kept_too(front: Front) -> None:
     """Whoever reads later gets the same error event, and no [DONE]."""
     with Peer(stream_answer([ROLE, *CONTENT, Reset()], end=False)) as peer:
@@ -364,8 +377,10 @@ def test_what_cannot_be_read_is_refused(
     refused = read(front, path.replace("{id}", stream), **headers)
     assert refused.status == status
     assert code is None or refused.error["code"] == code
-    assert read(front, stream, method="POST").status == 405
-    assert read(front, f"{stream}/usage", method="DELETE").status == 405
+    assert refused.headers["cache-control"] == "no-store"
+    for below, method, allowed in (("", "POST", "GET, DELETE"), ("/usage", "DELETE", "GET")):
+        other = read(front, stream + below, method=method)
+        assert (other.status, other.headers["allow"]) == (405, allowed)
 
 
 def _stream_id(got: bytes) -> str:

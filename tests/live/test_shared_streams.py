@@ -172,6 +172,25 @@ def test_a_connection_that_dies_is_taken_up_elsewhere(tmp_path: Path, valkey: Va
         assert row.closed.ending == "complete"
 
 
+def test_a_stream_that_is_read_elsewhere_goes_on(tmp_path: Path, valkey: Valkey) -> None:
+    """Nobody reads it where it runs, for longer than it would wait; its reader is elsewhere."""
+    pause = Pause()
+    steps = stream_answer([ROLE, *CONTENT[:5], pause, *CONTENT[5:], *END])
+    with (
+        Peer(steps) as peer,
+        gateways(tmp_path, peer, valkey, server="resume_wait_s = 1.5") as (here, there),
+        ask(here, on_disconnect="cancel") as client,
+    ):
+        stream = stream_of(client)
+        client.read_until(b'" 5"')
+        client.hang_up()
+        reading = Reading(there, stream)
+        time.sleep(5)
+        assert json.loads(read(there, f"{stream}/usage")[1])["ending"] is None
+        pause.release()
+        assert reading.result().endswith(b"data: [DONE]\n\n")
+
+
 def test_a_stream_is_stopped_and_asked_for_elsewhere(tmp_path: Path, valkey: Valkey) -> None:
     """Also one that cannot be resumed; what it used is told, and the ledger says stopped."""
     pause = Pause()
@@ -217,6 +236,8 @@ def test_a_gateway_that_is_killed_fails_honestly(tmp_path: Path, valkey: Valkey)
         assert json.loads(Decoder().feed(late.result())[-1].data)["error"]["code"] == "failed"
         last = max(numbers_of(Decoder().feed(late.body)))
         assert read(there, stream, last_event_id=f"{stream}:{last}")[0] == 204
+        status, later = read(there, f"{stream}?starting_after={last + 5}")
+        assert (status, numbers_of(Decoder().feed(later))) == (200, [last])
         assert json.loads(read(there, f"{stream}/usage")[1])["ending"] == "failed"
         victim.process.wait()
     with Served(victim.folder, config_of(victim)) as again:
@@ -224,6 +245,28 @@ def test_a_gateway_that_is_killed_fails_honestly(tmp_path: Path, valkey: Valkey)
         assert row.closed is not None
         assert row.closed.ending == "failed"
         assert row.tally.completion_tokens
+
+
+def test_a_dead_gateways_stream_is_told_without_a_reader(tmp_path: Path, valkey: Valkey) -> None:
+    """Whoever asks what it used, or stops it, learns that it has failed."""
+    pause = Pause()
+    steps = [*stream_answer([ROLE, *CONTENT], end=False), pause]
+    with (
+        Peer(steps, steps) as peer,
+        gateways(tmp_path, peer, valkey, 1) as (there,),
+        _victim(tmp_path, peer, valkey) as victim,
+        ask(victim) as client,
+        ask(victim, resume=False) as other,
+    ):
+        streams = [stream_of(client), stream_of(other)]
+        for one, stream in zip((client, other), streams, strict=True):
+            one.read_until(b'" 20"')
+            assert read(there, f"{stream}/usage")[0] == 200
+        os.kill(victim.process.pid, signal.SIGKILL)
+        until(lambda: read(there, f"{streams[0]}/usage")[0] == 200)
+        until(lambda: read(there, streams[1], "DELETE")[0] == 200)
+        for stream in streams:
+            assert json.loads(read(there, f"{stream}/usage")[1])["ending"] == "failed"
 
 
 def test_streams_outlive_the_store(tmp_path: Path, valkey: Valkey) -> None:

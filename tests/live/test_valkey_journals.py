@@ -116,10 +116,9 @@ def test_what_is_not_kept_any_more_leaves(store: ValkeyJournals) -> None:
 def test_a_gap_is_seen(store: ValkeyJournals) -> None:
     """What was lost while the store was away is not given as if it followed."""
     store.publish([news(1, 2, about=KNOWN)])
-    assert store.publish([news(5, 6)]) == [6]
-    first = store.frames("s", 0)
-    assert (first.first, len(first.frames)) == (1, 2)
-    second = store.frames("s", 2)
+    assert store.publish([news(5, 6)]) == [2]  # they are to be told from there on
+    assert store.publish([news(5, 6, kept=5)]) == [6]  # nobody has those between any more
+    second = store.frames("s", 0)
     assert (second.first, len(second.frames)) == (5, 2)
 
 
@@ -201,3 +200,32 @@ def test_a_store_that_is_gone_is_told_of(valkey: Valkey, store: ValkeyJournals) 
         except StoreUnavailable:  # it is left alone for a moment
             time.sleep(0.05)
     assert answer == [3]
+
+
+def test_a_stream_whose_name_is_taken_harms_no_other(store: ValkeyJournals, valkey: Valkey) -> None:
+    """It is refused; those that are told with it are written."""
+    line = ValkeyLine(address_of(valkey.url))
+    line.call("SET", store.stream_key("bad"), "x", wait_s=1)
+    line.call("SET", store.stream_key("bad").replace("stream", "about"), "x", wait_s=1)
+    batch = [news(1, 2, about=KNOWN)._replace(stream_id=name) for name in ("good", "bad", "better")]
+    assert store.publish(batch) == [2, REFUSED, 2]
+    line.call("XADD", store.stream_key("s"), "9-0", "f", "x", wait_s=1)  # its hash was evicted
+    assert store.publish([news(1, 3, about=KNOWN)]) == [3]
+    assert numbers(store) == [1, 2, 3]
+    line.close()
+
+
+def test_what_another_version_writes_is_borne(store: ValkeyJournals, valkey: Valkey) -> None:
+    """Further fields are passed over, and an end that cannot be read is an end all the same."""
+    line = ValkeyLine(address_of(valkey.url))
+    store.publish([news(1, 1, about=KNOWN)])
+    key = store.stream_key("s")
+    line.call("XADD", key, "2-0", "f", frame(2), "more", "x", wait_s=1)
+    line.call("XADD", key, "2-1", "e", "[]", wait_s=1)
+    heard = store.frames("s", 0)
+    assert (len(heard.frames), heard.ended and heard.ended["ending"]) == (2, None)
+    assert heard.ended is not None
+    line.call("HSET", key.replace("stream", "about"), "about", "[]", wait_s=1)
+    with pytest.raises(StoreUnavailable, match="another version"):
+        store.find("s")
+    line.close()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from deltaweir.endings import Ending
 from deltaweir.errors import ServiceUnavailable
-from deltaweir.gateway.store_calls import StoreCalls
+from deltaweir.gateway.store_calls import GRACE_S, StoreCalls
 from deltaweir.gateway.streams import Stream, Streams
 from deltaweir.stores.failures import LedgerUnavailable
 
 Errand = Literal["stop", "usage"]
+"""What one can have done where a stream runs."""
+_READ = "read"
+"""Tells that streams are read elsewhere, so that they do not end unread."""
 
 ANSWER_S = 2.0
 """How long another gateway has to answer, in seconds."""
@@ -25,15 +30,17 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         token: What the answer is known by.
-        errand: What is asked; None in an answer.
+        errand: What is asked; None in an answer, and where there is nothing to do.
         stream_id: Of which stream.
+        stream_ids: Of which streams, where they are several.
         sender: Who asks.
         usage: The answer.
     """
 
     token: str = ""
-    errand: Errand | None = None
+    errand: str | None = None
     stream_id: str = ""
+    stream_ids: tuple[str, ...] = ()
     sender: str = ""
     usage: dict[str, Any] | None = None
 
@@ -41,6 +48,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 NO_MAIL = b"{}"
 """Mail that only wakes who listens."""
 _MAIL = msgspec.json.Decoder(Mail)
+_log = logging.getLogger("deltaweir.gateway")
 
 
 class Errands:
@@ -71,15 +79,35 @@ class Errands:
         found = await self._calls.find(
             stream.stream_id, lambda found: found is None or found.ended is not None
         )
+        if found is not None and found.ended is None and not found.alive:
+            await asyncio.sleep(GRACE_S)
+            assert stream.gateway is not None
+            await self._calls.for_client(self._calls.bury, stream.stream_id, stream.gateway, 0)
+            found = await self._calls.for_client(self._calls.store.find, stream.stream_id)
         if found is None or found.ended is None:
             raise _unanswered()
         return found.ended
 
+    async def tell_read(self, gateway: str, stream_ids: Sequence[str]) -> None:
+        """Tell a gateway which of its streams are read here.
+
+        Raises:
+            LedgerUnavailable: The store cannot be reached.
+        """
+        message = msgspec.json.encode(Mail(errand=_READ, stream_ids=tuple(stream_ids)))
+        await self._calls.call(self._calls.store.send, gateway, message)
+
     def heard(self, message: bytes) -> None:
-        """Take a message."""
-        mail = _MAIL.decode(message)
+        """Take a message; one that another version of this has written may say nothing here."""
+        try:
+            mail = _MAIL.decode(message)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            _log.warning("a message of another gateway is not understood: %s", type(error).__name__)
+            return
         waiting = self._asked.get(mail.token)
-        if mail.errand is not None:
+        if mail.errand == _READ:
+            self._streams.read_elsewhere(mail.stream_ids)
+        elif mail.errand in ("stop", "usage"):
             self._calls.spawn(self._run(mail))
         elif waiting is not None and not waiting.done():
             waiting.set_result(mail.usage)

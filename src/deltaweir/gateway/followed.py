@@ -43,11 +43,12 @@ class Followed:
         frames = heard.frames
         if frames and heard.first <= journal.last:
             frames = frames[journal.last + 1 - heard.first :]
-        elif frames and heard.dead:
+        elif frames and heard.dead and journal.last:
             while journal.last < heard.first - 1:
                 journal.append(b"")  # a reader has what the store never got
         elif frames and heard.first > journal.last + 1:
             publication.skip_to(heard.first)
+        publication.died = publication.died or heard.dead
         publication.frames(frames)
         if heard.ended is not None and not journal.ended:
             self.stream.told(heard.ended)

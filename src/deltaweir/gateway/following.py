@@ -6,28 +6,18 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from deltaweir.endings import Ending
-from deltaweir.errors import StreamFailed
-from deltaweir.gateway.errands import NO_MAIL
+from deltaweir.errors import ServiceUnavailable
+from deltaweir.gateway.errands import NO_MAIL, Errands
 from deltaweir.gateway.followed import Followed
 from deltaweir.gateway.listener import Listener
 from deltaweir.gateway.publication import Owner
-from deltaweir.gateway.store_calls import StoreCalls
+from deltaweir.gateway.store_calls import GRACE_S, StoreCalls
 from deltaweir.gateway.streams import Stream
-from deltaweir.schema.frames import error_body
-from deltaweir.stores.valkey_journals import LEASE_S, Found, Heard
-from deltaweir.wire.sse import encode
+from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.stores.valkey_journals import Heard
 
-GRACE_S = LEASE_S / 2
-"""For how long a gateway must have shown no sign of life before its streams are buried."""
 UNREAD_S = 5.0
 """How long a stream is followed that nobody reads, in seconds."""
-
-_DIED = {"usage": None, "cost_usd": None, "source": None, "ending": Ending.FAILED.value}
-"""What is known of a stream whose gateway died; the ledger knows more."""
-_LAST_WORD = encode(
-    error_body(StreamFailed("the server that ran this stream has died", code="failed"))
-)
 
 
 class Following:
@@ -36,13 +26,26 @@ class Following:
     Args:
         calls: The store.
         listener: Hears what comes of them.
+        errands: Tells their gateways that they are read.
+        most_bytes: What their frames may take here.
     """
 
-    def __init__(self, calls: StoreCalls, listener: Listener) -> None:
+    def __init__(
+        self, calls: StoreCalls, listener: Listener, errands: Errands, *, most_bytes: int
+    ) -> None:
         self._calls = calls
         self._listener = listener
+        self._errands = errands
+        self._most_bytes = most_bytes
         self._followed: dict[str, Followed] = {}
+        self._by_key: dict[str, Followed] = {}
         self._loading: dict[str, asyncio.Task[Followed | None]] = {}
+        self._waking: asyncio.Task[None] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(one.publication.journal.bytes for one in self._followed.values())
 
     async def find(self, stream_id: str) -> Stream | None:
         """Return a stream that runs elsewhere, or has ended there; None where nobody knows it.
@@ -66,41 +69,71 @@ class Following:
         """Return a stream that runs elsewhere with what was sent of it; None as for `find`.
 
         Raises:
-            ServiceUnavailable: The store cannot be asked.
+            ServiceUnavailable: The store cannot be asked, or too many are read here.
         """
         followed = self._followed.get(stream_id)
         if followed is None:
             loading = self._loading.get(stream_id)
             if loading is None:
+                self._make_room()
                 loading = self._loading[stream_id] = self._calls.spawn(self._load(stream_id))
                 loading.add_done_callback(lambda _: self._loading.pop(stream_id))
             followed = await asyncio.shield(loading)  # others may wait for it as well
         return None if followed is None else followed.stream
 
     def heard(self, heard: Mapping[str, Heard]) -> None:
-        """Take what has come."""
-        for stream_id, followed in self._followed.items():
-            news = heard.get(self._calls.store.stream_key(stream_id))
-            if news is not None:
+        """Take what has come, by where."""
+        for key, news in heard.items():
+            followed = self._by_key.get(key)
+            if followed is not None:
                 followed.take(news)
 
-    async def look_after(self, heartbeat_s: float) -> None:
-        """Look whether those live who run what is read here, and keep readers awake.
+    def beat(self, now: float, heartbeat_s: float) -> None:
+        """Keep readers awake, and let go of what nobody reads; about twice a second.
 
         Args:
+            now: Seconds on the monotonic clock.
             heartbeat_s: Silence after which readers are sent a heartbeat.
-
-        Raises:
-            LedgerUnavailable: The store cannot be asked.
         """
-        now = time.monotonic()
         for stream_id, followed in [*self._followed.items()]:
             followed.publication.beat(now, heartbeat_s)
             if followed.unread(now) >= UNREAD_S:
                 self._forget(stream_id)
-            elif not followed.ended:
-                found = await self._calls.call(self._calls.store.find, stream_id)
-                await self._look_at(stream_id, followed, found)
+
+    async def look_after(self) -> None:
+        """Tell gateways which of their streams are read here; bury those of the dead.
+
+        Raises:
+            LedgerUnavailable: The store cannot be asked.
+        """
+        read: dict[str, list[str]] = {}
+        for stream_id, followed in self._followed.items():
+            if not followed.ended and followed.stream.gateway is not None:
+                read.setdefault(followed.stream.gateway, []).append(stream_id)
+        try:
+            alive = await self._calls.call(self._calls.store.alive, [*read])
+            for gateway, stream_ids in read.items():
+                if gateway in alive:
+                    await self._errands.tell_read(gateway, stream_ids)
+        except LedgerUnavailable:
+            for followed in self._followed.values():
+                followed.lost(0.0, lost=False)  # of others nothing is known either
+            raise
+        for gateway, stream_ids in read.items():
+            for stream_id in stream_ids:
+                await self._look_at(stream_id, gateway, lost=gateway not in alive)
+
+    async def _look_at(self, stream_id: str, gateway: str, *, lost: bool) -> None:
+        followed = self._followed.get(stream_id)
+        if followed is None or followed.lost(time.monotonic(), lost=lost) < GRACE_S:
+            return
+        publication = followed.publication
+        seen = max(publication.furthest, publication.journal.last)
+        buried = await self._calls.call(self._calls.bury, stream_id, gateway, seen)
+        if not buried and await self._calls.call(self._calls.store.find, stream_id) is None:
+            # the store has lost it, and nobody will write it again
+            publication.skip_to(publication.journal.last + 1)
+            self._forget(stream_id)
 
     async def _load(self, stream_id: str) -> Followed | None:
         store, ask = self._calls.store, self._calls.for_client
@@ -114,26 +147,34 @@ class Following:
             followed.take(heard)
             if not heard.frames:
                 break
-        self._followed[stream_id] = followed
+        if not followed.ended and found.ended is not None:
+            return None  # the store has lost its frames
+        followed.publication.unread_since = time.monotonic()
+        self._followed[stream_id] = self._by_key[store.stream_key(stream_id)] = followed
         if not followed.ended:
             self._listener.add(store.stream_key(stream_id), heard.position)
-            await ask(store.send, store.gateway, NO_MAIL)
+            if self._waking is None or self._waking.done():
+                self._waking = self._calls.spawn(self._wake())
         return followed
 
-    async def _look_at(self, stream_id: str, followed: Followed, found: Found | None) -> None:
-        lost = found is None or not (found.alive or found.ended)
-        if followed.lost(time.monotonic(), lost=lost) < GRACE_S:
+    async def _wake(self) -> None:
+        """Have the listener hear of what was added."""
+        store = self._calls.store
+        try:
+            await self._calls.call(store.send, store.gateway, NO_MAIL)
+        except LedgerUnavailable:  # it is logged, and the listener's turn ends soon
             return
-        if found is None:  # the store has lost it: its readers shall ask again
-            followed.publication.skip_to(followed.publication.journal.last + 1)
-            self._forget(stream_id)
-            return
-        store, gateway = self._calls.store, found.about.gateway
-        seen = followed.publication.furthest
-        await self._calls.call(
-            lambda: store.bury(stream_id, gateway, frame=_LAST_WORD, seen=seen, ended=_DIED)
-        )
+
+    def _make_room(self) -> None:
+        for stream_id, followed in [*self._followed.items()]:
+            if self.bytes < self._most_bytes:
+                return
+            if not followed.publication.readers:
+                self._forget(stream_id)
+        if self.bytes >= self._most_bytes:
+            raise ServiceUnavailable("this server shows too many streams of others; ask again")
 
     def _forget(self, stream_id: str) -> None:
-        del self._followed[stream_id]
-        self._listener.remove(self._calls.store.stream_key(stream_id))
+        key = self._calls.store.stream_key(stream_id)
+        del self._followed[stream_id], self._by_key[key]
+        self._listener.remove(key)

@@ -20,8 +20,8 @@ def watch(gateway: Gateway) -> None:
     if gateway.config.ledger.url:
         metrics.watch("ledger_up", lambda: _is_up(gateway))
     metrics.watch("stream_readers", lambda: len(gateway.readers))
-    metrics.watch("journal_bytes", lambda: gateway.streams.journals.bytes)
     access, shared = gateway.access, gateway.shared
+    metrics.watch("journal_bytes", lambda: _kept_bytes(gateway))
     if shared is not None:
         metrics.watch("store_up", lambda: _reaches(shared, access))
         metrics.watch("streams_unwritten", lambda: shared.unwritten)
@@ -33,6 +33,12 @@ def watch(gateway: Gateway) -> None:
     metrics.watch_breakers(
         lambda: [(one.name, one.breaker.open) for one in gateway.routing.upstreams.values()]
     )
+
+
+def _kept_bytes(gateway: Gateway) -> int:
+    """Return the bytes of all frames that are kept, of others' streams too."""
+    shared = gateway.shared
+    return gateway.streams.journals.bytes + (0 if shared is None else shared.following.bytes)
 
 
 def _reaches(shared: Shared, access: Access | None) -> bool:

@@ -16,6 +16,8 @@ from deltaweir.journal import numbered
 
 BATCH_BYTES = 64 * 1024
 """Bytes that a reader is given of a journal at once."""
+MOST_BATCHES = 8
+"""Batches that it is given in one turn of the loop."""
 
 
 class JournalReader:
@@ -70,7 +72,7 @@ class JournalReader:
 
     def look(self) -> None:
         """Go on, or break off, if there is a reason that nobody has told of."""
-        if self._outflow is None or self.done.done():
+        if self._outflow is None or self._outflow.gone or self.done.done():
             return
         if self._live and not self._journal.ended:
             return
@@ -105,14 +107,18 @@ class JournalReader:
         self._leave_live()
         self._publication.behind(self)
         journal, publication = self._journal, self._publication
-        while not (self._held or self.gone) and self._has < journal.last:
-            frames = journal.after(self._has, BATCH_BYTES)
-            name, first = publication.stream_id.encode(), self._has + 1
+        name, turns = publication.stream_id.encode(), MOST_BATCHES
+        while turns and not (self._held or outflow.gone) and self._has < journal.last:
+            frames, first = journal.after(self._has, BATCH_BYTES), self._has + 1
             self._has += len(frames)  # writing may come back to us
             outflow.write(
                 b"".join(numbered(name, first + at, frame) for at, frame in enumerate(frames))
             )
-        if self._held or self.gone:
+            turns -= 1
+        if not turns:
+            asyncio.get_running_loop().call_soon(self.look)
+            return
+        if self._held or outflow.gone:
             return
         if journal.ended:
             self._end()

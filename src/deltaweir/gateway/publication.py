@@ -6,6 +6,7 @@ same call, the same bytes to each.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +39,7 @@ class Publication:
     Attributes:
         unread_since: Since when nobody reads it, in seconds on the monotonic clock; None while
             somebody does.
+        died: Whether its run died, and what a reader has may be more than was ever written here.
         opened: When the first live reader was sent a frame, likewise; None before.
     """
 
@@ -52,6 +54,7 @@ class Publication:
         self.last = time.monotonic()
         self.unread_since: float | None = self.last
         self.opened: float | None = None
+        self.died = False
         self._id = stream_id.encode()
         self._piece = b"%%x\r\nid: %b:%%d\n%%b\r\n" % self._id  # an id has no sign of percent
         self._around = self._longer = 0
@@ -61,7 +64,7 @@ class Publication:
         self._indirect: dict[JournalReader, Outflow] = {}
         self._ahead: dict[JournalReader, None] = {}
         self._seen = journal.last
-        self._left = False
+        self._left = self._heard_of = False
 
     @property
     def begun(self) -> bool:
@@ -120,6 +123,15 @@ class Publication:
             if idle:
                 reader.awake()
 
+    def read_elsewhere(self, now: float) -> None:
+        """Take note that somebody reads it at another gateway.
+
+        Args:
+            now: Seconds on the monotonic clock.
+        """
+        if self.unread_since is not None:
+            self.unread_since = now
+
     def skip_to(self, number: int) -> None:
         """Break off all readers, since frames before a number are lost."""
         for reader in [*self._readers]:
@@ -163,8 +175,10 @@ class Publication:
         self.behind(reader)
         self._readers.pop(reader, None)
         self._left = self._left or reader.gone
+        self._heard_of = self._heard_of or reader.begun
         if not self._readers:
-            self.unread_since = time.monotonic()
+            # nobody can come back who was never told its id
+            self.unread_since = time.monotonic() if self._heard_of else -math.inf
 
     def _publish(self, frame: bytes) -> None:
         number = self.journal.append(frame)

@@ -65,7 +65,7 @@ def tape_for(asked: Asked, config: RecordingsConfig, began: float) -> Tape:
     assert path is not None  # both were checked
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = RecordingFile(str(path))
+        file = RecordingFile(str(path), new=True)
     except (InvalidRequest, OSError) as error:
         if path.exists():
             raise InvalidRequest(

@@ -251,7 +251,10 @@ class Gateway:
         self._log.tidy()
         for run in [*self.runs]:
             run.tidy()
-        self.streams.look_after(time.monotonic(), self.config.server.heartbeat_s)
+        now, heartbeat_s = time.monotonic(), self.config.server.heartbeat_s
+        self.streams.look_after(now, heartbeat_s)
+        if self.shared is not None:
+            self.shared.following.beat(now, heartbeat_s)
         if self.access is None or not self.access.is_open:
             return
         gone = await self.access.look()

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
+import time
 from typing import Self
 
 from deltaweir.gateway.config import Config
@@ -22,12 +24,13 @@ from deltaweir.gateway.mirror import Mirror
 from deltaweir.gateway.store_calls import FLUSH_S, StoreCalls
 from deltaweir.gateway.streams import Streams
 from deltaweir.stores.failures import LedgerUnavailable
-from deltaweir.stores.valkey_journals import LEASE_S, Heard, ValkeyJournals
+from deltaweir.stores.valkey_journals import Heard, ValkeyJournals
 
-RENEW_S = LEASE_S / 4
-"""How often this gateway shows that it lives, in seconds."""
+LOOK_S = 1.0
+"""How often gateways are looked at whose streams are read here, in seconds."""
 
 _RETRY_S = 0.5
+_log = logging.getLogger("deltaweir.gateway")
 
 
 class Shared:
@@ -36,23 +39,27 @@ class Shared:
     Args:
         store: What is between them; closed with this.
         streams: The streams of this gateway.
-        heartbeat_s: Silence after which readers are sent a heartbeat.
+        ttl_s: How long the store keeps a stream after its end, in seconds.
+        most_bytes: What may be kept here of streams that ended here, and of others' streams.
 
     Attributes:
         errands: To stop streams that run elsewhere, or ask about them.
         following: Those that are read here.
     """
 
-    def __init__(self, store: ValkeyJournals, streams: Streams, *, heartbeat_s: float) -> None:
+    def __init__(
+        self, store: ValkeyJournals, streams: Streams, *, ttl_s: float, most_bytes: int
+    ) -> None:
         self._store = store
-        self._heartbeat_s = heartbeat_s
         self._calls = StoreCalls(store)
-        self._mirror = Mirror(store.gateway)
+        self._mirror = Mirror(store.gateway, ttl_s=ttl_s, most_bytes=most_bytes)
         self._listener = Listener(store, self._heard)
         self._started = False
         self.errands = Errands(self._calls, streams)
-        self.following = Following(self._calls, self._listener)
+        self.following = Following(self._calls, self._listener, self.errands, most_bytes=most_bytes)
+        self._openings = 0
         streams.on_begin = self._mirror.began
+        streams.on_end = lambda stream: self._mirror.ended(stream, time.monotonic())
 
     @classmethod
     def of(cls, config: Config, streams: Streams) -> Self | None:
@@ -71,7 +78,8 @@ class Shared:
             gateway=secrets.token_hex(8),
             ttl_s=server.journal_ttl_s,
         )
-        return cls(journals, streams, heartbeat_s=server.heartbeat_s)
+        most_bytes = int(server.journal_mib * 2**20)
+        return cls(journals, streams, ttl_s=server.journal_ttl_s, most_bytes=most_bytes)
 
     @property
     def since(self) -> float | None:
@@ -107,17 +115,27 @@ class Shared:
                 await self._flush()
             except LedgerUnavailable:  # it is logged
                 await asyncio.sleep(_RETRY_S)
+            except Exception as error:  # noqa: BLE001  # the next turn is as needed as this one
+                _log.error("streams could not be shared", exc_info=error)
+                await asyncio.sleep(_RETRY_S)
 
     async def _flush(self) -> None:
+        if self._openings != self._store.openings:  # it may have lost its last words
+            self._openings = self._store.openings
+            self._mirror.doubt()
         while batch := self._mirror.batch():
             self._mirror.learned(batch, await self._calls.call(self._store.publish, batch))
 
     async def _look_for_ever(self) -> None:
         while True:
-            with contextlib.suppress(LedgerUnavailable):  # it is logged
-                await self._calls.call(self._store.renew)
-                await self.following.look_after(self._heartbeat_s)
-            await asyncio.sleep(RENEW_S)
+            try:
+                self._mirror.tidy(time.monotonic())
+                await self.following.look_after()
+            except LedgerUnavailable:  # it is logged
+                pass
+            except Exception as error:  # noqa: BLE001  # as above
+                _log.error("a look after shared streams failed", exc_info=error)
+            await asyncio.sleep(LOOK_S)
 
     def _heard(self, heard: dict[str, Heard]) -> None:
         """Take what has come, of streams and by mail."""

@@ -9,15 +9,26 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from deltaweir.errors import ServiceUnavailable
+from deltaweir.endings import Ending
+from deltaweir.errors import ServiceUnavailable, StreamFailed
+from deltaweir.schema.frames import error_body
 from deltaweir.stores.failures import LedgerUnavailable
-from deltaweir.stores.valkey_journals import Found, ValkeyJournals
+from deltaweir.stores.valkey_journals import LEASE_S, Found, ValkeyJournals
+from deltaweir.wire.sse import encode
 
 T = TypeVar("T")
 
 FLUSH_S = 0.025
 """How long news of streams are gathered, in seconds."""
 
+GRACE_S = LEASE_S / 2
+"""For how long a gateway must have shown no sign of life before its streams are buried."""
+
+_DIED = {"usage": None, "cost_usd": None, "source": None, "ending": Ending.FAILED.value}
+"""What is known of a stream whose gateway died; the ledger knows more."""
+_LAST_WORD = encode(
+    error_body(StreamFailed("the server that ran this stream has died", code="failed"))
+)
 _LATE_S = 2 * FLUSH_S, 4 * FLUSH_S, 8 * FLUSH_S
 _log = logging.getLogger("deltaweir.gateway")
 
@@ -88,6 +99,16 @@ class StoreCalls:
             await asyncio.sleep(pause_s)
             found = await self.for_client(self.store.find, stream_id)
         return found
+
+    def bury(self, stream_id: str, gateway: str, seen: int) -> bool:
+        """End a stream whose gateway is dead; return whether that was done just now; blocks.
+
+        Args:
+            stream_id: The stream.
+            gateway: Who ran it.
+            seen: The number of the last frame that anybody has.
+        """
+        return self.store.bury(stream_id, gateway, frame=_LAST_WORD, seen=seen, ended=_DIED)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something beside; it ends with this."""

@@ -20,8 +20,18 @@ from deltaweir.gateway.service import Gateway, Scope
 from deltaweir.gateway.streams import Stream, no_stream
 from deltaweir.journal import position
 
+_NOT_KEPT = [(b"cache-control", b"no-store")]
+"""A browser may keep a 404 or a 410, for whoever asks next from another point."""
 _LAST_EVENT_ID = b"last-event-id"
 _STARTING_AFTER = "starting_after"
+
+
+class _NotAllowed(InvalidRequest):
+    """A method that a route does not take."""
+
+    def __init__(self, message: str, *, allowed: bytes) -> None:
+        super().__init__(message, status=405, code="not_allowed")
+        self.headers = [(b"allow", allowed)]
 
 
 class OneStream:
@@ -43,12 +53,10 @@ class OneStream:
             elif scope["method"] == "GET":
                 await self._read(scope, receive, send, request_id)
             else:
-                raise InvalidRequest(
-                    "a stream takes GET and DELETE", status=405, code="not_allowed"
-                )
+                raise _NotAllowed("a stream takes GET and DELETE", allowed=b"GET, DELETE")
         except DeltaweirError as error:
             self._gateway.refused(scope, error, request_id=request_id)
-            await send_error(send, error, request_id=request_id)
+            await send_error(send, error, request_id=request_id, headers=_NOT_KEPT)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer with what comes behind a point."""
@@ -67,8 +75,10 @@ class OneStream:
                 code="stream_gone",
             )
         if journal.ended and after >= journal.last:
-            await _send_nothing(send, request_id)
-            return
+            if after == journal.last or not publication.died:
+                await _send_nothing(send, request_id)
+                return
+            after = journal.last - 1  # it has frames that were never written, and not the last word
         reader = JournalReader(publication, after)
         slow = self._gateway.config.server.slow_reader_s
         with Lane(scope, receive, send, reader, slow_reader_s=slow) as lane:
@@ -104,14 +114,14 @@ class StreamUsage:
         request_id = scope.get(REQUEST_ID) or new_request_id()
         try:
             if scope["method"] != "GET":
-                raise InvalidRequest("usage takes GET", status=405, code="not_allowed")
+                raise _NotAllowed("usage takes GET", allowed=b"GET")
             caller = await self._gateway.caller_of(scope)
             gateway = self._gateway
             stream = await gateway.stream(scope["path_params"]["id"], caller, as_admin=True)
             await _answer_usage(await _usage(gateway, stream, "usage"), send, request_id)
         except DeltaweirError as error:
             self._gateway.refused(scope, error, request_id=request_id)
-            await send_error(send, error, request_id=request_id)
+            await send_error(send, error, request_id=request_id, headers=_NOT_KEPT)
 
 
 async def _usage(gateway: Gateway, stream: Stream, errand: Errand) -> dict[str, Any]:
@@ -122,11 +132,12 @@ async def _usage(gateway: Gateway, stream: Stream, errand: Errand) -> dict[str, 
 
 
 async def _answer_usage(usage: dict[str, Any], send: Send, request_id: str) -> None:
-    await send_json(send, 200, msgspec.json.encode(usage), request_id=request_id)
+    body = msgspec.json.encode(usage)
+    await send_json(send, 200, body, request_id=request_id, headers=_NOT_KEPT)
 
 
 async def _send_nothing(send: Send, request_id: str) -> None:
-    headers = [(b"x-request-id", request_id.encode())]
+    headers = [(b"x-request-id", request_id.encode()), *_NOT_KEPT]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 

@@ -7,7 +7,7 @@ is shown to its owner alone: for all others there is none of its id.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from deltaweir.endings import Ending
@@ -102,11 +102,13 @@ class Streams:
 
     Attributes:
         on_begin: Called with each stream that begins.
+        on_end: Called with each stream that has ended.
     """
 
     def __init__(self, *, ttl_s: float, most_bytes: int, wait_s: float) -> None:
         self.wait_s = wait_s
         self.on_begin: Callable[[Stream], object] = lambda _stream: None
+        self.on_end: Callable[[Stream], object] = lambda _stream: None
         self.journals = MemoryJournals[Stream](ttl_s=ttl_s, most_bytes=most_bytes)
         self._running: dict[str, Stream] = {}
 
@@ -123,12 +125,20 @@ class Streams:
         if stream is None:
             return
         stream.over()
+        self.on_end(stream)
         if stream.publication is not None:
             self.journals.end(stream_id, time.monotonic())
 
     def get(self, stream_id: str) -> Stream | None:
         """Return a stream of this process; None where there is none of this id."""
         return self._running.get(stream_id) or self.journals.get(stream_id)
+
+    def read_elsewhere(self, stream_ids: Iterable[str]) -> None:
+        """Take note that streams are read at another gateway at this moment."""
+        for stream_id in stream_ids:
+            stream = self._running.get(stream_id)
+            if stream is not None and stream.publication is not None:
+                stream.publication.read_elsewhere(time.monotonic())
 
     def look_after(self, now: float, heartbeat_s: float) -> None:
         """Keep readers awake, end what nobody reads, and forget what is old; twice a second.

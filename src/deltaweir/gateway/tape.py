@@ -1,15 +1,17 @@
 """One stream's recording: it stands before the outlet, and takes what that is given.
 
-Lines are written by the page, so that a chunk costs no system call; what is there at least
-every half second, as long as frames come, is lost by a crash at most.
+Lines are written by the page, so that a chunk costs no system call, and half a second after
+the first of them at the latest; that much is lost by a crash at most. A thread writes them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from deltaweir.adapters.later_recording import LaterRecording
 from deltaweir.adapters.recording_files import RecordingFile
 from deltaweir.endings import State
 from deltaweir.gateway.asked import Asked
@@ -29,12 +31,14 @@ from deltaweir.wire.sse import DONE
 
 PAGE_BYTES = 8192
 LATEST_S = 0.5
-"""How long a line waits at most while others come, in seconds."""
+"""How long a line waits at most, in seconds."""
 _ERROR = b'data: {"error":'
 
 
 class Tape:
     """An outlet that writes down what it passes on, and its lane's feeder.
+
+    It is made where one may wait, since the first line is written then, and used on one loop.
 
     Args:
         file: The file, open.
@@ -44,9 +48,8 @@ class Tape:
     """
 
     def __init__(self, file: RecordingFile, asked: Asked, kept: Kept, began: float) -> None:
-        self._file = file
+        self._file = LaterRecording(file)
         self._began = began
-        self._flushed = began
         self._run: Run | None = None
         self._outlet: Outlet | None = None
         self._finishes = self._left = False
@@ -61,8 +64,10 @@ class Tape:
             request_kept=kept,
             request=None if shown is None else kept_request(shown, kept),
         )
-        self._lines = [header_line(header)]
+        file.write(header_line(header))
+        self._lines: list[bytes] = []
         self._bytes = 0
+        self._due: asyncio.TimerHandle | None = None
         self._shown = False
 
     def follow(self, run: Run, *, finishes: bool) -> None:
@@ -83,7 +88,7 @@ class Tape:
         """Write how the stream ended, and what it used; nothing stays of one that was refused."""
         run = self._own_run
         if run.failure is not None and not self._shown:
-            self._file.discard()
+            self.discard()
             return
         account, timing, failure = run.account(), run.timing, run.failure
         failed = run.ending is not None and run.ending.state is State.FAILED
@@ -104,11 +109,12 @@ class Tape:
                 )
             )
         )
-        self._flush(time.monotonic())
+        self._flush()
         self._file.close()
 
     def discard(self) -> None:
-        """Record nothing."""
+        """Record nothing, and leave no file."""
+        self._unschedule()
         self._file.discard()
 
     # what follows is called by the lane
@@ -205,21 +211,28 @@ class Tape:
         return self._outlet
 
     def _take(self, frames: Sequence[bytes]) -> None:
-        now = time.monotonic()
-        at_us = self._us(now)
+        at_us = self._us(time.monotonic())
         for frame in frames:
             if frame != DONE and not frame.startswith(_ERROR):  # which the end tells
                 self._shown = True
                 line = frame_line(at_us, frame)
                 self._lines.append(line)
                 self._bytes += len(line)
-        if self._bytes >= PAGE_BYTES or now - self._flushed >= LATEST_S:
-            self._flush(now)
+        if self._bytes >= PAGE_BYTES:
+            self._flush()
+        elif self._lines and self._due is None:
+            self._due = asyncio.get_running_loop().call_later(LATEST_S, self._flush)
 
-    def _flush(self, now: float) -> None:
+    def _flush(self) -> None:
+        self._unschedule()
         lines, self._lines = self._lines, []
-        self._bytes, self._flushed = 0, now
+        self._bytes = 0
         self._file.write(b"".join(lines))
+
+    def _unschedule(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
 
     def _us(self, now: float) -> int:
         return max(0, round((now - self._began) * 1e6))

@@ -121,7 +121,13 @@ class ValkeyLine:
             self._using.release()
 
     def _answer(self, command: Sequence[Any], deadline: float, wait_s: float) -> Any:
-        from valkey.exceptions import BusyLoadingError, ResponseError, ValkeyError
+        from valkey.exceptions import (
+            BusyLoadingError,
+            MasterDownError,
+            ReadOnlyError,
+            ResponseError,
+            ValkeyError,
+        )
 
         self._connect(deadline, wait_s)
         try:
@@ -134,6 +140,8 @@ class ValkeyLine:
             self._drop()
             raise StoreUnavailable(f"the store {self._shown} is not there yet") from error
         except ResponseError as error:
+            if isinstance(error, ReadOnlyError | MasterDownError):
+                self._drop()  # a name may lead to another server now
             raise StoreUnavailable(f"the store {self._shown} refuses: {_brief(error)}") from error
         except ValkeyError as error:
             self._drop()

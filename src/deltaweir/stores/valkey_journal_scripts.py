@@ -5,45 +5,51 @@ from __future__ import annotations
 from deltaweir.stores.valkey import Script
 
 PUBLISH = Script("""
-local told, at = {}, 1
-for i, news in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local id, first, last, kept, size = news[1], news[2], news[3], news[4], news[5]
+local function write(news, frames)
+  local id, first, last, kept = news[1], news[2], news[3], news[4]
   local who, ending, ttl = news[6], news[7], news[8]
-  local frames = string.sub(ARGV[3], at, at + size - 1)
-  at = at + size
   local stream, about = KEYS[1] .. id, KEYS[2] .. id
   local found = redis.call('HMGET', about, 'gateway', 'last', 'ended', 'dead')
   local stored = tonumber(found[2])
   if not found[1] and who ~= '' then
-    stored = first - 1
+    stored = kept - 1
+    redis.call('DEL', stream)
     redis.call('HSET', about, 'gateway', ARGV[1], 'about', who, 'last', stored)
   end
   if not stored then
-    told[i] = -1
+    return -1
   elseif found[4] or (found[1] and found[1] ~= ARGV[1]) then
-    told[i] = -2
-  else
-    if not found[3] then
-      if first > stored and last >= first then
-        redis.call('XADD', stream, last .. '-0', 'f', frames)
-        redis.call('XTRIM', stream, 'MINID', kept .. '-0')
-        stored = last
-        redis.call('HSET', about, 'last', last)
-      end
-      if ending ~= '' and stored == last then
-        redis.call('XADD', stream, last .. '-1', 'e', ending)
-        redis.call('HSET', about, 'ended', ending)
-      end
-      redis.call('PEXPIRE', stream, ttl)
-      redis.call('PEXPIRE', about, ttl)
-    end
-    told[i] = stored
+    return -2
+  elseif found[3] then
+    return stored
   end
+  if last >= first and (first == stored + 1 or (first > stored and first == kept)) then
+    redis.call('XADD', stream, last .. '-0', 'f', frames)
+    redis.call('XTRIM', stream, 'MINID', kept .. '-0')
+    stored = last
+    redis.call('HSET', about, 'last', last)
+  end
+  if ending ~= '' and stored == last then
+    if news[9] == 1 then redis.call('XADD', stream, last .. '-1', 'e', ending) end
+    redis.call('HSET', about, 'ended', ending)
+  end
+  redis.call('PEXPIRE', stream, ttl)
+  redis.call('PEXPIRE', about, ttl)
+  return stored
+end
+
+local told, at = {}, 1
+for i, news in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local size = news[5]
+  local done, answer = pcall(write, news, string.sub(ARGV[3], at, at + size - 1))
+  told[i] = done and answer or -2
+  at = at + size
 end
 return told
 """)
 """Write what streams have new; answer how far each is written, or -1 where it is unknown, or -2
-where it was buried or is another gateway's."""
+where it was buried, is another gateway's, or something else has its name. Frames must follow what
+is written, unless those between are kept by nobody any more."""
 BURY = Script("""
 local stream, about, alive = KEYS[1], KEYS[2], KEYS[3]
 local found = redis.call('HMGET', about, 'last', 'ended')

@@ -3,7 +3,7 @@
 A resumable stream is a stream of the server (``XADD``), in which one entry has all the frames of
 one batch; its id is the number of the last of them, so that whoever has n frames reads from
 ``n-0`` on. Beside it a hash says whose it is, who runs it, and how far it is written. All names
-begin with the prefix:
+begin with the prefix in braces, so that they are in one slot:
 
 ====================  ==========================================================================
 ``stream:ID``         entries ``N-0``: ``f`` frames up to N, or ``d`` the last word of a dead run;
@@ -14,7 +14,8 @@ begin with the prefix:
 ====================  ==========================================================================
 
 **Nothing is written twice or out of order.** A batch says from which number it goes on; a script
-takes it only where the server stands just there, and answers where it stands. So an answer that
+takes it only where the server stands just there, or where the frames between are kept by nobody
+any more, and answers where it stands. So an answer that
 was lost, a batch sent twice, and a server that lost what it had are all mended by the next batch.
 
 **Dead runs.** Whoever follows a stream and finds the lease of its gateway gone for a while buries
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from deltaweir.stores.failures import StoreUnavailable
 from deltaweir.stores.valkey import ValkeyLine
 from deltaweir.stores.valkey_journal_scripts import BURY, MAIL, PUBLISH
 
@@ -39,6 +41,7 @@ RUNNING_TTL_S = 86_400.0
 MISSING, REFUSED = -1, -2
 """What is answered of a stream that the server does not know, or that was buried."""
 
+_UNTOLD: dict[str, Any] = dict.fromkeys(("usage", "cost_usd", "source", "ending"))
 _JSON = msgspec.json.Encoder()
 _PACKED = msgspec.msgpack.Encoder()
 _MAIL_TTL_MS = 60_000
@@ -79,6 +82,8 @@ class News(NamedTuple):
     """What the server has to know first, where it may know nothing."""
     ended: Mapping[str, Any] | None
     """What it used and how it ended; None while it runs."""
+    resumable: bool = True
+    """Whether its frames are kept."""
 
 
 class Found(NamedTuple):
@@ -132,7 +137,7 @@ class ValkeyJournals:
         self.gateway = gateway
         self._line = line
         self._listening = listening
-        self._prefix = prefix
+        self._prefix = f"{{{prefix}}}"  # as keys and limits have it
         self._ttl_ms = max(1, int(ttl_s * 1000))
         self._wait_s = wait_s
 
@@ -141,14 +146,30 @@ class ValkeyJournals:
         return f"{self._prefix}:stream:{stream_id}"
 
     @property
+    def openings(self) -> int:
+        """How often the server was connected; behind another connection may be another server."""
+        return self._line.openings + self._listening.openings
+
+    @property
+    def listenings(self) -> int:
+        """The same for `listen`."""
+        return self._listening.openings
+
+    @property
     def mailbox(self) -> str:
         """Where messages to this gateway are, for `listen`."""
         return self._mailbox(self.gateway)
 
     def renew(self) -> None:
-        """Show that this gateway lives."""
+        """Show that this gateway lives; by the thread that listens, which no client holds up."""
         key = self._alive(self.gateway)
-        self._line.call("SET", key, 1, "PX", int(LEASE_S * 1000), wait_s=self._wait_s)
+        self._listening.call("SET", key, 1, "PX", int(LEASE_S * 1000), wait_s=self._wait_s)
+
+    def alive(self, gateways: Sequence[str]) -> set[str]:
+        """Return those gateways that live."""
+        keys = [self._alive(one) for one in gateways]
+        signs = self._line.call("MGET", *keys, wait_s=self._wait_s) if keys else ()
+        return {one for one, sign in zip(gateways, signs, strict=True) if sign is not None}
 
     def leave(self) -> None:
         """Tell that this gateway lives no more."""
@@ -171,6 +192,7 @@ class ValkeyJournals:
                 "" if one.about is None else _JSON.encode(one.about).decode(),
                 "" if one.ended is None else _JSON.encode(one.ended).decode(),
                 running_ms if one.ended is None else ended_ms,
+                int(one.resumable),
             )
             for one in batch
         ]
@@ -188,7 +210,10 @@ class ValkeyJournals:
         )
         if about is None or last is None:
             return None
-        known = msgspec.json.decode(about, type=About)
+        try:
+            known = msgspec.json.decode(about, type=About)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise StoreUnavailable("the store has streams of another version of this") from error
         alive = self._line.call("EXISTS", self._alive(known.gateway), wait_s=self._wait_s)
         return Found(known, int(last), _ending(ended), bool(alive))
 
@@ -248,17 +273,22 @@ class ValkeyJournals:
 
 
 def _ending(text: bytes | None) -> dict[str, Any] | None:
-    return None if text is None else msgspec.json.decode(text, type=dict[str, Any])
+    if text is None:
+        return None
+    try:
+        return _UNTOLD | msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError):  # that it ended is known all the same
+        return _UNTOLD
 
 
 def _heard(entries: Sequence[Any], position: str) -> Heard:
     """Return what entries say."""
     first, frames, dead, ended, mail = 0, list[bytes](), False, None, list[bytes]()
-    for name, (field, value) in entries:
+    for name, (field, value, *_) in entries:
         if field in {b"f", b"d"}:
             found = [frame + b"\n\n" for frame in value.split(b"\n\n")[:-1]]
             began = int(name.partition(b"-")[0]) - len(found) + 1
-            if frames and began != first + len(frames):
+            if frames and (field == b"d" or began != first + len(frames)):
                 break  # before it some are missing: it comes by itself
             first = first or began
             frames += found
