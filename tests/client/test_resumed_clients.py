@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import gc
 import json
 import logging
@@ -301,6 +302,46 @@ def test_a_dead_connection(way: Blocking, uncut: list[Any]) -> None:
     assert peer.stops == []
 
 
+@pytest.mark.parametrize("events", [3, 5])
+def test_a_clock_beside_the_end_of_patience(way: Blocking, events: int) -> None:
+    """Whichever is noticed first, a stream that is given up ends as the interruption began."""
+    pause = Pause()
+    with ResumablePeer(EVENTS, after(events), lambda _: [pause]) as peer:
+        stream = way.open(peer.base_url, timeouts={"stall": 60})
+        way.read(stream, 2)
+        exchange: Any = stream._source._resuming
+        exchange._resume_s = 0.1
+        given_up = exchange.give_up
+
+        def give_up(why: DeltaweirError) -> None:
+            stream._clocks._quiet = 60.0  # as if that had taken all of it
+            given_up(why)
+
+        exchange.give_up = give_up
+        if events == 5:
+            way.read(stream)
+        else:
+            with pytest.raises(StreamTruncated, match="it could not be resumed: given up after"):
+                way.read(stream)
+        assert stream.complete is (events == 5)
+
+
+def test_a_gateway_that_died(way: Blocking) -> None:
+    """Its stream's last word has a number that is not due, and is raised as what it is."""
+    last = numbered([error_event("its gateway died", code="failed")], first=2)
+    cut = [*offering(numbered(EVENTS)[:3], end=False), Drop()]
+    with Peer(cut, offering(last)) as peer:
+        stream = way.open(peer.base_url)
+        with pytest.raises(StreamFailed, match="its gateway died") as caught:
+            way.read(stream)
+        way.close(stream)
+    assert caught.value.code == "failed"
+    assert caught.value.partial is not None
+    assert caught.value.partial.reply.choices[0].message.content == "Hello, "
+    assert (stream.ending.value, stream.resumed_at) == ("failed", ())
+    assert [request.method for request in peer.requests] == ["POST", "GET"]
+
+
 def test_a_dead_connection_without_an_offer(way: Blocking) -> None:
     """There is nothing to go on with, so it fails as ever."""
     pause = Pause()
@@ -370,6 +411,33 @@ def test_leaving_stops_the_generation(way: Blocking, ways: str) -> None:
         assert stop.body == b""
 
 
+def finalise(stream: Any) -> None:
+    """Call what a stream holds to its end as the collector may: in any order, inmost first."""
+    met: list[Any] = [stream]
+    for one in met:  # which grows meanwhile
+        for inner in gc.get_referents(one):
+            ours = type(inner).__module__.startswith("deltaweir.")
+            plain = isinstance(inner, list | tuple | dict | collections.deque)
+            if (ours or plain) and not any(inner is known for known in met):
+                met.append(inner)
+    ended = [one for one in reversed(met) if hasattr(type(one), "__del__")]
+    assert stream in ended
+    for one in ended:
+        one.__del__()
+
+
+def test_a_stream_that_the_collector_drops(way: Blocking) -> None:
+    """What ends the generation outlives all that goes with the stream."""
+    pause = Pause()
+    with ResumablePeer(EVENTS, lambda steps: [*steps[:4], pause]) as peer:
+        stream = way.open(peer.base_url)
+        way.read(stream, 2)
+        finalise(stream)
+        way.settle()
+        assert peer.wait_requests(2)
+        assert len(peer.stops) == 1
+
+
 def test_leaving_in_a_pause(way: Blocking) -> None:
     """Also while the stream has no connection, its generation is ended."""
     with ResumablePeer(EVENTS, after(3), refusing(503, retry_after="30")) as peer:
@@ -408,6 +476,36 @@ def test_another_wish_is_kept(way: Blocking) -> None:
         sent = json.loads(peer.requests[0].headers["x-deltaweir"])
         assert sent == {"on_disconnect": "finish", "guard": "strict", "resume": True}
         assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "sent", "stopped"),
+    [
+        ({"on_disconnect": "finish"}, None, "finish", False),
+        ({"on_disconnect": "cancel"}, None, "cancel", True),
+        ({"tag": "t"}, None, "cancel", True),
+        ("nothing of ours", None, "cancel", True),
+        ({"on_disconnect": "finish"}, "cancel", "cancel", True),
+        ({"on_disconnect": "cancel"}, "finish", "finish", True),
+    ],
+)
+def test_a_wish_in_the_body(
+    body: Any, header: str | None, sent: str, stopped: bool, way: Blocking
+) -> None:
+    """It counts as one in the header does; of two the one that ends the stream, as there."""
+    pause = Pause()
+    more = {} if header is None else {"X-Deltaweir": json.dumps({"on_disconnect": header})}
+    cut = [*offering(numbered(EVENTS)[:3], end=False), pause]
+    with Peer(cut, json_answer({"id": STREAM})) as peer:
+        stream = way.open(peer.base_url, extra_body={"deltaweir": body}, extra_headers=more)
+        way.read(stream, 2)
+        way.close(stream)
+        way.settle()
+        assert peer.wait_gone(0)
+        assert peer.wait_requests(2) if stopped else len(peer.requests) == 1
+    asked = peer.requests[0]
+    assert json.loads(asked.body)["deltaweir"] == body
+    assert json.loads(asked.headers["x-deltaweir"]) == {"resume": True, "on_disconnect": sent}
 
 
 def test_what_is_asked_for(way: Blocking) -> None:
@@ -574,6 +672,30 @@ def test_a_machine_without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
             time.sleep(0.001)
         monkeypatch.undo()
     assert done == [stop]
+
+
+def test_a_machine_without_a_single_thread(
+    way: Blocking, uncut: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Who cannot stop a stream reads it all the same, and resumes it; the log says so."""
+    caplog.set_level(logging.DEBUG, "deltaweir.client")
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("deltaweir-stopping"):
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    with ResumablePeer(EVENTS, after(3)) as peer:
+        monkeypatch.setattr(stopping._Process, "stopper", None)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        stream = way.open(peer.base_url)
+        check_whole(stream, way.read(stream), uncut)
+        way.close(stream)
+        way.settle()
+        assert peer.stops == []
+    assert stream.resumed_at == (4,)
+    assert caplog.messages == ["no thread can be started to stop a stream that is left"]
 
 
 def test_a_fork_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

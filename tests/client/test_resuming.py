@@ -340,7 +340,6 @@ def test_an_ended_stream() -> None:
     assert len(role) == 1
     assert (made.ended, made.said_done, made.failure, made.generating) == (True, False, None, False)
     assert str(made.gave_up) == "the server has nothing after event 1"
-    assert not made.stalled(StallTimeout("nothing came", param="stall"))
 
 
 def test_an_error_event_is_the_end() -> None:
@@ -358,18 +357,51 @@ def test_an_error_event_is_the_end() -> None:
         else:
             made.feed(first + raw(offering(said, end=False))[len(raw(offering([], end=False))) :])
             assert isinstance(made.failure, StreamFailed)
-            assert not made.stalled(StallTimeout("quiet"))
         assert made.pause_s is None
         assert not made.generating
 
 
-def test_an_error_without_a_number_is_one_too() -> None:
-    """A server that found the stream dead may have no number for it."""
+@pytest.mark.parametrize("end", ["given up", "failed", "done"])
+def test_a_clock_that_runs_out_at_the_end(end: str) -> None:
+    """What has ended is not lost: whoever waits asks once more, and gets the end itself."""
+    clock = Clock()
+    made = exchange(clock)
+    if end == "given up":
+        broken(made, events=5)
+        clock.now += RESUME_S
+        made.start()
+        made.eof()
+    elif end == "failed":
+        said = numbered([error_event("it died")], first=4)
+        made.feed(raw(offering([*numbered(EVENTS)[:3], *said], end=False)))
+    else:
+        made.feed(WHOLE)
+    before = (made.ended, made.failure, made.gave_up)
+    assert made.stalled(StallTimeout("nothing came", param="stall"))
+    assert (made.ended, made.failure, made.gave_up) == before
+    assert made.ended or made.failure
+    assert made.pause_s is None
+
+
+@pytest.mark.parametrize("event_id", [None, f"{STREAM}:2", f"{STREAM}:3", f"{STREAM}:9", "x:4"])
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("piece", [1, 10_000])
+def test_an_error_may_have_any_number(event_id: str | None, named: bool, piece: int) -> None:
+    """Who finds a stream dead may not know how far it was; its word is told as it is."""
     made = exchange()
     broken(made)
     made.start()
-    with pytest.raises(StreamFailed, match="it died"):
-        made.feed(raw(offering([error_event("it died")])))
+    name = b"event: error\n" if named else b""
+    number = b"" if event_id is None else b"id: %b\n" % event_id.encode()
+    event = name + number + error_event("its gateway died", code="failed")
+    answer = raw(offering([event]))
+    pieces = [answer[at : at + piece] for at in range(0, len(answer), piece)]
+    with pytest.raises(StreamFailed, match="its gateway died") as caught:
+        list(map(made.feed, pieces))
+    assert caught.value.code == "failed"
+    assert "resumed" not in str(caught.value)
+    assert (made.gave_up, made.pause_s, made.generating) == (None, None, False)
+    assert made.resumed_at == ()
 
 
 @pytest.mark.parametrize(
@@ -377,6 +409,10 @@ def test_an_error_without_a_number_is_one_too() -> None:
     [
         (offering(numbered(EVENTS)), "asked to go on with event .*:4, the server sent .*:1"),
         (stream_answer(EVENTS[3:]), "the server sent one without an id"),
+        (offering(numbered(EVENTS[3:], first=5)), "event .*:4, the server sent .*:5"),
+        (offering(numbered([b'data: {"error": null}\n\n'])), "the server sent .*:1"),
+        (offering(numbered([b"data: [DONE]\n\n"], first=3)), "the server sent .*:3"),
+        (offering(numbered([b"event: error\ndata: [DONE]\n\n"])), "the server sent .*:1"),
         (stream_answer([b"<html>"], headers={"content-type": "text/html"}), "text/html"),
         (json_answer({"ok": True}), "application/json where an event stream"),
         (stream_answer(EVENTS[3:], headers={"content-encoding": "gzip"}), "compressed"),

@@ -159,6 +159,28 @@ def test_a_stream_that_is_left(front: Front) -> None:
     assert row.closed.ending == "stopped"
 
 
+def test_a_stream_that_is_left_to_be_finished(front: Front) -> None:
+    """Who says so in the body leaves it to the gateway, which goes on to its end."""
+    pause = Pause()
+    with Peer([*stream_answer(EVENTS[:3], end=False), pause, *stream_answer(EVENTS)[4:]]) as peer:
+        front.before(peer)
+        client = deltaweir.Client(
+            base_url=f"http://127.0.0.1:{front.port}/v1", api_key="x", resume=True, proxy=""
+        )
+        tag = front.tag()
+        with client.chat.completions.create(
+            model="m",
+            messages=PROMPT,
+            stream=True,
+            extra_body={"deltaweir": {"on_disconnect": "finish", "tag": tag}},
+        ) as stream:
+            next(stream)
+        pause.release()
+        row = front.row(tag)
+    assert row.closed is not None
+    assert row.closed.ending == "complete"
+
+
 def test_a_gateway_that_stops_a_stream(front: Front) -> None:
     """A stream that somebody else stops ends as it does for all, and is not resumed."""
     pause = Pause()

@@ -57,8 +57,9 @@ class ChatCompletion:
             model: A model's name; ``engine=`` and ``deployment_id=`` mean the same.
             stream: Whether to return a generator of chunks.
             **params: ``messages`` and all else OpenAI's reference has;
-                ``request_timeout`` in seconds; ``budget`` and ``guard``, which act here and
-                are never sent.
+                ``request_timeout`` in seconds; ``budget``, ``guard`` and ``record``, which
+                act here and are never sent; ``resume=True``, by which a stream goes on when
+                its connection broke, where its server offers that.
 
         Raises:
             InvalidRequest: A field is wrong, or a provider was asked for.

@@ -97,8 +97,9 @@ def remote_call(
         elif policy.reads_answers:
             fields = streamed(fields, "guard")
     request, guard = guarded(request_of(fields, chat=chat), policy)
+    content = request.model_dump()
     try:
-        body = _ENCODER.encode(request.model_dump())
+        body = _ENCODER.encode(content)
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidRequest(f"the request is not JSON: {type(error).__name__}") from error
     clocks = timeouts_of(fields.get("timeouts"), fields.get("timeout"), base=settings.timeouts)
@@ -109,7 +110,12 @@ def remote_call(
     named, resumption = new_request_id(), None
     if resume_in(fields, settings) and stream:
         resumption, headers = resumption_of(
-            provider, headers=headers, query=query, request_id=named, version=__version__
+            provider,
+            headers=headers,
+            query=query,
+            request_id=named,
+            version=__version__,
+            asked=content.get("deltaweir"),
         )
     sent = outgoing(
         provider,

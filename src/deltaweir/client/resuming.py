@@ -168,7 +168,7 @@ class ResumingExchange(StreamExchange[ChunkT], Generic[ChunkT]):
             super().broke(error)
 
     def stalled(self, error: DeltaweirError) -> bool:
-        """Take note that nothing has come for too long; tell whether to wait for more.
+        """Take note that nothing has come for too long; tell whether to ask once more.
 
         Args:
             error: What is raised if not.
@@ -176,10 +176,10 @@ class ResumingExchange(StreamExchange[ChunkT], Generic[ChunkT]):
         Raises:
             DeltaweirError: The error, if the stream could not be resumed.
         """
-        if not self._offered() or self.ended or self.failure is not None:
+        if not self._offered():
             return False
-        if self.pause_s is None:
-            self._lost(error)
+        if self.pause_s is None and not self.ended and self.failure is None:
+            self._lost(error)  # else the end is at hand, and is what counts
         return True
 
     def give_up(self, why: DeltaweirError) -> None:

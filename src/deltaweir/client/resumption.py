@@ -79,10 +79,12 @@ def resumption_of(
     query: Mapping[str, Any] | None,
     request_id: str,
     version: str,
+    asked: object = None,
 ) -> tuple[Resumption, dict[str, Any]]:
     """Return how to resume a stream, and the headers that ask for it.
 
-    What a caller has put into ``X-Deltaweir`` himself is kept.
+    What a caller has put into ``X-Deltaweir`` himself is kept; where only the body says what
+    becomes of the stream when he leaves, the header says the same.
 
     Args:
         provider: Where the request goes.
@@ -90,6 +92,7 @@ def resumption_of(
         query: Further query of the request.
         request_id: The id of ours.
         version: What the User-Agent tells.
+        asked: The body's ``deltaweir``, which asks for such things as well.
 
     Raises:
         InvalidRequest: The caller's ``X-Deltaweir`` is no JSON object.
@@ -102,8 +105,9 @@ def resumption_of(
             "got a header X-Deltaweir that is no JSON object; resume=True adds to one",
             param="headers",
         )
-    wish = {"on_disconnect": "cancel", **said, "resume": True}
-    stops = wish["on_disconnect"] == "cancel"
+    in_body = asked.get("on_disconnect") if isinstance(asked, Mapping) else None
+    wish = {"on_disconnect": in_body or "cancel", **said, "resume": True}
+    stops = "cancel" in (in_body, wish["on_disconnect"])  # whoever hears both takes that
     resumption = Resumption(provider, given, query, request_id, version, stops)
     return resumption, {**given, ASKING_HEADER: msgspec.json.encode(wish).decode()}
 
@@ -142,7 +146,7 @@ class PlacedDecoder(Decoder):
     """A decoder that knows which event it returned last, for a stream that may be resumed.
 
     Args:
-        first_id: The id that the first event must have; None takes any.
+        first_id: The id that the first event must have, unless it is an error; None takes any.
     """
 
     __slots__ = ("_first_id", "place")
@@ -150,7 +154,7 @@ class PlacedDecoder(Decoder):
     def __init__(self, first_id: str | None = None) -> None:
         super().__init__()
         self.place: str | None = None
-        """The id of the last event that was returned; None before the first."""
+        """The id of the last event that was returned; None before the first that was due."""
         self._first_id = first_id
 
     def feed(self, piece: bytes) -> list[Event]:
@@ -160,18 +164,20 @@ class PlacedDecoder(Decoder):
             StreamFailed: An event is too large, or the first is not the one that is due.
         """
         events = super().feed(piece)
-        if events:
-            if self._first_id is not None:
-                self._check(events[0])
-            self.place = events[-1].id
-        return events
-
-    def _check(self, first: Event) -> None:
-        """Refuse to double or to lose text; an error without a number does neither."""
-        numbered = first.id or not first.data.startswith(b'{"error"')
-        if numbered and first.id != self._first_id:
+        if not events:
+            return events
+        if self._first_id is not None and events[0].id != self._first_id:
+            if _tells_error(events[0]):  # whoever takes it raises: no text is doubled or lost
+                return events
             raise StreamFailed(
                 f"asked to go on with event {self._first_id}, the server sent "
-                f"{first.id[:100] or 'one without an id'}"
+                f"{events[0].id[:100] or 'one without an id'}"
             )
-        self._first_id = None
+        self._first_id, self.place = None, events[-1].id
+        return events
+
+
+def _tells_error(event: Event) -> bool:
+    """Tell whether an event is a stream's last word, whatever number whoever said it gave it."""
+    value = parsed(event.data)
+    return isinstance(value, dict) and bool(value.get("error") or event.name == "error")

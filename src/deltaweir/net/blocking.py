@@ -249,7 +249,7 @@ class Pool:
         Raises:
             InvalidRequest: The proxy or the certificates are not usable.
         """
-        route = route_to(origin, proxy=self._proxy)
+        route = self.route(origin)
         idle = self._idle.setdefault(route, collections.deque())
         while idle and not fresh:
             with contextlib.suppress(IndexError):  # another thread was faster
@@ -257,9 +257,21 @@ class Pool:
                 if not connection.stale():
                     return connection
                 connection.close()
+        return Connection(route, self.tls(origin))
+
+    def route(self, origin: Origin) -> Route:
+        """Return the way to an origin; raises as `take` does."""
+        return route_to(origin, proxy=self._proxy)
+
+    def tls(self, origin: Origin) -> ssl.SSLContext | None:
+        """Return what checks an origin's certificates; None for plain HTTP.
+
+        Raises:
+            InvalidRequest: The file of certificates is not usable.
+        """
         if origin.scheme == "https" and self._tls is None:
             self._tls = tls_context(self._ca_file)
-        return Connection(route, self._tls)
+        return self._tls if origin.scheme == "https" else None
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose response has ended, for another request."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import random
 import time
 from typing import Generic
@@ -27,12 +28,15 @@ from deltaweir.sources.remote import AsyncRemoteSource, RemoteSource
 from deltaweir.sources.steps import ConnectionT, RemoteSteps
 from deltaweir.sources.stopping import Stop, Stopper, stopper
 
+_log = logging.getLogger("deltaweir.client")
+
 
 class ResumingSteps(RemoteSteps[ChunkT, ConnectionT], Generic[ChunkT, ConnectionT]):
     """What both sources of a resumable stream share, apart from waiting."""
 
     _resuming: ResumingExchange[ChunkT]
     _stops: collections.deque[tuple[Stopper, Stop]]
+    _sought: bool
 
     @property
     def stream_id(self) -> str | None:
@@ -86,10 +90,22 @@ class ResumingSteps(RemoteSteps[ChunkT, ConnectionT], Generic[ChunkT, Connection
         else:
             super()._unconnected(error, timeout_s)
 
-    def _can_stop(self, connection: blocking.Connection, stop: Outgoing) -> None:
-        """Keep at hand what ends the generation."""
-        serving = stopper()
-        self._stops.append((serving, Stop(connection, stop.raw)))
+    def _look_for_offer(self, pool: Pool | AsyncPool) -> None:
+        """Keep at hand what ends the generation, once the server has offered to resume it."""
+        if self._sought or self.stream_id is None:
+            return
+        self._sought = True
+        stop = self._resuming.stopping
+        if stop is None:
+            return
+        try:
+            serving = stopper()
+        except RuntimeError:  # the server stops by itself once nobody has read for a while
+            _log.debug("no thread can be started to stop a stream that is left")
+            return
+        origin = stop.provider.origin
+        # sent by a thread, as a connection of its own: a loop may be gone by then
+        self._stops.append((serving, Stop(pool.route(origin), pool.tls(origin), stop.raw)))
         serving.watch(self)
 
     def _end_generation(self) -> None:
@@ -131,11 +147,7 @@ class ResumingSource(ResumingSteps[ChunkT, blocking.Connection], RemoteSource[Ch
                 raise
             self._unheard()
             return []
-        if not self._sought and self.stream_id is not None:
-            self._sought = True
-            stop = self._resuming.stopping
-            if stop is not None:
-                self._can_stop(self._pool.take(stop.provider.origin, fresh=True), stop)
+        self._look_for_offer(self._pool)
         return chunks
 
 
@@ -172,14 +184,7 @@ class AsyncResumingSource(
                 raise
             self._unheard()
             return []
-        if not self._sought and self.stream_id is not None:
-            self._sought = True
-            stop = self._resuming.stopping
-            if stop is not None:
-                # sent by a thread: the loop may be gone by then
-                origin = stop.provider.origin
-                route = self._pool.route(origin)
-                self._can_stop(blocking.Connection(route, self._pool.tls(origin)), stop)
+        self._look_for_offer(self._pool)
         return chunks
 
 

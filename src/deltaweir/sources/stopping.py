@@ -13,6 +13,7 @@ import atexit
 import logging
 import os
 import queue
+import ssl
 import threading
 import time
 import weakref
@@ -20,6 +21,7 @@ from typing import ClassVar
 
 from deltaweir.errors import DeltaweirError
 from deltaweir.net.blocking import Connection
+from deltaweir.net.route import Route
 from deltaweir.sources.source import AnySource
 
 STOP_S = 2.0
@@ -32,21 +34,26 @@ _log = logging.getLogger("deltaweir.client")
 class Stop:
     """The request that ends one stream.
 
+    It holds nothing that has a finaliser: the collector runs those of all that it drops, in any
+    order, and what it had finalised would be of no more use here.
+
     Args:
-        connection: A connection to its server, not yet opened.
+        route: The way to its server.
+        tls: Checks certificates; unused for plain HTTP.
         raw: The request as the server gets it.
     """
 
-    def __init__(self, connection: Connection, raw: bytes) -> None:
-        self._connection = connection
+    def __init__(self, route: Route, tls: ssl.SSLContext | None, raw: bytes) -> None:
+        self._route = route
+        self._tls = tls
         self._raw = raw
 
     def deliver(self) -> None:
         """Send it, and wait until it was heard; nobody is told when it was not."""
-        connection, ends = self._connection, time.monotonic() + STOP_S
+        connection, ends = Connection(self._route, self._tls), time.monotonic() + STOP_S
         try:
             connection.open(STOP_S)
-            connection.send(connection.route.request(self._raw), ends - time.monotonic())
+            connection.send(self._route.request(self._raw), ends - time.monotonic())
             connection.receive(ends - time.monotonic())
         except (OSError, DeltaweirError) as error:
             # the server stops by itself once nobody has read for a while
@@ -111,7 +118,11 @@ class _Process:
 
 
 def stopper() -> Stopper:
-    """Return what stops the streams of this process."""
+    """Return what stops the streams of this process.
+
+    Raises:
+        RuntimeError: It cannot start its thread.
+    """
     found = _Process.stopper
     if found is None or found.pid != os.getpid():
         # two threads may both make one, and each serves well
