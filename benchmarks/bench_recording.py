@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tempfile
 import time
@@ -87,11 +88,11 @@ def taped(path: Path | None) -> Callable[[], object]:
         outlet = tape.before(outlet)
     each = [[frame] for frame in frames()]
 
-    def write() -> None:
+    async def written() -> None:
         for one in each:
             outlet.frames(one)
 
-    return write
+    return lambda: asyncio.run(written())  # what comes is written on a loop, 1,000 at once
 
 
 def played(path: Path) -> Callable[[], object]:

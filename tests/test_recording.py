@@ -160,3 +160,11 @@ def test_a_speed_is_a_factor() -> None:
     for wrong in wrongs:
         with pytest.raises(InvalidRequest, match="as speed, expected a factor"):
             speed_of(wrong)
+
+
+@pytest.mark.parametrize("usage", [b'{"prompt_tokens":"x"}', b'{"completion_tokens":1e30}'])
+def test_a_usage_that_is_none_is_named(usage: bytes) -> None:
+    """The error names the line, and what to do."""
+    end = b'{"at":1,"end":"complete","usage":%b}\n' % usage
+    with pytest.raises(InvalidRecording, match="r: line 2: its usage is none; remove it"):
+        read(HEADER + end)

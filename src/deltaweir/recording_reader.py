@@ -8,8 +8,9 @@ import binascii
 import msgspec
 
 from deltaweir.endings import Ending
-from deltaweir.errors import InvalidRecording
+from deltaweir.errors import DeltaweirError, InvalidRecording
 from deltaweir.recording import FORMAT, VERSION, End, Event, Header
+from deltaweir.schema.chunk import Usage
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """Bytes of the longest line that is read: the largest event, in base64, with room to spare."""
@@ -119,6 +120,10 @@ class RecordingReader:
             raise self._wrong(_DAMAGED) from error
         if end.end not in _ENDINGS:
             raise self._wrong("its ending is unknown here; update deltaweir")
+        try:
+            Usage.model_validate(end.usage or {})
+        except DeltaweirError as error:
+            raise self._wrong("its usage is none; remove it from the line to play it") from error
         return end
 
     def _data(self, line: _Line) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deltaweir.recording import End, Failure, Header, end_line, event_line, header_line
-from deltaweir.testing import Drop, Peer, chat_events, stream_answer
+from deltaweir.testing import Drop, Peer, chat_events, error_answer, stream_answer
 
 Run = Callable[..., Any]
 
@@ -128,3 +128,41 @@ def test_a_conversation_is_recorded_into_a_folder(
     started = terminal("chat", "--record", str(tmp_path / "r.jsonl"))
     assert started.end() == 2
     assert "name a folder that exists" in started.written
+
+
+@pytest.mark.parametrize("command", ["chat", "complete"])
+def test_an_answer_is_recorded_where_none_can_be_resumed(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    """The refusal that nobody sees leaves no recording in the way of the second try."""
+    file = tmp_path / "r.jsonl"
+    text = b'data: {"choices":[{"index":0,"text":"Hello","finish_reason":"stop"}]}\n\n'
+    answer = chat_events("Hel", "lo") if command == "chat" else [text]
+    refused = error_answer(400, "resume needs a store", code="resume_needs_store")
+    with Peer(refused, stream_answer(answer)) as peer:
+        ask = (command, "hi", "--model", "m", "--base-url", peer.base_url, "--api-key", "x")
+        asked = run(*ask, "--record", str(file))
+    assert (asked.code, asked.out) == (0, "Hello\n")
+    assert run("replay", str(file), "--speed", "max").out == "Hello\n"
+
+
+def test_a_second_refusal_is_said(run: Run) -> None:
+    """A server that refuses without being asked for anything is heard."""
+    refused = error_answer(400, "resume needs a store", code="resume_needs_store")
+    with Peer(refused, refused) as peer:
+        where = ("--model", "m", "--base-url", peer.base_url, "--api-key", "x")
+        ended = run("chat", "hi", *where)
+    assert ended.code == 1
+    assert "resume needs a store" in ended.err
+
+
+@pytest.mark.parametrize("command", [("replay",), ("chat", "hi", "--model")])
+def test_a_recorded_refusal_is_played_once_and_said(
+    run: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """No recording is asked anew, whatever it failed with."""
+    failure = Failure(message="needs a store", status=400, code="resume_needs_store")
+    file = recorded(tmp_path / "r", "Hi", end=End(at=1, end="failed", error=failure))
+    ended = run(*command, file if command == ("replay",) else f"replay:{file}")
+    assert (ended.code, ended.out) == (1, "Hi\n")
+    assert "needs a store" in ended.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ import pytest
 
 import deltaweir
 from deltaweir.client.recorder import Recorder
+from deltaweir.client.streams import Stream
 from deltaweir.endings import Ending
 from deltaweir.errors import (
     InvalidRecording,
@@ -36,7 +38,8 @@ from deltaweir.testing import (
     error_event,
     stream_answer,
 )
-from deltaweir.types import Chunk
+from deltaweir.types import Chunk, Reply
+from deltaweir.weir import Weir
 
 HELLO = [{"role": "user", "content": "planted question"}]
 WHOLE = stream_answer(chat_events("Hel", "lo", usage=(5, 2)))
@@ -260,7 +263,6 @@ def test_a_cut_is_played_as_a_cut(way: Blocking, file: Path, cut: dict[str, Any]
             stream_answer([*chat_events("Hel", finish=None, done=False), error_event("broke")]),
             StreamFailed,
         ),
-        (error_answer(429, "slow down", code="too_fast"), RateLimited),
     ],
 )
 def test_a_failure_is_played_as_a_failure(
@@ -275,6 +277,73 @@ def test_a_failure_is_played_as_a_failure(
     for name in ("message", "status", "code", "param"):
         assert getattr(first.value, name) == getattr(second.value, name)
     assert not again.complete
+
+
+def test_a_refusal_leaves_no_file(way: Blocking, file: Path) -> None:
+    """What a server refuses before it shows anything takes no name: the next try has it."""
+    with pytest.raises(RateLimited):
+        asked(way, error_answer(429, "slow down", code="too_fast"), record=file)
+    assert not file.exists()
+    with pytest.raises(RateLimited):
+        asked(way, error_answer(429, "slow down"), record=file)
+    assert asked(way, WHOLE, record=file).text == "Hello"
+    way.read(played(way, file))
+
+
+def test_a_failed_playback_tells_what_was_used(way: Blocking, file: Path) -> None:
+    """The recorded figure holds for a stream that failed, too."""
+    events = [*chat_events("Hel", usage=(5, 2))[:-1], error_event("broke")]
+    with pytest.raises(StreamFailed):
+        asked(way, stream_answer(events), record=file, **USAGE)
+    again = played(way, file, **USAGE)
+    with pytest.raises(StreamFailed):
+        way.read(again)
+    assert (again.usage.total_tokens, again.account().source) == (7, "recorded")
+
+
+def event(delta: dict[str, Any], end: str | None = None, **more: Any) -> bytes:
+    """Return an event with one choice."""
+    choice = {"index": 0, "delta": delta, "finish_reason": end}
+    return b"data: %b\n\n" % json.dumps({"id": "c", "choices": [choice], **more}).encode()
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [event({"content": "a"}, id="1", created=1), event({"content": "b"}, id="2", created=2)],
+        [event({"content": "a"}, model="m"), event({"content": "b"}, model="n")],
+        [event({"content": "a"}, system_fingerprint="f", service_tier="default")],
+        [event({"content": "a"}), event({"content": "b"}, system_fingerprint="f")],
+        [event({"content": "a"}, obfuscation="x"), event({"content": "b"}, obfuscation="yy")],
+        [event({"role": "assistant"}), event({"content": "a"})],
+        [event({"role": "assistant", "content": None, "tool_calls": [{"index": 0, "id": "t"}]})],
+    ],
+)
+def test_a_playback_shows_what_was_shown(way: Blocking, file: Path, events: list[bytes]) -> None:
+    """Every field of every chunk comes again, and none that was not there."""
+    with Peer(stream_answer([*events, event({}, "stop"), b"data: [DONE]\n\n"])) as peer:
+        client = way.client(base_url=peer.base_url, api_key="x")
+        fields = {"model": "m", "messages": HELLO, "stream": True, "record": file}
+        shown = way.read(way.call(client.chat.completions.create, **fields))
+    again = way.read(played(way, file))
+    assert [chunk.model_dump() for chunk in again] == [chunk.model_dump() for chunk in shown]
+
+
+def test_a_stream_that_cannot_be_counted_is_shown(
+    way: Blocking, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Recording asks for the count, and breaks no stream where it cannot be had."""
+
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deltaweir.client.metering.tokenizer_of", full)
+    with caplog.at_level(logging.WARNING):
+        assert asked(way, stream_answer(chat_events("Hel", "lo")), record=file).text == "Hello"
+    assert [record.getMessage().rpartition("jsonl ")[2] for record in caplog.records] == [
+        "has no usage: OSError"
+    ]
+    assert lines(file)[-1]["end"] == "complete"
 
 
 def test_a_reader_who_leaves_is_recorded(way: Blocking, file: Path) -> None:
@@ -484,10 +553,6 @@ def test_somebody_elses_async_stream_is_recorded(file: Path) -> None:
 
 def test_a_stream_of_ours_stays_itself(file: Path) -> None:
     """`record` returns our own stream, and takes what was not read yet."""
-    from deltaweir.client.streams import Stream
-    from deltaweir.types import Reply
-    from deltaweir.weir import Weir
-
     chunks = [Chunk.model_validate(one) for one in objects("Hel", "lo")]
     stream = Stream(Script(chunks), Reply, weir=Weir(Chunk))
     next(stream)
@@ -543,3 +608,121 @@ def test_what_is_no_stream_cannot_be_recorded(wrong: Any, file: Path) -> None:
     assert not file.exists()
     with pytest.raises(InvalidRequest, match="got no file to record to"):
         deltaweir.record(iter(()), None)
+
+
+def test_a_stream_is_recorded_once(way: Blocking, tmp_path: Path, file: Path) -> None:
+    """A second recording is refused, and makes no file; the first goes on."""
+    with Peer(WHOLE) as peer:
+        client = way.client(base_url=peer.base_url, api_key="x")
+        fields = {"model": "m", "messages": HELLO, "stream": True, "record": file}
+        stream = way.call(client.chat.completions.create, **fields)
+        with pytest.raises(InvalidRequest, match="this stream is recorded already"):
+            deltaweir.record(stream, tmp_path / "second.jsonl")
+        way.read(stream)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.jsonl"]
+    assert lines(file)[-1]["end"] == "complete"
+
+
+def test_what_was_read_cannot_be_recorded(way: Blocking, file: Path) -> None:
+    """A stream that is over has nothing left to show, which is said."""
+    stream = asked(way, WHOLE)
+    with pytest.raises(InvalidRequest, match="this stream has been read to its end"):
+        deltaweir.record(stream, file)
+    assert not file.exists()
+
+
+def test_somebody_elses_stream_stays_open_where_nothing_is_recorded(file: Path) -> None:
+    """A file that cannot be had closes nothing of the caller's, but an un-awaited coroutine."""
+
+    async def asking() -> Any:
+        raise AssertionError
+
+    file.write_text("mine")
+    given = iter(objects("Hel", "lo"))
+    stream = (one for one in given)
+    with pytest.raises(InvalidRequest, match="there is a file already"):
+        deltaweir.record(stream, file)
+    assert len(list(stream)) == 3
+    with pytest.raises(InvalidRequest, match="there is a file already"):
+        deltaweir.record(asking(), file)
+
+
+def test_what_is_dropped_in_a_cycle_has_its_end(file: Path) -> None:
+    """Whatever the collector takes first, a recording ends as abandoned."""
+    stream: Any = deltaweir.record(iter(objects("Hel", "lo")), file)
+    next(stream)
+    stream.myself = stream
+    del stream
+    gc.collect()
+    assert lines(file)[-1]["end"] == "abandoned"
+
+
+def test_a_playback_that_is_recorded_ends_when_it_is_dropped(tmp_path: Path, file: Path) -> None:
+    """Its recorder does not keep it, so that nothing waits for the collector."""
+    asked(Blocking(), WHOLE, record=file)
+    gc.disable()
+    try:
+        stream = played(Blocking(), file, record=tmp_path / "again.jsonl")
+        next(stream)
+        del stream
+        assert lines(tmp_path / "again.jsonl")[-1]["end"] in ("abandoned", "complete")
+    finally:
+        gc.enable()
+
+
+def test_a_signal_that_ends_a_stream_makes_no_second_header(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler that closes the stream while its first line is written comes after that line."""
+    from deltaweir.adapters.recording_files import RecordingFile
+
+    stream = deltaweir.record(iter(objects("Hel", "lo")), file)
+    write = RecordingFile.write
+
+    def interrupted(self: RecordingFile, lines: bytes) -> None:
+        monkeypatch.undo()
+        write(self, lines)
+        stream.close()
+
+    monkeypatch.setattr(RecordingFile, "write", interrupted)
+    list(stream)
+    assert [set(line) for line in lines(file)] == [{"format", "version", "began", "kind"}, END]
+
+
+END = {"at", "end"}
+
+
+def test_what_was_not_read_yet_is_recorded(tmp_path: Path, file: Path) -> None:
+    """A stream that is over may be recorded as long as it has something to show."""
+    asked(Blocking(), WHOLE, record=file)
+    stream = played(Blocking(), file)
+    next(stream)
+    list(deltaweir.record(stream, tmp_path / "rest.jsonl"))
+    rest = [line["data"]["choices"][0]["delta"] for line in lines(tmp_path / "rest.jsonl")[1:-1]]
+    assert rest == [{"content": "Hel"}, {"content": "lo"}, {}]
+
+
+def test_a_stream_that_breaks_before_its_first_chunk_leaves_no_file(file: Path) -> None:
+    """A program that has a bug leaves its stream, and nothing that takes the name."""
+
+    class Broken(Script[Chunk]):
+        def receive(self, timeout_s: float | None) -> list[Chunk] | None:
+            raise ZeroDivisionError
+
+    stream = Stream(Broken([]), Reply, weir=Weir(Chunk))
+    deltaweir.record(stream, file)
+    with pytest.raises(ZeroDivisionError), stream:
+        next(stream)
+    assert not file.exists()
+
+
+def test_what_cannot_be_watched_leaves_no_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was made for a stream that is none is gone again."""
+
+    def refused(_: Any) -> Any:
+        raise InvalidRequest("it is none")
+
+    monkeypatch.setattr("deltaweir.client.record.watch", refused)
+    with pytest.raises(InvalidRequest, match="it is none"):
+        deltaweir.record(iter(()), file)
+    assert not file.exists()

@@ -249,6 +249,49 @@ def test_a_refused_stream_leaves_no_recording(studio: Studio) -> None:
     until(lambda: not [*studio.folder.iterdir()])
 
 
+def test_a_name_is_taken_from_the_first_moment(studio: Studio) -> None:
+    """Two streams are never in one recording, though nothing was shown yet."""
+    pause = Pause()
+    with Peer([pause, *HELLO], HELLO) as peer:
+        studio.before(peer)
+        with studio.front.client(deltaweir={"record": "r"}) as client:
+            assert pause.reached.wait(10)
+            other = studio.front.ask(deltaweir={"record": "r"})
+            assert (other.status, other.error["code"]) == (400, "recording_exists")
+            pause.release()
+            client.rest()
+    assert [set(line) & {"format", "end"} for line in studio.lines() if "at" not in line] == [
+        {"format"}
+    ]
+
+
+def test_what_was_shown_is_on_disk_soon(studio: Studio) -> None:
+    """A stream that pauses has its frames in the file all the same, for a crash to leave."""
+    pause = Pause()
+    with Peer(stream_answer([*chat_events("Hel", finish=None, done=False), pause])) as peer:
+        studio.before(peer)
+        with studio.front.client(deltaweir={"record": "r"}) as client:
+            client.read_until(b"Hel")
+            until(lambda: b"Hel" in (studio.folder / "r.jsonl").read_bytes())
+        pause.release()
+
+
+def test_a_late_refusal_leaves_no_recording(tmp_path: Path) -> None:
+    """A stream that heartbeats had begun, and that was refused then, takes no name."""
+    from deltaweir.testing import error_answer
+
+    pause = Pause()
+    with fronted(heartbeat_s=0.02) as front, Peer([pause, *error_answer(400, "no")]) as peer:
+        studio = Studio(front, tmp_path)
+        studio.before(peer)
+        with studio.front.client(deltaweir={"record": "r"}) as client:
+            client.read_until(b": keep-alive")
+            assert (tmp_path / "r.jsonl").exists()
+            pause.release()
+            assert b"error" in client.rest()
+        until(lambda: not [*tmp_path.iterdir()])
+
+
 @pytest.mark.parametrize("name", ["", "A", "a.b", "../a", "a" * 65, 3, ["a"]])
 def test_a_name_that_is_none_is_refused(studio: Studio, name: Any) -> None:
     """A name cannot lead out of the folder, neither to record nor to play."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from deltaweir.adapters import later_recording
 from deltaweir.adapters.recording_files import RecordingFile
+from deltaweir.errors import StreamFailed
 from deltaweir.gateway.tape import PAGE_BYTES, Tape
 from deltaweir.types import ChatRequest
 from deltaweir.wire.sse import DONE
@@ -53,6 +57,8 @@ class Outlet:
 class Run:
     """Keeps what it is told."""
 
+    failure: StreamFailed | None = None
+
     def __init__(self) -> None:
         self.told: list[str] = []
 
@@ -69,16 +75,26 @@ class Run:
         self.told.append("left")
 
 
+def on_a_loop(test: Callable[..., Any]) -> Callable[..., None]:
+    """Run a test on a loop, as tapes are used."""
+
+    @functools.wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Return the path of the recording."""
     return tmp_path / "r.jsonl"
 
 
-def taped(path: Path, *, finishes: bool = False, began: float | None = None) -> Any:
+def taped(path: Path, *, finishes: bool = False) -> Any:
     """Return a tape with the outlet and the run behind it."""
     asked: Any = SimpleNamespace(request=ChatRequest(), chat=True, route=SimpleNamespace(name="m"))
-    tape = Tape(RecordingFile(str(path)), asked, "none", began or time.monotonic())
+    tape = Tape(RecordingFile(str(path)), asked, "none", time.monotonic())
     outlet, run = Outlet(), Run()
     assert tape.before(outlet) is tape
     tape.follow(run, finishes=finishes)  # type: ignore[arg-type]  # enough of one
@@ -86,12 +102,25 @@ def taped(path: Path, *, finishes: bool = False, began: float | None = None) -> 
 
 
 def written(path: Path) -> list[Any]:
-    """Return the data that are on disk."""
+    """Return the data that are on disk, once all is written that was handed over."""
+    handed_over()
     lines = path.read_bytes().splitlines()
     return [json.loads(line)["data"] for line in lines[1:]]
 
 
-def test_all_is_passed_on(path: Path) -> None:
+def is_there(path: Path) -> bool:
+    """Tell whether there is a file, once all is done that was handed over."""
+    handed_over()
+    return path.exists()
+
+
+def handed_over() -> None:
+    """Wait until the thread that writes has nothing to do."""
+    later_recording._WRITER.submit(int).result(10)
+
+
+@on_a_loop
+async def test_all_is_passed_on(path: Path) -> None:
     """The outlet gets what it would have got, in the same order."""
     tape, outlet, _ = taped(path)
     tape.frames([FRAME, DONE])
@@ -105,25 +134,50 @@ def test_all_is_passed_on(path: Path) -> None:
     assert (tape.opened, tape.last, outlet.last) == (1.0, 3.0, 3.0)
 
 
-def test_frames_are_written_however_they_come(path: Path) -> None:
+@on_a_loop
+async def test_frames_are_written_however_they_come(path: Path) -> None:
     """A frame and a piece have the same line; [DONE], errors and empty pieces have none."""
-    tape, _, _ = taped(path, began=1.0)  # so long ago that nothing waits
+    tape, _, _ = taped(path)
     tape.frames([FRAME, DONE, ERROR])
     tape.piece(PIECE)
     tape.pieces([b"", PIECE, PIECE])
-    assert written(path)[:1] == [{"id": "1"}]
     many = PAGE_BYTES // len(FRAME) + 1
     tape.pieces([PIECE] * many)
     assert written(path) == [{"id": "1"}] * (4 + many)
 
 
-def test_lines_are_written_by_the_page(path: Path) -> None:
-    """A few frames wait for more, so that none costs a system call."""
+@on_a_loop
+async def test_lines_are_written_by_the_page(path: Path) -> None:
+    """A few frames wait for more, so that none costs a system call; the header does not."""
     tape, _, _ = taped(path)
     tape.frames([FRAME])
-    assert path.read_bytes() == b""
+    assert (is_there(path), written(path)) == (True, [])
     tape.discard()
-    assert not path.exists()
+    assert not is_there(path)
+
+
+@on_a_loop
+async def test_no_line_waits_for_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame is written after a while though none follows, and so is the next."""
+    monkeypatch.setattr("deltaweir.gateway.tape.LATEST_S", 0.001)
+    tape, _, _ = taped(path)
+    for number in (1, 2):
+        tape.frames([FRAME])
+        for _ in range(1000):
+            if len(written(path)) == number:
+                break
+            await asyncio.sleep(0.001)
+        assert len(written(path)) == number
+
+
+@on_a_loop
+async def test_nothing_stays_of_what_was_refused(path: Path) -> None:
+    """An error that comes when frames could have come leaves no file."""
+    tape, _, run = taped(path)
+    run.failure = StreamFailed("no")
+    tape.frames([ERROR])
+    tape.end()
+    assert not is_there(path)
 
 
 def test_a_lane_reaches_the_run(path: Path) -> None:
@@ -135,7 +189,8 @@ def test_a_lane_reaches_the_run(path: Path) -> None:
     assert run.told == ["hold", "go on", "left"]
 
 
-def test_without_its_reader_a_run_may_go_on(path: Path) -> None:
+@on_a_loop
+async def test_without_its_reader_a_run_may_go_on(path: Path) -> None:
     """A run that finishes has the recording for a reader, and the client is sent nothing more."""
     tape, outlet, run = taped(path, finishes=True)
     tape.reader_left()

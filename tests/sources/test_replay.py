@@ -12,7 +12,13 @@ import pytest
 
 from deltaweir.adapters.recording_files import RecordedFile
 from deltaweir.endings import Ending
-from deltaweir.errors import InvalidRecording, InvalidRequest, StallTimeout, StreamTruncated
+from deltaweir.errors import (
+    InvalidRecording,
+    InvalidRequest,
+    StallTimeout,
+    StreamFailed,
+    StreamTruncated,
+)
 from deltaweir.recording import End, Failure, Header, Kind, end_line, event_line, header_line
 from deltaweir.sources.replay import MOST_AT_ONCE, AsyncReplaySource, Playing, ReplaySource
 from deltaweir.types import Chunk, TextChunk
@@ -129,6 +135,36 @@ def test_what_is_no_chunk_is_named(file: Path) -> None:
     playing = Playing(written(file, (0, b'{"choices":3}')), Chunk)
     with pytest.raises(InvalidRecording, match="line 2: what it holds is no chunk"):
         playing.due()
+
+
+@pytest.mark.parametrize("damage", [b"garbage\n", event_line(0, b'{"choices":3}')])
+def test_damage_takes_nothing_from_what_is_before_it(file: Path, damage: bytes) -> None:
+    """What is whole is shown first, and the error comes then, as often as one asks."""
+    whole = [header_line(Header(kind="chat")), event_line(0, data("a")), event_line(0, data("b"))]
+    file.write_bytes(b"".join([*whole, damage, event_line(0, data("c"))]))
+    playing = Playing(RecordedFile(str(file)), Chunk, speed=0)
+    assert texts(playing.due()) == ["a", "b"]
+    for _ in range(2):
+        with pytest.raises(InvalidRecording, match="line 4"):
+            playing.due()
+
+
+def test_a_failed_stream_has_used_what_it_has(file: Path) -> None:
+    """The recorded usage is told once the end is reached, whatever end that is."""
+    end = End(at=0, end="failed", usage={"completion_tokens": 2, "total_tokens": 2})
+    playing = Playing(written(file, end=end), Chunk)
+    assert playing.usage is None
+    with pytest.raises(StreamFailed):
+        playing.due()
+    assert playing.usage is not None
+    assert (playing.usage.completion_tokens, playing.over) == (2, True)
+
+
+@pytest.mark.parametrize("speed", [1e-300, 5e-324])
+def test_a_wait_has_a_bound(file: Path, speed: float) -> None:
+    """However slow a playback is, one wait is no longer than a system can wait."""
+    playing = Playing(written(file, (1_000_000, data("a"))), Chunk, speed=speed)
+    assert playing.due() == 3600.0
 
 
 def test_the_other_endpoint_is_refused(file: Path) -> None:

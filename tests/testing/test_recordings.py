@@ -13,6 +13,7 @@ import pytest
 
 import deltaweir
 from deltaweir.errors import (
+    APIError,
     InvalidRequest,
     NotFoundError,
     RateLimited,
@@ -20,7 +21,15 @@ from deltaweir.errors import (
     StreamFailed,
     StreamTruncated,
 )
-from deltaweir.testing import Peer, Recordings, chat_events, error_answer, stream_answer
+from deltaweir.testing import (
+    Peer,
+    Recordings,
+    chat_events,
+    error_answer,
+    error_event,
+    stream_answer,
+)
+from deltaweir.testing.pytest_plugin import file_name
 
 HELLO = [{"role": "user", "content": "hello"}]
 FIELDS: dict[str, Any] = {"model": "m", "messages": HELLO}
@@ -53,6 +62,60 @@ def test_a_server_is_asked_once(tmp_path: Path) -> None:
     assert made(folder, temperature=0) == ("Hello", 1)  # another request
     assert made(folder, stream_answer(chat_events("New")), mode="all") == ("New", 1)
     assert len(list(folder.iterdir())) == 1
+
+
+def test_numbers_are_not_used_again(tmp_path: Path) -> None:
+    """Where a file was removed, the next is numbered behind all that are there."""
+    for temperature in (0, 1):
+        made(tmp_path, temperature=temperature)
+    (tmp_path / "t-1.jsonl").unlink()
+    assert made(tmp_path, temperature=0.5) == ("Hello", 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t-2.jsonl", "t-3.jsonl"]
+    assert made(tmp_path, mode="none", temperature=1) == ("Hello", 0)
+
+
+def test_only_its_own_are_made_anew(tmp_path: Path) -> None:
+    """Recordings whose name begins alike, and what is no recording, are left alone."""
+    others = {"t-long-1.jsonl", "t-x.jsonl", "t-1.txt", "[t]-1.jsonl"}
+    for name in others:
+        (tmp_path / name).write_text("another's")
+    assert made(tmp_path, mode="all") == ("Hello", 1)
+    assert {path.name for path in tmp_path.iterdir()} == others | {"t-1.jsonl"}
+    assert {(tmp_path / name).read_text() for name in others} == {"another's"}
+
+
+def test_a_file_that_is_taken_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process has recorded under the same number is not removed."""
+    monkeypatch.setattr(Recordings, "_numbered", lambda _: {})
+    (tmp_path / "t-1.jsonl").write_text("another's")
+    with pytest.raises(InvalidRequest, match="there is a file already"):
+        made(tmp_path)
+    assert (tmp_path / "t-1.jsonl").read_text() == "another's"
+
+
+def test_a_stream_that_breaks_off_is_not_recorded(tmp_path: Path) -> None:
+    """What failed after it had begun leaves no recording either."""
+    begun = chat_events("Hel", finish=None, done=False)
+    with pytest.raises(APIError, match="the stream broke off: it broke"):
+        made(tmp_path, stream_answer([*begun, error_event("it broke")]))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("test_a.test_it", "test_a.test_it"),
+        ("test_a.TestIt.test_it", "test_a.TestIt.test_it"),
+        ("test_a.test_it[x/y]", "test_a.test_it_x_y-81007143"),
+    ],
+)
+def test_each_test_has_files_of_its_own(name: str, file: str) -> None:
+    """A name that no file can have is told from others by a digest."""
+    assert file_name(name) == file
+    assert file_name(name) != file_name(f"{name}]")
+    assert len(file_name("x" * 1000)) < 200
 
 
 @pytest.fixture

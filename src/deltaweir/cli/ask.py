@@ -96,6 +96,7 @@ class Asking:
 
     def __init__(self, way: Way, fields: dict[str, Any], *, as_json: bool, stats: bool) -> None:
         client = way.client
+        self._offers_resume = way.remote
         self._create: Any = (
             client.completions.create if "prompt" in fields else client.chat.completions.create
         )
@@ -113,10 +114,15 @@ class Asking:
     def ask(self, **more: Any) -> Answered:
         """Show an answer, and return how it went; an interruption keeps what came."""
         answered = self._ask(more)
-        if is_refused(answered.error):
+        if self._is_asked_anew(answered.error):
+            self._offers_resume = False
             self._fields["resume"] = False
             answered = self._ask(more)
         return answered
+
+    def _is_asked_anew(self, error: DeltaweirError | None) -> bool:
+        """Say whether a refusal is of what was asked for unasked, and nobody need know."""
+        return self._offers_resume and is_refused(error)
 
     def _ask(self, more: dict[str, Any]) -> Answered:
         opening = Opening(lambda: self._create(stream=True, **self._fields, **more))
@@ -133,7 +139,7 @@ class Asking:
             code, failure = self._show(stream)
             if (
                 self._stats
-                and not is_refused(failure)
+                and not self._is_asked_anew(failure)
                 and (stream.usage is not None or stream.complete)
             ):
                 say(statistics(stream))
@@ -149,7 +155,7 @@ class Asking:
             return INTERRUPTED, None
         except DeltaweirError as error:
             self._end_line(stream)
-            return ERROR if is_refused(error) else fail(error), error
+            return ERROR if self._is_asked_anew(error) else fail(error), error
         self._end_line(stream)
         return CUT if stream.stopped_by else COMPLETE, None
 

@@ -55,7 +55,7 @@ class Playing(Asking):
             StreamOptions(include_usage=recorded.header.usage_asked),
         )
         self._fields = {}
-        self._left = False
+        self._left = self._offers_resume = False
         self._create = lambda **_: _stream(played)
         self._loads, self._patience_s = "opening ...", PATIENCE_S
         self._as_json = as_json

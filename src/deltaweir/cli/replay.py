@@ -51,7 +51,8 @@ def replay(
       deltaweir replay sky.jsonl --speed max --guard standard
 
     Nothing is asked and nothing costs anything. It ends as it did: the exit code is 3 where the
-    answer was cut, and 1 where it failed or its end is not in the file.
+    answer was cut, and 1 where it failed, where its reader left, or where its end is not in the
+    file.
     """
     # heavy: only a command that plays pays for it
     from deltaweir.cli.playing import Playing, recording

@@ -114,9 +114,13 @@ class _Played(StreamView[Any, Any]):
 
     _source: Playing[Any]
 
-    def as_sent(self, chunk: AnyChunk) -> bytes | None:
-        """Return the bytes a chunk was recorded as; None where it is not as it was."""
-        return self._source.as_sent(chunk)
+    @property
+    def as_sent(self) -> Callable[[AnyChunk], bytes | None]:
+        """Returns the bytes a chunk was recorded as; None where it is not as it was.
+
+        It is the source's, so that who keeps it does not keep the stream.
+        """
+        return self._source.as_sent
 
     def keep_bytes(self) -> None:
         """Let `as_sent` know what comes from now on, since somebody will ask."""
@@ -130,8 +134,7 @@ class _Played(StreamView[Any, Any]):
             self._stop(cut)
 
     def _server_said(self) -> Mapping[str, Any]:
-        over = self._source.said_done or self._source.cut is not None
-        end = self._source.end if over else None
+        end = self._source.end if self._source.over else None
         return {**super()._server_said(), **({} if end is None else end.deltaweir)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterable, Awaitable, Iterable
 from typing import Any, TypeVar, overload
 
@@ -45,15 +46,25 @@ def record(stream: Any, file: AnyRecord) -> Any:
             in which a file of a new name is made.
 
     Raises:
-        InvalidRequest: It is no stream, or the file cannot be written.
+        InvalidRequest: It is no stream, it is recorded already or has been read to its end, or
+            the file cannot be written. A coroutine is closed then; all else is as it was.
     """
     to = record_to(file)
     if to is None:
         raise InvalidRequest("got no file to record to, expected a path", param="file")
     if isinstance(stream, StreamView):
+        stream.check_recordable()
         return recorded(stream, Recorder(to))
     if not is_stream(stream):
         raise refused(stream)
-    # first, since what is dropped again is closed, a coroutine before it begins
-    watched = watch(stream)
-    return recorded(watched, Recorder(to))
+    try:
+        recorder = Recorder(to)  # first, since a stream is closed once its watched one is dropped
+    except InvalidRequest:
+        if inspect.iscoroutine(stream):
+            stream.close()
+        raise
+    try:
+        return recorded(watch(stream), recorder)
+    except BaseException:
+        recorder.discard()
+        raise

@@ -7,6 +7,7 @@ Nothing that can go wrong here ends a stream: a file that takes no more is given
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deltaweir.adapters.recording_files import RecordingFile
 from deltaweir.client.frames import as_sent_of
-from deltaweir.endings import Ending
+from deltaweir.endings import Ending, State
 from deltaweir.errors import DeltaweirError
 from deltaweir.recorded_request import RecordTo, kept_request, record_to
 from deltaweir.recording import (
@@ -73,7 +74,7 @@ class Recorder:
         self._usage_asked = False
         self._writer: FrameWriter | None = None
         self._as_sent: Callable[[AnyChunk], bytes | None] | None = None
-        self._ended = False
+        self._ended = self._shown = self._uncounted = False
 
     def follow(self, view: StreamView[Any, Any], request: AnyRequest | None) -> None:
         """Take what a stream shows from now on, and tell of the request that it answers.
@@ -88,12 +89,15 @@ class Recorder:
         if request is not None:
             self._model = request.model or ""
             self._request = request.model_dump()
+        if self._model:
+            self._begin(None)
 
     def took(self, chunks: Sequence[AnyChunk]) -> None:
         """Write chunks that are shown now."""
         if self._ended:
             return
         at_us = int((self._clock() - self._started) * 1e6)
+        self._shown = True
         try:
             frame = (self._writer or self._begin(chunks[0])).frame
             if self._as_sent is not None:
@@ -111,38 +115,43 @@ class Recorder:
             return
         self._file.write(lines)
 
+    def uncounted(self, error: DeltaweirError | OSError) -> None:
+        """Take note that what the stream used cannot be counted, so that nobody tries again."""
+        self._uncounted = True
+        _log.warning("the recording %s has no usage: %s", self._file.path, type(error).__name__)
+
     def ended(self, view: StreamView[Any, Any], failure: DeltaweirError | None) -> None:
-        """Write how the stream ended and what it used, which is counted now; once."""
+        """Write how the stream ended and what it used, which is counted now; once.
+
+        Nothing stays of one that was refused, so that its file can be had for the next try.
+        """
         if self._ended:
+            return
+        if failure is not None and not self._shown:
+            self.discard()
             return
         at_us = self._us()  # before counting, which may take a while
         told: dict[str, Any] = {}
         try:
-            account = view.account()
+            told = {} if self._uncounted else _account_of(view)
         except (DeltaweirError, OSError) as error:  # a vocabulary that cannot be had
-            _log.warning("the recording %s has no usage: %s", self._file.path, type(error).__name__)
-        else:
-            timing = view.timing
-            told = {
-                "finish_reason": view.finish_reason,
-                "usage": None if account.usage is None else account.usage.model_dump(),
-                "cost_usd": account.cost_usd,
-                "source": account.source,
-                "headers_us": _us(timing.headers),
-                "first_content_us": _us(timing.first_content),
-                "deltaweir": view.told,
-            }
+            self.uncounted(error)
         if failure is not None:
             told["error"] = failure_of(failure)
         self._end(view.ending, at_us, told)
 
     def left(self, view: StreamView[Any, Any]) -> None:
         """Write that the reader wants no more, or has not waited for the end; never waits."""
-        if not self._ended:
-            self._end(view.ending, self._us(), {})
+        if self._ended:
+            return
+        ending = view.ending
+        if ending is not None and ending.state is State.FAILED and not self._shown:
+            self.discard()
+        else:
+            self._end(ending, self._us(), {})
 
     def discard(self) -> None:
-        """Record nothing, and leave no empty file behind."""
+        """Record nothing, and leave no file behind."""
         self._ended = True
         self._file.discard()
 
@@ -164,9 +173,12 @@ class Recorder:
             request_kept="none" if request is None else self._kept,
             request=request,
         )
-        self._file.write(header_line(header))
         self._request = None
-        self._writer = FrameWriter(usage_asked=self._usage_asked)
+        # before it is written, since a signal handler may end the stream meanwhile
+        self._writer = FrameWriter(usage_asked=self._usage_asked, exact=True)
+        self._file.write(header_line(header))
+        # of things that are dropped together any may go first; not by `self`, a cycle of its own
+        self._file.last_words = functools.partial(_last_words, self._clock, self._started)
         return self._writer
 
     def _end(self, ending: Ending | None, at_us: int, told: dict[str, Any]) -> None:
@@ -179,7 +191,31 @@ class Recorder:
 
     def _us(self) -> int:
         """Return the time, in microseconds since the stream was asked for."""
-        return max(0, round((self._clock() - self._started) * 1e6))
+        return _since(self._clock, self._started)
+
+
+def _since(clock: Callable[[], float], started: float) -> int:
+    return max(0, round((clock() - started) * 1e6))
+
+
+def _last_words(clock: Callable[[], float], started: float) -> bytes:
+    """Return the end of a stream that was dropped, as far as its file can know."""
+    return end_line(End(at=_since(clock, started), end=Ending.ABANDONED.value))
+
+
+def _account_of(view: StreamView[Any, Any]) -> dict[str, Any]:
+    """Return what a stream used, as its recording's end tells it."""
+    account = view.account()
+    timing = view.timing
+    return {
+        "finish_reason": view.finish_reason,
+        "usage": None if account.usage is None else account.usage.model_dump(),
+        "cost_usd": account.cost_usd,
+        "source": account.source,
+        "headers_us": _us(timing.headers),
+        "first_content_us": _us(timing.first_content),
+        "deltaweir": view.told,
+    }
 
 
 def _us(seconds: float | None) -> int | None:

@@ -195,7 +195,11 @@ class AsyncStream(StreamView[ChunkT, ReplyT]):
         while (chunk := self._take(StopAsyncIteration)) is None:
             await self._receive()
             if self._recorder is not None and not (self._open or self.quick_account):
-                await asyncio.to_thread(self.account)  # which recording the end asks for
+                # which recording the end asks for, and says where it cannot be had
+                try:
+                    await asyncio.to_thread(self.account)
+                except (DeltaweirError, OSError) as error:
+                    self._recorder.uncounted(error)
         return chunk
 
     def _own(self) -> AsyncIterator[ChunkT]:

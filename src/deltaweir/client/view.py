@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from deltaweir.client.clocks import Clocks, Timeouts
 from deltaweir.client.failures import ended_early, ending_of
 from deltaweir.client.guarding import GuardedWeir, ToldByWeir
 from deltaweir.client.judging import asking
 from deltaweir.client.metering import Metering, engine_metering
+from deltaweir.client.recordable import Recordable
 from deltaweir.client.resumed import ToldBySource
 from deltaweir.client.timing import Moments, Timing
 from deltaweir.client.used import ToldByMeter
@@ -30,9 +31,6 @@ from deltaweir.schema.texts import has_content
 from deltaweir.sources.source import AnySource
 from deltaweir.weir import Weir
 
-if TYPE_CHECKING:
-    from deltaweir.client.recorder import Recorder
-
 ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 ReplyT = TypeVar("ReplyT", bound=Reply | TextReply)
 
@@ -43,7 +41,7 @@ MOST_UNCOUNTED = 256
 """Chunks whose texts are kept for counting as they came; more are joined."""
 
 
-class StreamView(ToldByWeir, ToldByMeter, ToldBySource, Generic[ChunkT, ReplyT]):
+class StreamView(ToldByWeir, ToldByMeter, ToldBySource, Recordable, Generic[ChunkT, ReplyT]):
     """Read what a stream has brought so far; safe at any moment, from any thread.
 
     Args:
@@ -55,8 +53,6 @@ class StreamView(ToldByWeir, ToldByMeter, ToldBySource, Generic[ChunkT, ReplyT])
         request_id: The id the request was given.
         clock: Returns seconds on a monotonic clock.
     """
-
-    _recorder: Recorder | None = None
 
     def __init__(
         self,
@@ -278,12 +274,6 @@ class StreamView(ToldByWeir, ToldByMeter, ToldBySource, Generic[ChunkT, ReplyT])
         self._ready.extend(chunks)
         if self._recorder is not None:
             self._recorder.took(chunks)
-
-    def record_by(self, recorder: Recorder) -> None:
-        """Let a recorder take what is shown from now on, and what nobody has read yet."""
-        self._recorder = recorder
-        if self._ready:
-            recorder.took(self._ready)
 
     def __del__(self) -> None:
         if hasattr(self, "_closing"):

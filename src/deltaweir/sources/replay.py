@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from deltaweir.adapters.recording_files import RecordedFile
 from deltaweir.endings import Ending, State
-from deltaweir.errors import InvalidRequest, StreamFailed, StreamTruncated
+from deltaweir.errors import InvalidRecording, InvalidRequest, StreamFailed, StreamTruncated
 from deltaweir.recording import AT_ONCE, End, Event, error_in
 from deltaweir.schema.chunk import Chunk, TextChunk, Usage
 
@@ -22,6 +22,8 @@ ChunkT = TypeVar("ChunkT", bound=Chunk | TextChunk)
 
 MOST_AT_ONCE = 64
 """Events that one wait brings at most."""
+_LONGEST_WAIT_S = 3600.0
+"""After which a wait begins anew; what systems can wait has a bound."""
 _MOST_KEPT = 1024
 """Chunks whose bytes are kept; more than a reader can have before him."""
 
@@ -54,6 +56,8 @@ class Playing(Generic[ChunkT]):
         """Whether a chunk has come."""
         self.said_done = False
         """Whether the recording says that all was sent."""
+        self.over = False
+        """Whether the recorded stream's end was reached."""
         self.cut: Ending | None = None
         """How the recorded stream was cut; None where it was not, or until then."""
         self.keeps_bytes = False
@@ -67,6 +71,7 @@ class Playing(Generic[ChunkT]):
         self._started: float | None = None
         self._events = recording.events()
         self._next: Event | None = None
+        self._damage: InvalidRecording | None = None
         self._sent: dict[int, tuple[ChunkT, bytes]] = {}
         self._closed = False
         self._begin()
@@ -82,7 +87,7 @@ class Playing(Generic[ChunkT]):
     @property
     def usage(self) -> Usage | None:
         """The recorded usage, once the end is reached."""
-        end = self.end if self.said_done or self.cut is not None else None
+        end = self.end if self.over else None
         return None if end is None or end.usage is None else Usage.model_validate(end.usage)
 
     def as_sent(self, chunk: ChunkT) -> bytes | None:
@@ -108,24 +113,29 @@ class Playing(Generic[ChunkT]):
         if self._started is None:
             self._started = now
         chunks: list[ChunkT] = []
-        while len(chunks) < MOST_AT_ONCE:
-            event = self._next or next(self._events, None)
-            self._next = event
-            if event is None:
-                return chunks or self._ended(now)
-            wait = self._until(event.at, now)
-            if wait > 0:
-                return chunks or wait
-            self._next = None
-            chunks.append(self._chunk(event))
-        return chunks
+        try:
+            while self._damage is None and len(chunks) < MOST_AT_ONCE:
+                event = self._next or next(self._events, None)
+                self._next = event
+                if event is None:
+                    return chunks or self._ended(now)
+                wait = self._until(event.at, now)
+                if wait > 0:
+                    return chunks or wait
+                self._next = None
+                chunks.append(self._chunk(event))
+        except InvalidRecording as error:
+            self._damage = error
+        if self._damage is not None and not chunks:
+            raise self._damage
+        return chunks  # what is whole is shown first
 
     def _until(self, at_us: int, now: float) -> float:
-        """Return the seconds until a time of the recording."""
+        """Return the seconds until a time of the recording, or as long as one may wait."""
         assert self._started is not None
         if self._speed == AT_ONCE:
             return 0.0
-        return self._started + at_us / 1e6 / self._speed - now
+        return min(self._started + at_us / 1e6 / self._speed - now, _LONGEST_WAIT_S)
 
     def _chunk(self, event: Event) -> ChunkT:
         try:
@@ -152,6 +162,7 @@ class Playing(Generic[ChunkT]):
         wait = self._until(end.at, now)
         if wait > 0:
             return wait
+        self.over = True
         ending = end.ending
         if ending.state is State.FAILED:
             raise error_in(end)

@@ -8,6 +8,7 @@ the real server and recorded, if that is allowed, and refused otherwise.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -154,12 +155,22 @@ class Recordings(Peer):
         return same[min(turn, len(same)) - 1]
 
     def _files(self) -> list[Path]:
+        """Return the files of these recordings, and of no others, in their order."""
+        numbered = self._numbered()
         if self._anew:  # once
             self._anew = False
-            for path in self._folder.glob(f"{self._name}-*{SUFFIX}"):
+            for path in numbered.values():
                 path.unlink()
-        found = self._folder.glob(f"{self._name}-*{SUFFIX}")
-        return sorted(found, key=lambda path: (len(path.name), path.name))
+            return []
+        return [numbered[number] for number in sorted(numbered)]
+
+    def _numbered(self) -> dict[int, Path]:
+        own = re.compile(re.escape(self._name) + r"-([0-9]+)" + re.escape(SUFFIX))
+        try:
+            found = [(own.fullmatch(path.name), path) for path in self._folder.iterdir()]
+        except FileNotFoundError:
+            return {}
+        return {int(match[1]): path for match, path in found if match is not None}
 
     def _record(self, kind: str, fields: dict[str, Any]) -> Path:
         if self._mode == "none":
@@ -171,10 +182,12 @@ class Recordings(Peer):
                 code="recording_missing",
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{self._name}-{len(self._files()) + 1}{SUFFIX}"
+        number = max(self._numbered(), default=0) + 1
+        path = self._folder / f"{self._name}-{number}{SUFFIX}"
         asked = {**fields, "stream": True, "stream_options": {"include_usage": True}}
+        # the file is made here; where this fails there is none, or it is somebody else's
+        stream = _create(self._client, kind, asked, record={"file": path, "request": "full"})
         try:
-            stream = _create(self._client, kind, asked, record={"file": path, "request": "full"})
             with stream:
                 for _ in stream:
                     pass
