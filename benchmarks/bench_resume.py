@@ -111,7 +111,7 @@ def store(count: int) -> None:
 
 
 async def _written(journals: ValkeyJournals, count: int) -> list[float]:
-    mirror = Mirror("g")
+    mirror = Mirror("g", ttl_s=60, most_bytes=2**28)
     publications = [
         Publication(f"stm_{number:032x}", Owner(), Journal()) for number in range(STREAMS)
     ]
