@@ -89,3 +89,23 @@ def test_an_interruption(number: signal.Signals) -> None:
         program.communicate(timeout=10)
         assert program.returncode in (130, 128 + number)
         assert len(peer.stops) == 1
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_environments_key_goes_to_no_other_server(run: Run, *, elsewhere: bool) -> None:
+    """It is sent where its own address is named, or none is."""
+    with Peer(stream_answer(chat_events("Hi", usage=(3, 4)))) as peer:
+        env = {"DELTAWEIR_API_KEY": "kept"}
+        if elsewhere:
+            env["DELTAWEIR_BASE_URL"] = "https://elsewhere.example/v1"
+        run("chat", "--base-url", peer.base_url, "-m", "m", "Say it.", env=env)
+        sent = peer.requests[0].headers.get("authorization")
+    assert sent == (None if elsewhere else "Bearer kept")
+
+
+def test_a_servers_recording_is_asked_for_there(run: Run) -> None:
+    """With an address a name such as replay:x means a recording of that server."""
+    with Peer(stream_answer(chat_events("Hi", usage=(3, 4)))) as peer:
+        where = ("--base-url", peer.base_url, "--api-key", "x", "-m", "replay:x")
+        assert run("chat", *where, "Say it.").out == "Hi\n"
+        assert json.loads(peer.requests[0].body)["model"] == "replay:x"

@@ -273,8 +273,8 @@ def test_a_busy_server_is_asked_again() -> None:
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (404, r"asked for what follows event 3, the server answered 404: gone \(it does not keep"),
-        (410, r"the server answered 410: gone \(it no longer keeps what follows; ask again"),
+        (404, r"asked for what follows event 3, the server answered 404: gone \(what came is kept"),
+        (410, r"the server answered 410: gone \(what came is kept; ask again"),
         (401, r"the server answered 401: gone \(check the api_key\)"),
         (403, r"the server answered 403: gone"),
         (400, r"the server answered 400: gone"),

@@ -219,6 +219,8 @@ def test_a_client_that_leaves_ends_its_recording(studio: Studio) -> None:
         assert studio.lines()[-1]["end"] == "abandoned"
     again = studio.front.ask(model="replay:r")
     assert (again.text, again.done, again.finish_reasons) == ("Hel", False, [])
+    assert again.events[-1]["error"]["code"] == "abandoned"
+    assert studio.front.ask(model="replay:r", stream=False).status >= 500
 
 
 def test_a_stream_that_is_kept_is_recorded_too(studio: Studio) -> None:

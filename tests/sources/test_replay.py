@@ -107,8 +107,8 @@ def test_a_chunk_knows_its_bytes_until_it_is_changed(file: Path) -> None:
 
 
 def test_a_cut_is_a_cut_again(file: Path) -> None:
-    """What a budget, a guard or a reader ended is not called complete."""
-    for ending in ("budget", "blocked", "stopped", "abandoned"):
+    """What a budget, a guard or a DELETE ended is not called complete."""
+    for ending in ("budget", "blocked", "stopped"):
         playing = Playing(written(file, end=End(at=0, end=ending)), Chunk)
         assert (playing.due(), playing.said_done, playing.cut) == (None, False, Ending(ending))
 
@@ -120,6 +120,16 @@ def test_a_failure_is_raised_again(file: Path) -> None:
     assert texts(playing.due()) == ["a"]
     with pytest.raises(StallTimeout, match="too slow"):
         playing.due()
+
+
+def test_what_a_reader_left_breaks_off(file: Path) -> None:
+    """Nobody who plays it could else tell it from a whole answer."""
+    end = End(at=0, end="abandoned")
+    playing = Playing(written(file, (0, data("a")), end=end), Chunk)
+    assert texts(playing.due()) == ["a"]
+    with pytest.raises(StreamTruncated, match="whoever read the answer stopped it") as caught:
+        playing.due()
+    assert caught.value.code == "abandoned"
 
 
 def test_without_an_end_it_is_truncated(file: Path) -> None:

@@ -57,16 +57,25 @@ class Way(NamedTuple):
     remote: bool
 
 
+def _own_key(base_url: str) -> str | None:
+    """Return the key that the environment has for a server; none that belongs to another."""
+    if os.environ.get("DELTAWEIR_BASE_URL") not in (None, "", base_url):
+        return None
+    return os.environ.get("DELTAWEIR_API_KEY") or None
+
+
 def way_to(model: str | None, *, base_url: str | None, api_key: str | None) -> Way:
     """Say where prompts go, and return the way there.
 
     Raises:
         DeltaweirError: There is no such place, or the embedded model cannot be had.
     """
-    if is_replay(model):
+    if base_url and api_key is None:
+        api_key = _own_key(base_url)
+    settings = Settings(base_url=base_url, api_key=api_key)
+    if is_replay(model, settings):
         say("a recording; nothing is asked, and nothing leaves this machine")
         return Way(Client(), model, remote=False)
-    settings = Settings(base_url=base_url, api_key=api_key)
     embedded = model is not None and is_embedded(model)
     provider = provider_for(settings, os.environ, embedded=embedded)
     client = Client(base_url=base_url, api_key=api_key, resume=True)

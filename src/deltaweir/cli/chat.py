@@ -44,7 +44,8 @@ def chat(
       deltaweir chat -- "--help is what kind of word?"
 
     `deltaweir chat` alone begins a conversation. In it /help explains the commands, Ctrl-C
-    stops an answer, and Ctrl-D leaves.
+    stops an answer, and Ctrl-D leaves. From a Deltaweir gateway an answer goes on by itself
+    after a lost connection.
     """
     text = options.prompt_from(prompt)
     if text is None and record is not None and not Path(record).is_dir():

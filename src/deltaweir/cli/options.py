@@ -83,7 +83,7 @@ ApiKey = Annotated[
     typer.Option(
         "--api-key",
         metavar="KEY",
-        help="Its key; better kept in DELTAWEIR_API_KEY or OPENAI_API_KEY, out of sight.",
+        help="Its key; better kept in DELTAWEIR_API_KEY, out of sight.",
     ),
 ]
 System = Annotated[

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from deltaweir.gateway.config import Config
 
 _MOST_WORKERS = 256
+_GATEWAYS_OWN = ("prometheus_client", "starlette", "uvicorn")
+"""What the extra brings; another import that fails is another fault."""
 
 
 def serve(
@@ -97,6 +99,8 @@ def serve(
         from deltaweir.gateway.server import Server, settle
         from deltaweir.gateway.supervisor import Supervisor
     except ImportError as error:
+        if (error.name or "").partition(".")[0] not in _GATEWAYS_OWN:
+            raise
         raise EngineMissing(
             "the gateway is not installed: pip install 'deltaweir[local,gateway]'",
             code="gateway_missing",
@@ -253,6 +257,8 @@ def _check(settings: Config, path: Path | None) -> None:
         raise typer.BadParameter(error.message) from error
     typer.echo(f"{path.absolute() if path else 'the configuration'} is right. It would serve")
     typer.echo(served(settings))
+    if settings.store.shared:
+        typer.echo(f"keys, limits and streams are shared in {settings.store.address.shown}")
     if note is not None:
         say(note)
 

@@ -97,7 +97,7 @@ class AsyncDispatch:
         self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
     ) -> tuple[AsyncStream[ChunkT, ReplyT], AnyRequest | None]:
         """Return a streamed reply, and the request as it was sent."""
-        if is_replay(fields.get("model")):
+        if is_replay(fields.get("model"), self.settings):
             played = await _in_thread(lambda: played_of(fields, self.settings, kind))
             return play_async(played, kind, reply_kind), played.request
         provider = self.provider(fields.get("model"))
@@ -134,7 +134,10 @@ class AsyncDispatch:
         self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
     ) -> ReplyT:
         """Return a whole reply; see `stream`."""
-        if is_replay(fields.get("model")) or wanted(fields, self.settings) is not None:
+        if (
+            is_replay(fields.get("model"), self.settings)
+            or wanted(fields, self.settings) is not None
+        ):
             async with await self.stream(streamed(fields, "recording"), kind, reply_kind) as played:
                 async for _ in played:
                     pass

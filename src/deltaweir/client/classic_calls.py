@@ -71,7 +71,10 @@ def classic_call(model: Any, params: dict[str, Any]) -> tuple[Way, dict[str, Any
     wanted = _first(model, fields.pop("engine", None), fields.pop("deployment_id", None))
     embedded = isinstance(wanted, str) and is_embedded(wanted)
     fields["model"] = wanted
-    if not is_replay(wanted) and provider_for(settings, os.environ, embedded=embedded) is None:
+    if (
+        not is_replay(wanted, settings)
+        and provider_for(settings, os.environ, embedded=embedded) is None
+    ):
         fields["model"] = _embedded(wanted)
     limit = fields.pop("request_timeout", None)
     if limit is not None:

@@ -92,7 +92,7 @@ class Dispatch:
         self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]
     ) -> tuple[Stream[ChunkT, ReplyT], AnyRequest | None]:
         """Return a streamed reply, and the request as it was sent."""
-        if is_replay(fields.get("model")):
+        if is_replay(fields.get("model"), self.settings):
             played = played_of(fields, self.settings, kind)
             return play(played, kind, reply_kind), played.request
         provider = self.provider(fields.get("model"))
@@ -123,7 +123,10 @@ class Dispatch:
 
     def whole(self, fields: dict[str, Any], kind: type[ChunkT], reply_kind: type[ReplyT]) -> ReplyT:
         """Return a whole reply; see `stream`."""
-        if is_replay(fields.get("model")) or wanted(fields, self.settings) is not None:
+        if (
+            is_replay(fields.get("model"), self.settings)
+            or wanted(fields, self.settings) is not None
+        ):
             with self.stream(streamed(fields, "recording"), kind, reply_kind) as played:
                 for _ in played:
                     pass

@@ -168,9 +168,13 @@ class Played(NamedTuple):
     request: AnyRequest | None = None
 
 
-def is_replay(model: Any) -> bool:
-    """Tell whether a model's name means a recording."""
-    return isinstance(model, str) and model.startswith(REPLAY)
+def is_replay(model: Any, settings: Settings) -> bool:
+    """Tell whether a model's name means a recording of this machine.
+
+    Where the caller has named a server, it means one of that server's.
+    """
+    here = settings.base_url is None and settings.api_key is None
+    return here and isinstance(model, str) and model.startswith(REPLAY)
 
 
 def played_of(fields: Mapping[str, Any], settings: Settings, kind: type[Any]) -> Played:

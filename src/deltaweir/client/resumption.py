@@ -26,8 +26,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What may stand in an address as it is; another id is no offer."""
 _MOST_DIGITS = 15
 _WHAT_TO_DO = {
-    404: "it does not keep this stream, or no longer; ask again, what came is in .partial",
-    410: "it no longer keeps what follows; ask again, what came is in .partial",
+    404: "what came is kept; ask again for all of it",
+    410: "what came is kept; ask again for all of it",
 }
 
 

@@ -166,6 +166,8 @@ class _Control:
         hint = ""
         if f"/v1{path}" in OWN_ROUTES:
             hint = "; let the base_url end with /v1"
+        elif f"{path}/" in OWN_ROUTES or path in OWN_ROUTES:
+            hint = "; it takes an id behind it"
         elif path.startswith("/v1/"):
             hint = "; whoever runs this server can pass it on by [server] passthrough"
         error = InvalidRequest(f"there is no {path}{hint}", status=404, code="not_found")

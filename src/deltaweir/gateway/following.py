@@ -111,7 +111,8 @@ class Following:
             if not followed.ended and followed.stream.gateway is not None:
                 read.setdefault(followed.stream.gateway, []).append(stream_id)
         try:
-            alive = await self._calls.call(self._calls.store.alive, [*read])
+            store = self._calls.store  # asked also where nothing is read: is it there?
+            alive = await self._calls.call(store.alive, [*read, store.gateway])
             for gateway, stream_ids in read.items():
                 if gateway in alive:
                     await self._errands.tell_read(gateway, stream_ids)

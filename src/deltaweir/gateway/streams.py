@@ -178,7 +178,7 @@ def owner_of(caller: Caller) -> Owner:
 def no_stream() -> NotFoundError:
     """Return what is said where there is no stream, or none that somebody may see."""
     return NotFoundError(
-        "there is no such stream: its id is another, it was not asked to be resumed, or it ended "
-        "too long ago",
+        "there is no such stream here: its id is another, it was not asked to be resumed, it ended "
+        "too long ago, or the server was started anew since",
         code="stream_not_found",
     )

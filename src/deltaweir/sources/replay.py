@@ -166,6 +166,11 @@ class Playing(Generic[ChunkT]):
         ending = end.ending
         if ending.state is State.FAILED:
             raise error_in(end)
+        if ending is Ending.ABANDONED:
+            raise StreamTruncated(
+                "the recording ends here, since whoever read the answer stopped it",
+                code="abandoned",
+            )
         self.said_done = ending is Ending.COMPLETE
         self.cut = None if self.said_done else ending
         return None
