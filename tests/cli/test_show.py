@@ -79,6 +79,7 @@ class Stream:
         """Take the data that are not as usual."""
         self._account = account
         self.timing = FAST
+        self.cost: float | None = account.cost_usd
         self.complete = True
         self.stopped_by: str | None = None
         self.verdicts: list[Verdict] = []
@@ -97,6 +98,14 @@ class Stream:
         (
             Stream(Account(None, None, None, None, None), timing=Timing(None, None, None, None)),
             "cost unknown · whole 0.00 s",
+        ),
+        (
+            Stream(
+                Account(None, None, None, None, None),
+                timing=Timing(None, None, None, None),
+                cost=0.25,
+            ),
+            "$0.25 · whole 0.00 s",
         ),
         (
             Stream(

@@ -51,7 +51,7 @@ def statistics(stream: Stream[Any, Any]) -> str:
     parts = []
     if account.usage is not None:
         parts.append(_tokens(account))
-    cost = account.cost_usd
+    cost = stream.cost if account.cost_usd is None else account.cost_usd
     parts.append("cost unknown" if cost is None else dollars(cost))
     if timing.first_content is not None:
         parts.append(f"first token {timing.first_content:.2f} s")

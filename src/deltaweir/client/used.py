@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Mapping
 from typing import Any
 
 from deltaweir.client.metering import Metering, SharedMeter
@@ -33,8 +35,21 @@ class ToldByMeter:
 
     @property
     def cost(self) -> float | None:
-        """What it cost so far in US dollars: nothing for the embedded model; None if unknown."""
-        return self._meter.account().cost_usd
+        """What it cost so far in US dollars: nothing for the embedded model; None if unknown.
+
+        By our prices; where they do not know the model, what a server of ours says, at the end.
+        """
+        own = self._meter.account().cost_usd
+        if own is not None:
+            return own
+        said = self._server_said().get("cost_usd")
+        if isinstance(said, bool) or not isinstance(said, int | float) or said < 0:
+            return None
+        return float(said)
+
+    @abc.abstractmethod
+    def _server_said(self) -> Mapping[str, Any]:
+        """Return what the server has told under ``deltaweir``."""
 
     def account(self, *, both: bool = False) -> Account:
         """Return usage and cost so far, and who says so.
