@@ -255,7 +255,7 @@ def test_a_busy_server(way: Blocking, uncut: list[Any]) -> None:
     ("fault", "message"),
     [
         (refusing(404), r"could not be resumed: asked for what follows event 3, .* 404: not now"),
-        (refusing(410), r"410: not now \(it no longer keeps what follows; ask again"),
+        (refusing(410), r"410: not now \(what came is kept; ask again"),
         (nothing_more(), r"could not be resumed: the server has nothing after event 3"),
     ],
 )
