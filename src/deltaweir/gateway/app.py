@@ -18,6 +18,7 @@ from deltaweir.errors import InvalidRequest, PermissionDenied
 from deltaweir.gateway.completions import Completions
 from deltaweir.gateway.lane import Message, Send
 from deltaweir.gateway.openapi import document
+from deltaweir.gateway.page.routes import page_routes
 from deltaweir.gateway.passthrough import Passthrough, passes
 from deltaweir.gateway.readiness import readiness
 from deltaweir.gateway.refusal_log import REQUEST_ID
@@ -56,6 +57,7 @@ def application(gateway: Gateway) -> Starlette:
             Route("/healthz", control.health),
             Route("/readyz", control.ready),
             Route("/openapi.json", control.openapi),
+            *page_routes(gateway),
             _Passing(gateway),
         ],
         middleware=[cors] if origins else [],

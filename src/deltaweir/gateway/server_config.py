@@ -55,6 +55,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
         passthrough: Further routes that are passed to upstreams, not counted, such as
             ``/v1/embeddings``; ``*`` at the end stands for any rest: ``/v1/audio/*``.
+        page: Whether ``/`` shows the page, with a conversation and the dashboard.
         log: How each stream's end is logged, one line a stream and never its content:
             ``text``, ``json``, or ``none``.
     """
@@ -73,6 +74,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     resume_wait_s: float = 30.0
     annotate: bool = True
     passthrough: tuple[str, ...] = ()
+    page: bool = True
     log: Log = "text"
 
     def __post_init__(self) -> None:

@@ -152,13 +152,18 @@ class Gateway:
             return None
         return self.access.admit(caller.key, needs)
 
+    @property
+    def resumable(self) -> bool:
+        """Whether streams can outlive their connection: some process knows all of them."""
+        return self.config.server.workers == 1 or self.shared is not None
+
     def check_resumable(self) -> None:
         """Accept that a stream shall be resumed.
 
         Raises:
             InvalidRequest: This server's processes share nothing in which it could be kept.
         """
-        if self.config.server.workers > 1 and self.shared is None:
+        if not self.resumable:
             raise InvalidRequest(
                 "this server has several workers and nothing in which they share streams: resume "
                 'needs [store] url, such as "valkey://127.0.0.1:6379/0", or one worker',
