@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -179,6 +181,47 @@ def test_a_descriptor_is_not_closed_under_a_reader() -> None:
         assert seen == [b""]
         assert connection._socket is not None
         assert connection._socket.fileno() == -1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to a thread")
+def test_a_signal_that_interrupts_no_wait_is_seen_all_the_same() -> None:
+    """Handled by another thread, or right before the wait, it would be lost until bytes come."""
+
+    def interrupted(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    with Peer([*ANSWER, Pause()]) as peer:
+        connection = opened(Pool(proxy=""), peer)
+        # to the thread that waits for this very moment, not to the one that reads
+        other = threading.Timer(
+            0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        )
+        other.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                connection.receive(20)
+            assert time.monotonic() - began < 10
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+            other.join()
+            connection.close()
+
+
+def test_a_long_time_is_waited_for_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait is made of several, which end when bytes come or its time has run out."""
+    monkeypatch.setattr(blocking, "LOOK_S", 0.01)
+    hold = Pause()
+    with Peer([*ANSWER, hold, b"more"]) as peer:
+        connection = opened(Pool(proxy=""), peer)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connection.receive(0.05)
+        assert time.monotonic() - began >= 0.05
+        threading.Timer(0.05, hold.release).start()
+        assert connection.receive(None) == b"more"
+        connection.close()
 
 
 def test_no_time_at_all_is_a_time_that_has_run_out() -> None:

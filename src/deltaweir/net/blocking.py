@@ -29,6 +29,12 @@ IDLE_S = 60.0
 """How long an unused connection is kept, in seconds; servers close theirs after about as much."""
 MAX_IDLE = 20
 """Unused connections kept for one origin."""
+LOOK_S = 1.0
+"""The longest single wait for bytes, in seconds.
+
+A signal that comes right before a wait, or that the system hands to another thread, wakes nobody;
+Python runs its handler, and so Ctrl-C ends a stream, when the wait is over.
+"""
 
 _LONGEST_S = 1_000_000.0
 _SHORTEST_S = 1e-6  # zero would make a socket that never waits, with errors of its own
@@ -104,9 +110,17 @@ class Connection:
             TimeoutError: Nothing came in time.
             OSError: The connection broke, or was closed here.
         """
-        sock = self._enter(timeout_s)
+        ends = None if timeout_s is None else time.monotonic() + timeout_s
+        sock = self._enter(LOOK_S if timeout_s is None else min(timeout_s, LOOK_S))
         try:
-            return sock.recv(RECEIVE_BYTES)
+            while True:
+                try:
+                    return sock.recv(RECEIVE_BYTES)
+                except TimeoutError:
+                    left = LOOK_S if ends is None else ends - time.monotonic()
+                    if left <= 0:
+                        raise
+                sock.settimeout(max(min(left, LOOK_S), _SHORTEST_S))
         finally:
             self._leave()
 
