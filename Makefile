@@ -11,6 +11,7 @@ RUN_STAMP := $(VENV)/.run
 # in a variable, since a comma would part the arguments of a call
 RUN_EXTRAS := .[local,gateway]
 DEV_STAMP := $(VENV)/.dev
+DOCS_STAMP := $(VENV)/.docs
 # other people's programs, against which the live tests run
 LIVE := .live
 LIVE_STAMP := $(VENV)/.live
@@ -77,6 +78,11 @@ format: $(DEV_STAMP) ## rewrite the code in the project's form
 types: $(DEV_STAMP) ## check the types of everything
 	@$(BIN)/mypy
 
+.PHONY: docs
+docs: $(DOCS_STAMP) ## build the documentation into site/; warnings are errors
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html" >&2
+
 .PHONY: bench
 bench: $(DEV_STAMP) ## measure; see benchmarks/README.md
 	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
@@ -87,7 +93,7 @@ fuzz: $(DEV_STAMP) ## throw broken streams at the decoders for a minute
 
 .PHONY: clean
 clean: ## remove the environment and all that tools left
-	rm -rf $(VENV) $(LIVE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz .coverage*
+	rm -rf $(VENV) $(LIVE) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz .coverage*
 
 $(VENV)/pyvenv.cfg:
 	@if [ -z "$(PYTHON)" ] && [ -z "$(UV)" ]; then \
@@ -106,6 +112,11 @@ $(DEV_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing Deltaweir and what its tests need (about 200 MB) ..." >&2
 	@$(call install,.[dev])
 	@touch $@ $(RUN_STAMP)
+
+$(DOCS_STAMP): pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing what builds the documentation ..." >&2
+	@$(call install,.[docs])
+	@touch $@
 
 $(LIVE_STAMP): pyproject.toml | $(DEV_STAMP)
 	@echo "Installing what the live tests need ..." >&2

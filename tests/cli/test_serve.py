@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 
@@ -108,7 +109,18 @@ def test_an_embedded_model_that_nothing_runs(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_said_when_it_serves() -> None:
-    """Models, where clients find them, and how many processes answer."""
+    """Models, where clients find them, how many processes answer, and where to look."""
     started = functools.partial(_started, port=5)
-    assert started(embedded_config("smollm2")) == "serving smollm2 at http://127.0.0.1:5/v1"
-    assert started(embedded_config("smollm2", workers=2)).endswith("/v1 with 2 workers")
+    serving, look = started(embedded_config("smollm2")).splitlines()
+    assert serving == "serving smollm2 at http://127.0.0.1:5/v1"
+    assert look == "open http://127.0.0.1:5/ in a browser to chat and to watch"
+    serving, _ = started(embedded_config("smollm2", workers=2)).splitlines()
+    assert serving.endswith("/v1 with 2 workers")
+
+
+def test_what_is_said_when_it_serves_no_page() -> None:
+    """Nobody is sent to where nothing is."""
+    config = embedded_config("smollm2")
+    server = msgspec.structs.replace(config.server, page=False)
+    said = _started(msgspec.structs.replace(config, server=server), 5)
+    assert said == "serving smollm2 at http://127.0.0.1:5/v1"

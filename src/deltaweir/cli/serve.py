@@ -287,4 +287,8 @@ def _started(settings: Config, port: int) -> str:
     names = ", ".join(one.name for one in settings.models)
     workers = settings.server.workers
     with_workers = f" with {workers} workers" if workers > 1 else ""
-    return f"serving {names} at {address(settings.server.host, port)}{with_workers}"
+    where = address(settings.server.host, port)
+    said = f"serving {names} at {where}{with_workers}"
+    if settings.server.page and settings.server.log != "json":  # there a line is a record
+        said += f"\nopen {where.removesuffix('v1')} in a browser to chat and to watch"
+    return said
