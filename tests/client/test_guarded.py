@@ -740,6 +740,8 @@ def seen_in(value: Any) -> str:
         return str(value.model_dump_json())
     if hasattr(value, "__dict__"):
         return seen_in(dict(vars(value)))
+    if type(value) is object:  # it holds nothing, and its address may spell anything
+        return ""
     return repr(value)
 
 

@@ -178,7 +178,7 @@ def test_the_life_of_a_supervisor(serving: Serving, path: Path) -> None:
     # a terminal's Ctrl-C goes to workers too, and must not count for them
     os.killpg(serving.process.pid, signal.SIGINT)
     assert serving.process.wait(DEADLINE_S) == 0
-    assert len(serving.lines) == 4, serving.lines
+    assert len(serving.lines) == 5, serving.lines
 
 
 @pytest.mark.live  # it takes long
