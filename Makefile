@@ -50,7 +50,9 @@ chat: $(RUN_STAMP) ## set up everything and stream an answer from the embedded m
 
 .PHONY: test
 test: $(DEV_STAMP) ## set up everything and run the tests (Python only, under five minutes)
-	@$(BIN)/python -m pytest -m "not live" $(ARGS)
+	@$(BIN)/deltaweir model pull smollm2 >/dev/null
+	@# more than four would only wait for the embedded model, which takes all cores
+	@$(BIN)/python -m pytest -m "not live" -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: test-live
 test-live: $(LIVE_STAMP) $(PEERS:%=$(LIVE)/%/.done) $(LIVE)/node/.done ## run the tests that need the default model and other programs
