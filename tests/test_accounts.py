@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltaweir.accounts import FAILED, GROUPS, Line, day_of, grouping, report, total
+from deltaweir.accounts import (
+    FAILED,
+    GROUPS,
+    Line,
+    day_of,
+    grouping,
+    hour_of,
+    report,
+    total,
+)
 from deltaweir.errors import InvalidRequest
 from deltaweir.weir import Ending
 
@@ -48,7 +57,13 @@ def test_an_unknown_cost_is_not_zero() -> None:
 
 def test_a_report_has_the_shape_of_the_api() -> None:
     """A report has a line's groups and figures, and a total without groups."""
-    figures = {"streams": 2, "prompt_tokens": 7, "completion_tokens": 9, "cost_usd": 0.5}
+    figures = {
+        "streams": 2,
+        "prompt_tokens": 7,
+        "completion_tokens": 9,
+        "cost_usd": 0.5,
+        "failed": 1,
+    }
     line = Line(
         day="2026-11-24",
         model="m",
@@ -59,27 +74,45 @@ def test_a_report_has_the_shape_of_the_api() -> None:
         prompt_tokens=7,
         completion_tokens=9,
         cost_pico=500_000_000_000,
+        failed=1,
     )
-    groups = {"day": "2026-11-24", "model": "m", "key": "k", "user": "u", "tag": None}
+    named = {"day": "2026-11-24", "model": "m", "key": "k", "user": "u"}
+    groups = dict.fromkeys(GROUPS) | named
     assert json.loads(json.dumps(report([line]))) == {"data": [groups | figures], "total": figures}
     assert list(report([line])["data"][0]) == [*GROUPS, *figures]
 
 
+def test_a_report_names_keys_that_are_known() -> None:
+    """With names given each line has one, which is null for no key and for one not known."""
+    lines = [Line(key="k"), Line(key="other"), Line()]
+    names = [line["key_name"] for line in report(lines, {"k": "alice"})["data"]]
+    assert names == ["alice", None, None]
+    assert "key_name" not in report(lines)["total"]
+
+
 def test_a_report_of_nothing_is_empty() -> None:
     """Without lines there is no data, and a total of nothing."""
-    nothing = {"streams": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": None}
+    nothing = {
+        "streams": 0,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "cost_usd": None,
+        "failed": 0,
+    }
     assert report([]) == {"data": [], "total": nothing}
 
 
 def test_groups_have_one_order() -> None:
     """Groups come in the order of a line's fields, each once, in whatever order they are named."""
     assert grouping(["tag", "day", "tag", "key"]) == ("day", "key", "tag")
+    assert grouping(["upstream", "model", "hour"]) == ("hour", "model", "upstream")
     assert grouping([]) == ()
 
 
 def test_an_unknown_group_is_refused() -> None:
     """The error names the group and those that are known."""
-    with pytest.raises(InvalidRequest, match=r"'week'.*day, model, key, user, tag") as refused:
+    known = "day, hour, model, upstream, key, user, tag"
+    with pytest.raises(InvalidRequest, match=rf"'week'.*{known}") as refused:
         grouping(["day", "week"])
     assert refused.value.param == "group_by"
 
@@ -89,3 +122,11 @@ def test_a_day_is_one_of_utc() -> None:
     midnight = 1_795_478_400.0
     assert day_of(midnight) == "2026-11-24"
     assert day_of(midnight - 0.0001) == "2026-11-23"
+
+
+def test_an_hour_is_one_of_utc() -> None:
+    """So with an hour, which has two digits."""
+    midnight = 1_795_478_400.0
+    assert hour_of(midnight) == "2026-11-24T00"
+    assert hour_of(midnight - 0.0001) == "2026-11-23T23"
+    assert hour_of(midnight + 13 * 3600 + 1) == "2026-11-24T13"

@@ -10,7 +10,7 @@ in any order; a cost nobody knows is None, never 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,9 +18,9 @@ import msgspec
 
 from deltaweir.errors import InvalidRequest
 
-Group = Literal["day", "model", "key", "user", "tag"]
+Group = Literal["day", "hour", "model", "upstream", "key", "user", "tag"]
 
-GROUPS: tuple[Group, ...] = ("day", "model", "key", "user", "tag")
+GROUPS: tuple[Group, ...] = ("day", "hour", "model", "upstream", "key", "user", "tag")
 """What lines of a report can be grouped by, in the order of a line's fields."""
 
 PICODOLLARS = 10**12
@@ -169,8 +169,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         day: The day on which they began, in UTC, as 2026-11-24; None where lines are not grouped
-            by it. So with ``model``, ``key``, ``user`` and ``tag``, which are None as well for
-            the streams that had none.
+            by it. So with ``hour``, as 2026-11-24T13, and with ``model``, ``upstream`` (who was
+            asked last), ``key``, ``user`` and ``tag``, which are None as well where there is none.
         streams: How many streams.
         prompt_tokens: Their prompts' tokens, as far as known.
         completion_tokens: The tokens they generated, as far as known.
@@ -180,7 +180,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     day: str | None = None
+    hour: str | None = None
     model: str | None = None
+    upstream: str | None = None
     key: str | None = None
     user: str | None = None
     tag: str | None = None
@@ -200,6 +202,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 def day_of(moment: float) -> str:
     """Return the day in UTC, as 2026-11-24, of a time in seconds since 1970."""
     return datetime.fromtimestamp(int(moment), tz=UTC).date().isoformat()
+
+
+def hour_of(moment: float) -> str:
+    """Return the hour in UTC, as 2026-11-24T13, of a time in seconds since 1970."""
+    return datetime.fromtimestamp(int(moment), tz=UTC).strftime("%Y-%m-%dT%H")
 
 
 def moment_of(text: str | None, *, param: str) -> float | None:
@@ -263,15 +270,21 @@ def total(lines: Iterable[Line]) -> Line:
     )
 
 
-def report(lines: Sequence[Line]) -> dict[str, Any]:
-    """Return the answer of ``GET /v1/usage``: each line under ``data``, their sum as ``total``.
+def report(lines: Sequence[Line], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what ``GET /v1/usage`` answers: the lines as ``data``, their sum as ``total``.
 
-    ``total`` has a line's figures without its groups. ``cost_usd`` sums the known costs and is
-    null when none is known.
+    ``total`` has no groups. ``cost_usd`` sums the known costs; it is null when none is known.
+
+    Args:
+        lines: The lines.
+        names: What keys are called, by their ids, for ``key_name``; None leaves that out.
     """
     return {
         "data": [
-            {group: getattr(line, group) for group in GROUPS} | _figures(line) for line in lines
+            {group: getattr(line, group) for group in GROUPS}
+            | ({} if names is None else {"key_name": names.get(line.key or "")})
+            | _figures(line)
+            for line in lines
         ],
         "total": _figures(total(lines)),
     }
@@ -283,4 +296,5 @@ def _figures(line: Line) -> dict[str, Any]:
         "prompt_tokens": line.prompt_tokens,
         "completion_tokens": line.completion_tokens,
         "cost_usd": line.cost_usd,
+        "failed": line.failed,
     }

@@ -77,7 +77,7 @@ class Weir(Generic[ChunkT]):
         self._guard = guard
         self._control = None if budget is None and guard is None else Control(budget, guard)
         self.usage_asked = usage_asked
-        self._usage_everywhere = usage_everywhere and meter is not None
+        self.usage_everywhere = usage_everywhere and meter is not None
         self._keeps_usage = keeps_usage
         self._last_usage: LastUsage[ChunkT] = LastUsage()
         self._last: ChunkT | None = None
@@ -128,18 +128,18 @@ class Weir(Generic[ChunkT]):
         self._kind = self._kind or type(chunk)
         if self._control is not None:
             shown = self._controlled(chunk, self._control, now)
-            return self._with_usage(shown) if self._usage_everywhere else shown
+            return self._with_usage(shown) if self.usage_everywhere else shown
         for choice in chunk.choices:
             ended = choice.finish_reason is not None or not self._open.get(choice.index, True)
             self._open[choice.index] = not ended
-        return self._with_usage((chunk,)) if self._usage_everywhere else (chunk,)
+        return self._with_usage((chunk,)) if self.usage_everywhere else (chunk,)
 
     def takes_texts(self, index: int) -> bool:
         """Tell whether texts of a choice may go its `text_way`, until `feed` is called again."""
         return (
             self.state is State.OPEN
             and self._open.get(index, False)
-            and not (self._usage_everywhere or self._said or self._last_usage.kept)
+            and not (self.usage_everywhere or self._said or self._last_usage.kept)
             and (self._control is None or not self._control.travelling)
         )
 
@@ -206,7 +206,7 @@ class Weir(Generic[ChunkT]):
 
     def _with_usage(self, chunks: Sequence[ChunkT]) -> Sequence[ChunkT]:
         """Put the usage so far on chunks that have none, where every chunk shall carry it."""
-        if self._usage_everywhere and chunks and self._meter is not None:
+        if self.usage_everywhere and chunks and self._meter is not None:
             usage = self._meter.usage
             for chunk in chunks:
                 if chunk.usage is None and usage is not None:

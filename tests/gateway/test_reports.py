@@ -29,7 +29,7 @@ from tests.gateway.conftest import (
 from tests.gateway.test_embed import ask
 
 import deltaweir
-from deltaweir.accounts import day_of
+from deltaweir.accounts import GROUPS, day_of
 from deltaweir.gateway.config import LedgerConfig
 
 COUNT = "/v1/count"
@@ -130,21 +130,28 @@ def test_a_report_adds_rows_up(tmp_path: Path) -> None:
         for user, tag in (("ann", "x"), ("ann", "y"), ("bob", "x")):
             request(server, CHAT, hello(user=user, deltaweir={"tag": tag}))
         day = day_of(time.time())
-        group = {"day": day, "model": "smollm2", "key": None, "tag": None}
-        one = {"streams": 1, "prompt_tokens": 33, "completion_tokens": 4, "cost_usd": 0.0}
-        two = {"streams": 2, "prompt_tokens": 66, "completion_tokens": 8, "cost_usd": 0.0}
-        three = {"streams": 3, "prompt_tokens": 99, "completion_tokens": 12, "cost_usd": 0.0}
+        nothing: dict[str, Any] = dict.fromkeys((*GROUPS, "key_name"))
+        group = nothing | {"day": day, "model": "smollm2"}
+        free = {"cost_usd": 0.0, "failed": 0}
+        one = {"streams": 1, "prompt_tokens": 33, "completion_tokens": 4, **free}
+        two = {"streams": 2, "prompt_tokens": 66, "completion_tokens": 8, **free}
+        three = {"streams": 3, "prompt_tokens": 99, "completion_tokens": 12, **free}
         assert usage(server) == {
             "data": [group | {"user": "ann"} | two, group | {"user": "bob"} | one],
             "total": three,
         }
-        nothing = dict.fromkeys(("day", "model", "key", "user", "tag"))
         assert usage(server, group_by="")["data"] == [nothing | three]
         by_tag = usage(server, group_by=" tag,tag ")["data"]
         assert by_tag == [nothing | {"tag": "x"} | two, nothing | {"tag": "y"} | one]
         assert usage(server, since="2020-01-01", until="2020-01-02") == {
             "data": [],
-            "total": {"streams": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": None},
+            "total": {
+                "streams": 0,
+                "prompt_tokens": 0,
+                "completion_tokens": 0,
+                "cost_usd": None,
+                "failed": 0,
+            },
         }
         assert usage(server, since=day)["total"] == usage(server, until="2999-01-01")["total"]
 

@@ -17,6 +17,7 @@ from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.ledger_writer import Pace
 from deltaweir.gateway.spooled import SpooledStore
 from deltaweir.stores.failures import LedgerBusy, LedgerMisconfigured, LedgerUnavailable
+from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Spool
 from deltaweir.stores.sqlite import SqliteLedger
 
@@ -65,6 +66,10 @@ class Faulty:
     def usage(self, *args: Any, **chosen: Any) -> list[Line]:
         """Report."""
         return self.kept.usage(**chosen)
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of others."""
+        return self.kept.running(most)
 
     def close(self) -> None:
         """Be closed."""

@@ -261,3 +261,30 @@ def test_a_running_count_on_every_chunk(
     assert counts[-1] == chunks[-1]["deltaweir"]["usage"]["completion_tokens"]
     assert counts[-1] == (6 if budget is None else 3)
     assert (chunks[-1]["choices"] == []) is usage
+
+
+@pytest.mark.parametrize("path", [CHAT, TEXT])
+def test_a_running_cost_beside_the_running_count(priced: Running, path: str) -> None:
+    """What each chunk's usage costs, to the picodollar; the last has the whole account."""
+    options = {"continuous_usage_stats": True}
+    body = asking(path, stream=True, max_tokens=6, stream_options=options)
+    *chunks, last, _ = events(request(priced, path, body)[2])
+    for chunk in chunks:
+        used, told = chunk["usage"], chunk["deltaweir"]
+        assert told == {"cost_usd": cost_of(used)}
+    assert last["deltaweir"]["cost_usd"] == cost_of(last["usage"])
+    assert last["deltaweir"]["source"] == "engine"
+
+
+def test_who_did_not_ask_is_told_no_running_cost(priced: Running) -> None:
+    """Nothing of ours stands on a chunk but on the last."""
+    *chunks, last, _ = events(request(priced, CHAT, hello(stream=True, max_tokens=6))[2])
+    assert not any("deltaweir" in chunk for chunk in chunks)
+    assert last["deltaweir"]["cost_usd"] > 0
+
+
+def cost_of(used: dict[str, int]) -> float:
+    """Return what a usage costs by the prices here."""
+    prompt, completion = PRICE["input"], PRICE["output"]
+    pico = used["prompt_tokens"] * prompt + used["completion_tokens"] * completion
+    return pico / 10**6

@@ -144,6 +144,30 @@ def test_usage_on_every_chunk_for_who_asks_for_it(front: Front) -> None:
     assert counts[-1] == 2
 
 
+@pytest.mark.parametrize("price", [{"input": 1, "output": 1000}, None])
+@pytest.mark.parametrize("asked", [{}, {"include_usage": True}])
+def test_its_cost_on_every_chunk_too(front: Front, price: Any, asked: dict[str, Any]) -> None:
+    """By what has come until then, null where no price is known; the account where it always is."""
+    with Peer(HELLO) as peer:
+        front.before(peer, model={} if price is None else {"price": price})
+        answer = front.ask(stream_options={"continuous_usage_stats": True, **asked})
+    *chunks, last = answer.chunks
+    for one in chunks:
+        tokens = one["usage"]["prompt_tokens"] + 1000 * one["usage"]["completion_tokens"]
+        cost = None if price is None else pytest.approx(tokens / 10**6)
+        assert one["deltaweir"] == {"cost_usd": cost}
+    assert {"usage", "source"} <= set(last["deltaweir"])
+    assert (answer.done, "".join(answer.finish_reasons)) == (True, "stop")
+
+
+def test_without_annotations_there_is_no_cost() -> None:
+    """Usage is OpenAI's own, the cost is ours."""
+    with fronted(annotate=False) as front, Peer(HELLO) as peer:
+        front.before(peer)
+        answer = front.ask(stream_options={"continuous_usage_stats": True})
+    assert all("usage" in one and "deltaweir" not in one for one in answer.chunks)
+
+
 def test_a_provider_without_usage_is_counted(front: Front) -> None:
     """Where no usage comes the account is our own count, and says so."""
     with Peer(stream_answer(chat_events("Hel", "lo"))) as peer:

@@ -55,6 +55,7 @@ class Served:
         config: The configuration, TOML; its port is chosen here.
         environment: Further variables.
         inspected: Whether `holds` will be asked.
+        port: Where it listens; 0 is a free port, which `address` tells.
 
     Attributes:
         printed: What it wrote to stdout so far.
@@ -68,13 +69,14 @@ class Served:
         *,
         environment: Mapping[str, str] | None = None,
         inspected: bool = False,
+        port: int = 0,
     ) -> None:
         self.folder = folder
         self.config = folder / "deltaweir.toml"
         self.config.write_text(config)
         entry = [str(INSPECTED)] if inspected else ["-m", "deltaweir"]
         self._command = [sys.executable, *entry, "serve", "--config", str(self.config)]
-        self._command += ["--port", "0"]
+        self._command += ["--port", str(port)]
         self.environment = {**os.environ, **(environment or {})}
         self.printed: list[str] = []
         self.said: list[str] = []

@@ -28,15 +28,18 @@ from tests.stores.ledgers import (
     check_fields,
     check_first_end,
     check_groups,
+    check_hours,
     check_midnight,
     check_order,
     check_report,
+    check_running,
     check_window,
     closed,
     opened,
 )
 
-from deltaweir.accounts import Attempt, Checkpoint, Entry, Tally
+from deltaweir.accounts import GROUPS, Attempt, Checkpoint, Entry, Tally
+from deltaweir.stores import postgres_statements as statements
 from deltaweir.stores.failures import (
     LedgerMisconfigured,
     LedgerTooNew,
@@ -112,10 +115,30 @@ def test_a_report_adds_up(
     check_report(emptied(database), told, group_by)
 
 
-@pytest.mark.parametrize("check", [check_first_end, check_midnight, check_window, check_groups])
+@pytest.mark.parametrize(
+    "check", [check_first_end, check_midnight, check_hours, check_window, check_groups]
+)
 def test_it_is_a_ledger(check: Callable[[Fresh], None], database: str) -> None:
     """It does what every ledger must."""
     check(emptied(database))
+
+
+def test_others_streams_are_told(database: str) -> None:
+    """Those of all processes that write the same database."""
+    check_running(emptied(database), lambda: PostgresLedger(database))
+
+
+def test_a_report_since_a_time_reads_no_more(database: str) -> None:
+    """It goes by the index of the beginnings, whatever it is grouped by."""
+    PostgresLedger(database).prepare()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")  # which an empty table invites to
+        for groups in ((), GROUPS):
+            plan = connection.execute(
+                f"EXPLAIN {statements.usage(groups)}".encode(),
+                statements.window(NOON, None, None, None),
+            ).fetchall()
+            assert any("Index Cond" in line and "started >=" in line for (line,) in plan)
 
 
 def test_a_batch_is_all_or_nothing(database: str) -> None:

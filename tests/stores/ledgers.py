@@ -21,9 +21,11 @@ from deltaweir.accounts import (
     Row,
     Tally,
     day_of,
+    hour_of,
     total,
 )
 from deltaweir.errors import InvalidRequest
+from deltaweir.stores.ledger_columns import RunningRow, upstream_of
 
 NOON = 1_795_521_600.0  # 2026-11-24 in UTC
 
@@ -39,6 +41,9 @@ class Kept(Protocol):
 
     def rows(self, *args: Any, **chosen: Any) -> list[Row]:
         """Return rows, the oldest first."""
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of other processes."""
 
 
 Fresh = Callable[[], AbstractContextManager[Kept]]
@@ -178,6 +183,10 @@ def check_report(
     for number, (started, model, name, tally) in enumerate(told):
         stream_id = str(number)
         entries.append(opened(stream_id, started, model=model, key_id=name, user=name, tag=name))
+        entries += [  # the last one counts, in whatever order they are told
+            Attempt(stream_id=stream_id, number=at, upstream=upstream, started=started)
+            for at, upstream in [(2, name or "embedded m"), (1, "first")]
+        ][: number % 3]
         if tally is not None:
             entries.append(closed(stream_id, tally=tally))
     with fresh() as store:
@@ -193,6 +202,45 @@ def check_midnight(fresh: Fresh) -> None:
         store.write([opened("a", midnight - 0.0001), opened("b", midnight)])
         days = [line.day for line in store.usage(group_by=["day"])]
     assert days == ["2026-11-24", "2026-11-25"]
+
+
+def check_hours(fresh: Fresh) -> None:
+    """An hour is one of UTC, and by day and hour each has both."""
+    noon = [("2026-11-24", "2026-11-24T11"), ("2026-11-24", "2026-11-24T12")]
+    with fresh() as store:
+        store.write([opened("a", NOON - 0.0001), opened("b", NOON), opened("c", NOON + 3599.9)])
+        lines = store.usage(group_by=["hour", "day"], since=NOON - 1)
+        assert store.usage(group_by=["hour"], since=NOON + 3600) == []
+    assert [(line.day, line.hour) for line in lines] == noon
+    assert [line.streams for line in lines] == [1, 2]
+
+
+def check_running(fresh: Fresh, other: Callable[[], AbstractContextManager[Kept]]) -> None:
+    """What another process runs is told, the newest first, until it ends; one's own is not.
+
+    Args:
+        fresh: Makes an empty ledger.
+        other: Opens the same one as another process would.
+    """
+    tally = Tally(prompt_tokens=3, completion_tokens=7, cost_pico=9, source="counted")
+    with fresh() as store, other() as another:
+        assert store.running(9) == []
+        store.write([opened("own")])
+        another.write([opened(str(at), NOON + at, key_id="k", user="u") for at in range(4)])
+        another.write([Checkpoint(stream_id="2", at=NOON + 9, tally=tally), closed("1")])
+        for number, upstream in ((2, "last"), (1, "first")):
+            one = Attempt(stream_id="2", number=number, upstream=upstream, started=NOON)
+            another.write([one])
+        found = store.running(2)
+        assert [one.opened.stream_id for one in found] == ["3", "2"]
+        assert [one.total for one in found] == [3, 3]
+        assert len({one.writer for one in found}) == 1
+        assert found[1].opened == opened("2", NOON + 2, key_id="k", user="u")
+        assert (found[1].checkpointed, found[1].tally) == (NOON + 9, tally)
+        assert [one.upstream for one in found] == [None, "last"]
+        assert [one.opened.stream_id for one in another.running(9)] == ["own"]
+        another.write([closed("0"), closed("2"), closed("3")])
+        assert store.running(9) == []
 
 
 def check_window(fresh: Fresh) -> None:
@@ -218,10 +266,19 @@ def _reported(told: list[Entry], group_by: tuple[str, ...]) -> list[Line]:
     """Add the same streams up in Python."""
     opened = {one.stream_id: one for one in told if isinstance(one, Opened)}
     closed = {one.stream_id: one for one in told if isinstance(one, Closed)}
+    asked: dict[str, Attempt] = {}
+    for entry in told:
+        if isinstance(entry, Attempt):
+            last = asked.get(entry.stream_id)
+            if last is None or entry.number > last.number:
+                asked[entry.stream_id] = entry
     groups: dict[tuple[Any, ...], list[Line]] = {}
     for stream_id, one in opened.items():
         tally = closed[stream_id].tally if stream_id in closed else Tally()
-        names = (day_of(one.started), one.model, one.key_id, one.user, one.tag)
+        moment, last = one.started, asked.get(stream_id)
+        upstream = None if last is None else upstream_of(last.upstream)
+        times = day_of(moment), hour_of(moment)
+        names = (*times, one.model, upstream, one.key_id, one.user, one.tag)
         key = tuple(
             name if group in group_by else None for group, name in zip(GROUPS, names, strict=True)
         )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.stores.ledgers import TOLD
 
 from deltaweir.accounts import Attempt, Entry
-from deltaweir.stores.ledger_columns import UPSERTS, merged, values
+from deltaweir.stores.ledger_columns import UPSERTS, merged, upstream_of, values
 from deltaweir.stores.sqlite import SqliteLedger
 
 
@@ -40,3 +40,12 @@ def test_each_column_has_a_value(told: list[Entry]) -> None:
         found = values(entry, "w")
         assert len(found) == len(UPSERTS[type(entry)].columns)
         assert found[0] == entry.stream_id
+
+
+def test_the_embedded_model_is_no_upstream() -> None:
+    """An attempt of the embedded model names none, whatever the model."""
+    assert [upstream_of(name) for name in (None, "openai", "embedded smollm2")] == [
+        None,
+        "openai",
+        None,
+    ]

@@ -24,15 +24,18 @@ from tests.stores.ledgers import (
     check_fields,
     check_first_end,
     check_groups,
+    check_hours,
     check_midnight,
     check_order,
     check_report,
+    check_running,
     check_window,
     closed,
     opened,
 )
 
-from deltaweir.accounts import Attempt, Entry, Tally
+from deltaweir.accounts import GROUPS, Attempt, Entry, Tally
+from deltaweir.stores import sqlite_statements as statements
 from deltaweir.stores.failures import (
     LedgerBusy,
     LedgerDamaged,
@@ -40,6 +43,7 @@ from deltaweir.stores.failures import (
     LedgerUnavailable,
 )
 from deltaweir.stores.sqlite import SqliteLedger
+from deltaweir.stores.sqlite_schema import migrate
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -97,10 +101,29 @@ def test_what_is_told_is_what_is_read(told: list[Entry]) -> None:
     check_fields(_in_memory, told)
 
 
-@pytest.mark.parametrize("check", [check_first_end, check_midnight, check_window, check_groups])
+@pytest.mark.parametrize(
+    "check", [check_first_end, check_midnight, check_hours, check_window, check_groups]
+)
 def test_it_is_a_ledger(check: Callable[[Fresh], None], tmp_path: Path) -> None:
     """It does what every ledger must, in a file as well."""
     check(lambda: SqliteLedger(tmp_path / "a.db"))
+
+
+def test_others_streams_are_told(tmp_path: Path) -> None:
+    """Those of all processes that write the same file."""
+    check_running(lambda: SqliteLedger(tmp_path / "a.db"), lambda: SqliteLedger(tmp_path / "a.db"))
+
+
+def test_a_report_since_a_time_reads_no_more() -> None:
+    """It goes by the index of the beginnings, whatever it is grouped by."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        migrate(connection, ":memory:", busy_s=1)
+        for groups in ((), GROUPS):
+            plan = connection.execute(
+                f"EXPLAIN QUERY PLAN {statements.usage(groups, bounded=True)}",
+                statements.window(NOON, None, None, None),
+            ).fetchall()
+            assert "streams_by_start (started>?)" in plan[0][3]
 
 
 def test_a_batch_is_all_or_nothing(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class AsyncClient:
         project: Sent as ``OpenAI-Project``.
         default_headers: Sent with every request.
         default_query: Appended to every address, such as Azure's ``api-version``.
-        max_retries: How often a request is sent again before content has come.
+        max_retries: How often a request is sent again before content has come; 2 unless told.
         timeout: Seconds for a whole answer; None for no limit.
         timeouts: Seconds by clock: connect, headers, first_content, stall, total.
         budget: What each answer may use: ``{"tokens": n, "usd": x}``, or ``"500tok"``; never sent.

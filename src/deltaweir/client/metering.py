@@ -75,6 +75,11 @@ class SharedMeter:
         with self._reading:
             return self._meter.account(both=both)
 
+    def cost(self, usage: Usage | None) -> int | None:
+        """Return what a usage of this stream costs, in picodollars; None where that is unknown."""
+        with self._reading:
+            return self._meter.cost(usage)
+
 
 class Asked(NamedTuple):
     """What a request says of its prompt; none of it is changed."""

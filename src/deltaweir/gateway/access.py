@@ -46,6 +46,11 @@ class Caller(NamedTuple):
         """The id of their key, where they may see nothing of others; None otherwise."""
         return None if self.key is None or self.key.admin else self.key.id
 
+    @property
+    def operator(self) -> bool:
+        """Whether they may watch all that runs: an administrator's key, or nobody is asked."""
+        return self.own_key is None and self.user is None
+
 
 class Needs(NamedTuple):
     """What a stream is sure to use."""
@@ -140,6 +145,11 @@ class Access:
             for looked in waiting:
                 if not looked.done():
                     looked.set_result(None)
+
+    def name_of(self, key_id: str | None) -> str | None:
+        """Return what a key is called; None for none, or one that is not known."""
+        ring = self._ring
+        return None if ring is None or key_id is None else ring.name_of(key_id)
 
     def permits(self, key: Key, model: str) -> None:
         """Accept that a key uses a model; see `KeyRing.permits`."""

@@ -32,6 +32,7 @@ from deltaweir.schema.record import Record
 from deltaweir.schema.reply import AnyReply, Reply, TextReply, as_chunk
 from deltaweir.schema.request import StreamOptions
 from deltaweir.sources.local.source import AsyncLocalSource
+from deltaweir.stores.ledger_columns import EMBEDDED
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -108,7 +109,7 @@ class EmbeddedAnswering:
     async def begin(self, run: Run, row: StreamRow) -> None:
         """Let the model compute; see `Answering`."""
         ready = self._ready
-        row.asked(f"embedded {self._asked.route.model.embedded}")
+        row.asked(f"{EMBEDDED}{self._asked.route.model.embedded}")
         self._source = source = AsyncLocalSource[Any](
             ready.planned,
             ready.weights,

@@ -15,7 +15,10 @@ from starlette.routing import Match, Route
 
 from deltaweir.client.requests import new_request_id
 from deltaweir.errors import InvalidRequest, PermissionDenied
+from deltaweir.gateway.answer import send_error
 from deltaweir.gateway.completions import Completions
+from deltaweir.gateway.cross_site import check_site
+from deltaweir.gateway.dashboard_routes import DashboardRoute, StreamList
 from deltaweir.gateway.lane import Message, Send
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.page.routes import page_routes
@@ -44,9 +47,12 @@ def application(gateway: Gateway) -> Starlette:
         "/v1/completions": Completions(gateway, chat=False),
     }
     return _Application(
+        gateway,
         {} if origins else direct,
         routes=[
             *(Route(path, route) for path, route in direct.items()),
+            Route("/v1/dashboard", DashboardRoute(gateway)),
+            Route("/v1/streams", StreamList(gateway)),
             Route("/v1/streams/{id}", OneStream(gateway)),
             Route("/v1/streams/{id}/usage", StreamUsage(gateway)),
             Route("/v1/count", reports.count, methods=["POST"]),
@@ -69,17 +75,29 @@ class _Application(Starlette):
     """Routes, of which those that nothing stands in front of are called at once.
 
     Args:
+        gateway: Whose routes they are.
         direct: Routes by their paths.
         **options: As for Starlette.
     """
 
-    def __init__(self, direct: Mapping[str, Completions], **options: Any) -> None:
+    def __init__(self, gateway: Gateway, direct: Mapping[str, Completions], **options: Any) -> None:
         super().__init__(**options)
+        self._gateway = gateway
         self._direct = direct
+        self._origins = gateway.config.server.cors_origins
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and not scope.get("root_path"):  # else mounted by a host
+        mounted = bool(scope.get("root_path"))  # by a host, who says itself who may call
+        if scope["type"] == "http" and not mounted:
+            try:
+                if self._gateway.is_open:
+                    check_site(scope["method"], scope["headers"], self._origins)
+            except PermissionDenied as error:
+                request_id = new_request_id()
+                self._gateway.refused(scope, error, request_id=request_id)
+                await send_error(send, error, request_id=request_id)
+                return
             route = self._direct.get(scope["path"])
             if route is not None:
                 await route(scope, receive, send)

@@ -27,6 +27,7 @@ from deltaweir.errors import (
 )
 from deltaweir.gateway.failover import Candidate, Itinerary
 from deltaweir.gateway.hints import without_hint
+from deltaweir.gateway.refusal_log import code_of
 from deltaweir.gateway.upstream_log import failure_line
 from deltaweir.gateway.upstreams import Upstream
 
@@ -135,6 +136,7 @@ class Asking:
             Whether to ask on.
         """
         log_failure(upstream.name, error, exchange, attempt=self._attempts)
+        upstream.failed(code_of(error))
         if final:
             self._way.answered()
             return False

@@ -59,6 +59,11 @@ class Breaker:
         """Whether the upstream's last trial failed."""
         return self._failures >= FAILURES
 
+    @property
+    def trying(self) -> bool:
+        """Whether a request is on its way that is to show if the upstream works again."""
+        return self.open and bool(self._trial)
+
     def wait(self, now: float) -> float:
         """Return how long the upstream is still left alone, in seconds; 0.0 when it is not.
 

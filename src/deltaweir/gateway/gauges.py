@@ -30,6 +30,9 @@ def watch(gateway: Gateway) -> None:
     metrics.watch_pools(
         lambda: [(one.name, one.active, one.idle) for one in gateway.routing.upstreams.values()]
     )
+    metrics.watch_failures(
+        lambda: [(one.name, one.taken_failures()) for one in gateway.routing.upstreams.values()]
+    )
     metrics.watch_breakers(
         lambda: [(one.name, one.breaker.open) for one in gateway.routing.upstreams.values()]
     )

@@ -42,6 +42,7 @@ class Job(NamedTuple):
             self.run,
             self.publication,
             waits=self.asked.terms.waits,
+            row=self.row,
         )
 
     @property
@@ -114,6 +115,7 @@ class Job(NamedTuple):
             withheld_chars=run.withheld_chars,
             code=code_of(run.failure),
             tag=asked.terms.tag,
+            guard_matches=run.guard_matches,
         )
 
 

@@ -154,6 +154,11 @@ class KeyRing:
             )
         return key
 
+    def name_of(self, key_id: str) -> str | None:
+        """Return what a key is called, also one that is no longer accepted; None if unknown."""
+        found = self._records.get(key_id)
+        return None if found is None else found[1].name
+
     def permits(self, key: Key, model: str) -> None:
         """Accept that a key uses a model.
 

@@ -37,6 +37,7 @@ from deltaweir.gateway.ledger_reading import in_postgres
 from deltaweir.gateway.ledger_writer import Pace, Store, Writer
 from deltaweir.gateway.spooled import SpooledStore
 from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Spool
 from deltaweir.stores.sqlite import SqliteLedger
 
@@ -160,6 +161,13 @@ class Ledger:
         return self._store.usage(
             group_by=group_by, since=since, until=until, user=user, key_id=key_id
         )
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the streams that other processes run, the newest first; blocks.
+
+        Arguments and errors as for `deltaweir.stores.sqlite.SqliteLedger.running`.
+        """
+        return self._store.running(most)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was told before is on disk; return whether it is.

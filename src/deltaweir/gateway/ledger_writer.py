@@ -19,6 +19,7 @@ import msgspec
 from deltaweir.accounts import Checkpoint, Closed, Entry, Line, Opened, Tally
 from deltaweir.errors import DeltaweirError
 from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.stores.ledger_columns import RunningRow
 
 _log = logging.getLogger("deltaweir.gateway.ledger")
 
@@ -44,6 +45,9 @@ class Store(Protocol):
         key_id: str | None = None,
     ) -> list[Line]:
         """Return what was used, grouped and added up; from any thread."""
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of other processes, the newest first; from any thread."""
 
     def close(self) -> None:
         """Let go of everything."""

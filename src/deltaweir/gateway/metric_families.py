@@ -64,6 +64,16 @@ FAMILIES: dict[str, Family] = {
         "counter",
         "Characters of streams with a guard that were never shown, for a rule or behind any cut.",
     ),
+    "guard_matches": Family(
+        "counter",
+        "What rules of guards found in prompts and answers, by the action of the rule.",
+        ("rule", "action"),
+    ),
+    "upstream_failures": Family(
+        "counter",
+        "Failures of an upstream: attempts without an answer, and streams that broke.",
+        ("upstream",),
+    ),
     "first_content_seconds": _times(
         "Time from the request to the first content.",
         *(5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000),

@@ -73,6 +73,7 @@ class Metrics:
         self._gauges: dict[Gauge, Callable[[], int]] = {}
         self._pools: Callable[[], Iterable[tuple[str, int, int]]] = tuple
         self._breakers: Callable[[], Iterable[tuple[str, bool]]] = tuple
+        self._failures: Callable[[], Iterable[tuple[str, int]]] = tuple
         self._upstreams = set[str]()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -99,6 +100,10 @@ class Metrics:
         """Show which upstreams are left alone: the name of each, and whether it is."""
         self._breakers = read
 
+    def watch_failures(self, take: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Count failures of upstreams: the name of each, and how many are new."""
+        self._failures = take
+
     def ended(self, summary: Summary) -> None:
         """Count a stream that has ended."""
         pair = self._pair(summary.model, summary.upstream)
@@ -108,6 +113,8 @@ class Metrics:
         if summary.attempts:
             self._count("attempts", pair, summary.attempts)
         self._count("withheld_characters", pair, summary.withheld_chars)
+        for rule, action in summary.guard_matches:
+            self._count("guard_matches", (_label(rule), action), 1)
         self._count_usage(summary, pair)
         self._observe("stream_seconds", pair, summary.total_s)
         self._observe("first_content_seconds", pair, summary.first_content_s)
@@ -128,6 +135,8 @@ class Metrics:
         """Read what is watched; with several workers, about once a second, for the others."""
         for gauge, read in self._gauges.items():
             self._set(gauge, (), read())
+        for name, failures in self._failures():
+            self._count("upstream_failures", (_label(name),), failures)
         pools = {_label(name): (active, idle) for name, active, idle in self._pools()}
         left_alone = {_label(name): is_open for name, is_open in self._breakers()}
         self._upstreams |= pools.keys() | left_alone.keys()
@@ -153,7 +162,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of all workers together."""
-        sums = self._sums()
+        sums = self.sums()
         for name, family in FAMILIES.items():
             metric = Metric(PREFIX + name, family.help, family.kind)
             for labels, cells in sorted(sums[name].items()):
@@ -164,7 +173,11 @@ class Metrics:
         """Take this worker's gauges away from the others; what it counted stays."""
         self._cells.close()
 
-    def _sums(self) -> dict[str, dict[Name, list[int]]]:
+    def sums(self) -> dict[str, dict[Name, list[int]]]:
+        """Return what stands in the cells of all workers together, by metric and labels.
+
+        It may be called in any thread, and reads files where there are other workers.
+        """
         sums: dict[str, dict[Name, list[int]]] = {name: {} for name in FAMILIES}
         workers = 0
         for lives, named in [(True, self._cells.own()), *self._cells.others()]:

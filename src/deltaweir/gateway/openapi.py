@@ -14,7 +14,19 @@ from deltaweir.schema.request import ChatRequest, TextRequest
 _REF = "#/components/schemas/{name}"
 _COUNT = "prompt_tokens of the request, their source, and cost_usd"
 _METRICS = "figures for Prometheus; with keys, for those of administrators alone"
-_USAGE = "data: streams, tokens and cost_usd of each group; total: their sum"
+_USAGE = (
+    "data: streams, tokens, cost_usd and how many failed of each group, key_name where a group has "
+    "a key; total: their sum"
+)
+_RUNNING = "data: the streams of the key that run now, the newest first; of all keys for --admin"
+_SNAPSHOT = "what runs now, how fast, what has ended; with keys, for those of administrators alone"
+_STREAMED = {
+    "name": "stream",
+    "in": "query",
+    "schema": {"type": "boolean"},
+    "description": "whether a snapshot comes each second, as events of the type snapshot; so too "
+    "where text/event-stream is accepted",
+}
 _USAGE_QUERY = [
     {"name": name, "in": "query", "schema": {"type": "string"}, "description": what}
     for name, what in (
@@ -81,6 +93,8 @@ def document(models: list[str]) -> dict[str, Any]:
                 "get": _answer("one model")
                 | {"parameters": [{"name": "name", "in": "path", "required": True}]}
             },
+            "/v1/dashboard": {"get": _dashboard()},
+            "/v1/streams": {"get": _answer(_RUNNING)},
             "/v1/streams/{id}": _stream(),
             "/v1/streams/{id}/usage": {
                 "parameters": [_STREAM_ID],
@@ -137,6 +151,12 @@ def _stream() -> dict[str, Any]:
         "get": _refusable(read, _STREAM_READ | _STREAM_REFUSED),
         "delete": _refusable(stopped, _STREAM_REFUSED),
     }
+
+
+def _dashboard() -> dict[str, Any]:
+    answer = _answer(_SNAPSHOT) | {"parameters": [_STREAMED]}
+    answer["responses"]["200"]["content"]["text/event-stream"] = {}
+    return _refusable(answer, {"403": "the key is none of an administrator's"})
 
 
 def _refusable(operation: dict[str, Any], refusals: dict[str, str]) -> dict[str, Any]:

@@ -141,3 +141,20 @@ class Outbox:
                 return encode(data)
             chunk.raw, chunk.retold = None, False  # it says what was taken out
         return self._writer.frame(chunk)
+
+
+class CostedOutbox(Outbox):
+    """Write one stream's chunks as frames, and on each that carries its usage, what that costs.
+
+    For streams whose reader asked for ``continuous_usage_stats``; all others have no part in it.
+    """
+
+    __slots__ = ()
+
+    def _frame(self, chunk: AnyChunk) -> bytes:
+        as_it_came = self.as_recorded and getattr(chunk, "raw", None) is not None
+        if chunk.usage is not None and chunk.deltaweir is None and not as_it_came:
+            chunk.deltaweir = {"cost_usd": self._view.cost_usd_of(chunk.usage)}
+            if isinstance(chunk, ForwardedChunk | ForwardedTextChunk):
+                chunk.raw = None
+        return super()._frame(chunk)

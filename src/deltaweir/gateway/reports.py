@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deltaweir.accounts import moment_of, report
+from deltaweir.accounts import Line, moment_of, report
 from deltaweir.adapters.prices import price_of
 from deltaweir.client.counting import prompt_of
 from deltaweir.errors import DeltaweirError, InvalidRequest
@@ -121,7 +121,14 @@ class Reports:
             user=caller.user,
             key_id=caller.own_key,
         )
-        return as_json(report(lines))
+        return as_json(report(lines, self._key_names(lines)))
+
+    def _key_names(self, lines: Sequence[Line]) -> dict[str, str]:
+        """Return what the keys of a report are called, as far as that is known."""
+        access = self._gateway.access
+        keys = {line.key for line in lines if line.key is not None}
+        named = {} if access is None else {key: access.name_of(key) for key in keys}
+        return {key: name for key, name in named.items() if name is not None}
 
     def _cost(self, route: Route, tokens: int) -> float | None:
         """Return what a prompt costs in US dollars; None where that is not known."""

@@ -9,9 +9,11 @@ from deltaweir.adapters.prices import price_of
 from deltaweir.adapters.vocabularies import tokenizer_of
 from deltaweir.errors import ModelNotFound
 from deltaweir.gateway.config import Config, ModelConfig
+from deltaweir.gateway.summary import Summary
 from deltaweir.gateway.upstreams import Upstream
 from deltaweir.meter.prices import Price
 from deltaweir.recording import REPLAY
+from deltaweir.stores.ledger_columns import FAILURES
 
 MOST_NAME_CHARS = 256
 """Characters of a model's name that only a pattern knows."""
@@ -102,6 +104,13 @@ class Routing:
         if model.name not in self._prices:
             self._prices[model.name] = model.own_price
         return self._prices[model.name]
+
+    def ended(self, summary: Summary) -> None:
+        """Take note how a stream ended: one that broke after it had begun is its upstream's."""
+        upstream = self.upstreams.get(summary.upstream)
+        broke = summary.ending in FAILURES and summary.first_content_s is not None
+        if upstream is not None and broke:
+            upstream.failed(summary.code)
 
     def is_warm(self, route: Route) -> bool:
         """Tell whether all that counting and pricing a model's streams needs is loaded."""

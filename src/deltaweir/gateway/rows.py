@@ -61,6 +61,7 @@ class StreamRow:
 
     Attributes:
         stream_id: The stream's id.
+        opened: How it began.
         upstream: Who was asked last; empty before anybody was.
         attempts: How many were asked.
 
@@ -87,20 +88,20 @@ class StreamRow:
         self._stream: Followed | None = None
         self._final: Tally | None = None
         self._asked_at = 0.0
+        self.opened = Opened(
+            stream_id=self.stream_id,
+            started=time.time(),
+            model=model,
+            upstream_model=upstream_model,
+            key_id=key_id,
+            user=user,
+            tag=tag,
+            endpoint=endpoint,
+            streamed=streamed,
+        )
         self._handle: Handle | None = None
         if ledger is not None:
-            opened = Opened(
-                stream_id=self.stream_id,
-                started=time.time(),
-                model=model,
-                upstream_model=upstream_model,
-                key_id=key_id,
-                user=user,
-                tag=tag,
-                endpoint=endpoint,
-                streamed=streamed,
-            )
-            self._handle = ledger.opened(opened, self._tally)
+            self._handle = ledger.opened(self.opened, self._tally)
 
     def asked(self, upstream: str) -> None:
         """Begin an attempt: somebody is asked to answer.

@@ -14,10 +14,11 @@ from deltaweir.client.timing import Timing
 from deltaweir.client.view import StreamView
 from deltaweir.endings import State
 from deltaweir.errors import DeltaweirError
-from deltaweir.gateway.outbox import Outbox
+from deltaweir.gateway.outbox import CostedOutbox, Outbox
 from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.pace import Pace
 from deltaweir.meter.account import Account
+from deltaweir.meter.prices import usd
 from deltaweir.schema.chunk import Usage
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.sources.source import NO_SOURCE
@@ -77,7 +78,9 @@ class RunView(StreamView[Any, Any]):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.key_id = key_id
         self.pace = Pace(self._clock())
-        self.outbox = Outbox(
+        # who asked for the usage of every chunk is told its cost as well
+        kind = CostedOutbox if annotate and weir.usage_everywhere and not whole else Outbox
+        self.outbox: Outbox = kind(
             self, annotate=annotate, usage_asked=weir.usage_asked, patient=patient and not whole
         )
         self._keeps = whole
@@ -110,6 +113,11 @@ class RunView(StreamView[Any, Any]):
         shown = self.outbox.account()
         return {name: shown[name] for name in ("usage", "cost_usd", "source")}
 
+    def cost_usd_of(self, usage: Usage | None) -> float | None:
+        """Return what a usage of this stream costs in US dollars; None where that is unknown."""
+        pico = self._meter.cost(usage)
+        return None if pico is None else usd(pico)
+
     async def counted(self) -> None:
         """Count all that came, off the loop where that takes a while; call it after the end."""
         if self._meter.uncounted > QUICK_CHARS:
@@ -128,6 +136,12 @@ class RunView(StreamView[Any, Any]):
     def began(self) -> float:
         """When the request came, in seconds on the monotonic clock."""
         return self._moments.started
+
+    @property
+    def first_content_s(self) -> float | None:
+        """Seconds from the request to the first content; None before it."""
+        first = self._moments.first_content
+        return None if first is None else first - self._moments.started
 
     @property
     def reported(self) -> Usage | None:
@@ -168,6 +182,13 @@ class RunView(StreamView[Any, Any]):
     def held_chars(self) -> int:
         """How many characters a guard holds back at this moment."""
         return self._weir.held_chars if isinstance(self._weir, GuardedWeir) else 0
+
+    @property
+    def guard_matches(self) -> tuple[tuple[str, str], ...]:
+        """The rule and the action of all that this server's guards have found so far."""
+        weir = self._weir
+        found = weir.verdicts if isinstance(weir, GuardedWeir) else ()
+        return tuple((one.rule, one.action) for one in found)
 
     @property
     def begun(self) -> bool:

@@ -128,6 +128,7 @@ class Server(uvicorn.Server):
         """Begin to stop, unless it has begun. On the loop's thread only."""
         if self._drain is None:
             self.gateway.draining = True
+            self.gateway.dashboard.close()
             if open_now := len(self.gateway.runs) + len(self.gateway.readers):
                 _log.info(
                     "stopping: %d open, for up to %g s; told again, it stops at once",

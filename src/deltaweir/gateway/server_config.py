@@ -23,6 +23,7 @@ OWN_ROUTES = (
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/count",
+    "/v1/dashboard",
     "/v1/models",
     "/v1/models/",
     "/v1/streams",

@@ -19,6 +19,7 @@ from deltaweir.gateway.access import Access, Caller, Needs
 from deltaweir.gateway.account_book import AccountBook
 from deltaweir.gateway.allowance import Allowance
 from deltaweir.gateway.config import Config
+from deltaweir.gateway.dashboard_feed import DashboardFeed
 from deltaweir.gateway.guards import Guards
 from deltaweir.gateway.journal_reader import JournalReader
 from deltaweir.gateway.metrics import Metrics
@@ -58,6 +59,7 @@ class Gateway:
         routing: The models and their upstreams.
         metrics: What all streams add up to.
         guards: The guards that models and requests name.
+        dashboard: Shows all this to who runs it.
         draining: Whether new requests are refused since the server stops.
     """
 
@@ -84,6 +86,7 @@ class Gateway:
         self._keeper: asyncio.Task[None] | None = None
         self.book = AccountBook(config.ledger, self.access)
         gauges.watch(self)
+        self.dashboard = DashboardFeed(self)
 
     def reload(self, config: Config) -> None:
         """Serve another configuration from the next request on; what runs goes on as it began.
@@ -128,6 +131,11 @@ class Gateway:
         key = await self.access.let_in(scope["headers"])
         scope[KEY] = key.id
         return Caller(user, key)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked who they are."""
+        return self.access is None and self._authorize is None
 
     def permit(self, caller: Caller, model: str) -> None:
         """Accept that somebody uses a model.
@@ -218,6 +226,7 @@ class Gateway:
     def ended(self, summary: Summary) -> None:
         """Count and log a stream that has ended."""
         self.metrics.ended(summary)
+        self.routing.ended(summary)
         self._log.ended(summary)
 
     def refused(
@@ -275,6 +284,7 @@ class Gateway:
     async def leave(self) -> None:
         """Look after nothing any more; streams have ended."""
         keeper, self._keeper = self._keeper, None
+        self.dashboard.close()
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait([keeper])

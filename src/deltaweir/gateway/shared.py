@@ -14,6 +14,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from deltaweir.gateway.config import Config
@@ -90,6 +91,13 @@ class Shared:
     def unwritten(self) -> int:
         """How many streams are not written to their end."""
         return self._mirror.streams
+
+    async def known(self, stream_ids: Sequence[str]) -> set[str]:
+        """Return those streams that can be stopped from here; none while the store is away."""
+        try:
+            return await self._calls.call(self._store.known, stream_ids) if stream_ids else set()
+        except LedgerUnavailable:  # it is logged
+            return set()
 
     def start(self) -> None:
         """Write and listen from now on, on the running loop."""

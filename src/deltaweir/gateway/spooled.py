@@ -22,6 +22,7 @@ from deltaweir.stores.failures import (
     LedgerTooNew,
     LedgerUnavailable,
 )
+from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Portion, Spool
 
 _log = logging.getLogger("deltaweir.gateway.ledger")
@@ -57,6 +58,9 @@ class Remote(Protocol):
 
     def usage(self, *args: Any, **chosen: Any) -> list[Line]:
         """Return what was used; from any thread."""
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of other processes; from any thread."""
 
     def close(self) -> None:
         """Let go of everything."""
@@ -153,6 +157,10 @@ class SpooledStore:
     def usage(self, **chosen: Any) -> list[Line]:
         """Return what was used, as far as it is in the ledger; from any thread."""
         return self._remote.usage(**chosen)
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of other processes, none while the ledger is away; likewise."""
+        return [] if self.unavailable_since is not None else self._remote.running(most)
 
     def close(self) -> None:
         """Write what waits, if that takes no time, and let go; the rest stays on disk."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deltaweir.endings import Ending
 from deltaweir.errors import NotFoundError
@@ -16,6 +16,9 @@ from deltaweir.gateway.access import Caller
 from deltaweir.gateway.publication import Owner, Publication
 from deltaweir.journal import Journal
 from deltaweir.stores.memory import MemoryJournals
+
+if TYPE_CHECKING:
+    from deltaweir.gateway.rows import StreamRow
 
 _NONE: dict[str, Any] = {"usage": None, "cost_usd": None, "source": None, "ending": None}
 
@@ -44,9 +47,10 @@ class Stream:
         publication: Its journal and readers; None where it cannot be resumed.
         waits: Whether it goes on for a while only when nobody reads it.
         gateway: The id of the gateway that runs it; None for this one.
+        row: Its row in the ledger; None where another process does.
     """
 
-    __slots__ = ("_shown", "gateway", "owner", "publication", "run", "stream_id", "waits")
+    __slots__ = ("_shown", "gateway", "owner", "publication", "row", "run", "stream_id", "waits")
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Stream:
         *,
         waits: bool = False,
         gateway: str | None = None,
+        row: StreamRow | None = None,
     ) -> None:
         self.stream_id = stream_id
         self.owner = owner
@@ -64,6 +69,7 @@ class Stream:
         self.publication = publication
         self.waits = waits
         self.gateway = gateway
+        self.row = row
         self._shown = _NONE
 
     @property
@@ -89,7 +95,7 @@ class Stream:
     def over(self) -> None:
         """Keep the last figures and let go of the run, which has ended."""
         self.usage()
-        self.run = None
+        self.run = self.row = None
 
 
 class Streams:
@@ -132,6 +138,11 @@ class Streams:
     def get(self, stream_id: str) -> Stream | None:
         """Return a stream of this process; None where there is none of this id."""
         return self._running.get(stream_id) or self.journals.get(stream_id)
+
+    @property
+    def running(self) -> list[Stream]:
+        """Those that run now, in the order of their beginnings; from any thread."""
+        return [*self._running.values()]
 
     def read_elsewhere(self, stream_ids: Iterable[str]) -> None:
         """Take note that streams are read at another gateway at this moment."""

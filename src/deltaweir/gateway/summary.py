@@ -44,6 +44,7 @@ class Summary(NamedTuple):
             guard.
         code: The code of the error that the client saw; None where there was none.
         tag: What the request's cost is filed under; None where it did not say.
+        guard_matches: The rule and the action of all that guards have found, never the text.
     """
 
     stream_id: str
@@ -70,3 +71,4 @@ class Summary(NamedTuple):
     withheld_chars: int
     code: str | None = None
     tag: str | None = None
+    guard_matches: tuple[tuple[str, str], ...] = ()

@@ -11,6 +11,8 @@ from deltaweir.gateway.judged import Judges
 from deltaweir.gateway.outlet import Outlet
 from deltaweir.gateway.run_view import RunView
 
+HELD_UP_S = 5.0
+"""Silence in the middle of a stream after which it counts as held up, in seconds."""
 PATIENCE_S = 1.0
 """How long a finish chunk waits for a usage that may come behind it, in seconds."""
 
@@ -34,6 +36,20 @@ class TimedRun(RunView):
         beat = NEVER if self._quiet else self._last_written + self._heartbeat_s
         late = self.pace.last + PATIENCE_S if self.outbox.waits else NEVER
         return min(self._deadlines.due or NEVER, self._weir.deadline or NEVER, beat, late)
+
+    @property
+    def unread(self) -> bool:
+        """Whether it goes on though its reader has left."""
+        return self._outlet is None and not self._keeps and self._open
+
+    def held_up(self, now: float) -> bool:
+        """Tell whether nothing comes: its reader is too slow, a classifier thinks, or its source.
+
+        Args:
+            now: Seconds on the monotonic clock.
+        """
+        waits = self._held or (self._judges is not None and self._judges.busy)
+        return waits or now - self.pace.last >= HELD_UP_S
 
     @property
     def _quiet(self) -> bool:

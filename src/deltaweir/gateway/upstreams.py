@@ -6,6 +6,7 @@ import asyncio
 import collections
 import logging
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from deltaweir import __version__
 from deltaweir.client.clocks import Timeouts
@@ -14,6 +15,7 @@ from deltaweir.client.requests import WHOLE_HEADERS_S
 from deltaweir.errors import ConnectionFailed
 from deltaweir.gateway.breaker import FAILURES, Breaker
 from deltaweir.gateway.config import UpstreamConfig
+from deltaweir.gateway.dashboard import UpstreamState
 from deltaweir.gateway.failover import Rests
 from deltaweir.net.async_pool import AsyncPool
 from deltaweir.net.route import route_to
@@ -29,6 +31,7 @@ class Upstream:
 
     Attributes:
         active: How many connections are in use.
+        last_failure: The code of its last failure; None where there was none.
     """
 
     def __init__(self, config: UpstreamConfig) -> None:
@@ -42,7 +45,8 @@ class Upstream:
             max_idle=config.max_connections,
             route=route_to(config.provider.origin, proxy=config.proxy),
         )
-        self.active = 0
+        self.active = self._failures = 0
+        self.last_failure: str | None = None
         self._letterheads: dict[tuple[str, bool], Letterhead] = {}
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
 
@@ -104,6 +108,39 @@ class Upstream:
         else:
             self.active += 1
         return self._freed
+
+    def failed(self, code: str | None) -> None:
+        """Take note of a failure, for whoever watches.
+
+        Args:
+            code: That of its error.
+        """
+        self.last_failure = code
+        self._failures += 1
+
+    def taken_failures(self) -> int:
+        """Return how many failures there were since this was asked before."""
+        found, self._failures = self._failures, 0
+        return found
+
+    def shown(self, now: float, wall: float) -> UpstreamState:
+        """Return how it fares.
+
+        Args:
+            now: Seconds on the monotonic clock.
+            wall: The same in seconds since 1970.
+        """
+        wait = self.breaker.wait(now)
+        state: Literal["up", "trying", "down"] = "up"
+        if self.breaker.open:
+            state = "down" if wait and not self.breaker.trying else "trying"
+        return UpstreamState(
+            name=self.name,
+            state=state,
+            active=self.active,
+            last_failure=self.last_failure,
+            retry_at=wall + wait if state == "down" else None,
+        )
 
     def close(self) -> None:
         """Close the connections that are not in use; the others when they are given back."""

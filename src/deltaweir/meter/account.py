@@ -82,6 +82,9 @@ class AnyMeter(Protocol):
             both: Whether to count although the provider's figure is there, for the difference.
         """
 
+    def cost(self, usage: Usage | None) -> int | None:
+        """Return what a usage of this stream costs, in picodollars; None where that is unknown."""
+
 
 class EngineMeter:
     """The account of a stream whose source counts its own tokens as it makes them.
@@ -123,8 +126,13 @@ class EngineMeter:
         usage = self._usage()
         if usage is None:
             return Account(None, None, None, None, None)
-        cost = 0 if self._price is None else self._price.cost(usage)
-        return Account(usage, ENGINE, cost, None, None)
+        return Account(usage, ENGINE, self.cost(usage), None, None)
+
+    def cost(self, usage: Usage | None) -> int | None:
+        """Return what a usage of this stream costs; nothing without a price."""
+        if usage is None:
+            return None
+        return 0 if self._price is None else self._price.cost(usage)
 
 
 def _counted_elsewhere(_text: str) -> None:

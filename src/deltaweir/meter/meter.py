@@ -172,10 +172,10 @@ class Meter:
             both: Whether to count although the provider's figure is there, for the difference.
         """
         if not both and self._latest is not None and not self._texts:
-            return Account(self._latest, PROVIDER, self._cost(self._latest), None, self._latest)
+            return Account(self._latest, PROVIDER, self.cost(self._latest), None, self._latest)
         usage, source = self._usage()
         counted = self._total()
-        return Account(usage, source, self._cost(usage), counted, self._reported)
+        return Account(usage, source, self.cost(usage), counted, self._reported)
 
     def _usage(self) -> tuple[Usage, str]:
         counted = self._counted()
@@ -248,7 +248,8 @@ class Meter:
             self._prompt = (prompt,)
         return prompt
 
-    def _cost(self, usage: Usage | None) -> int | None:
+    def cost(self, usage: Usage | None) -> int | None:
+        """Return what a usage of this stream costs, in picodollars; None where that is unknown."""
         if usage is None or isinstance(usage, PartialUsage):
             return None
         price = self._priced()

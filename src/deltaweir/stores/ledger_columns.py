@@ -39,6 +39,29 @@ ATTEMPT_ROW = (*ATTEMPT, *TALLY)
 """What `attempt` reads, in this order."""
 FAILURES = tuple(one.value for one in Ending if one.state is State.FAILED)
 """The endings of streams that count as failed."""
+EMBEDDED = "embedded "
+"""What the name of an attempt's upstream begins with where the embedded model answered; those of
+a configuration have no blanks."""
+
+
+class RunningRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that has not ended, as a ledger knows it.
+
+    Attributes:
+        opened: How it began.
+        writer: Which process runs it: an id of that process's own.
+        checkpointed: When its figures were taken, in seconds since 1970; None before that.
+        tally: What it had used by then.
+        upstream: Who was asked last; None before anybody was.
+        total: How many such rows there are.
+    """
+
+    opened: Opened
+    writer: str
+    checkpointed: float | None
+    tally: Tally
+    upstream: str | None
+    total: int
 
 
 class Upsert(NamedTuple):
@@ -172,6 +195,21 @@ def row(found: Sequence[Any], attempts: tuple[Attempt, ...]) -> Row:
     )
 
 
+def running_row(found: Sequence[Any]) -> RunningRow:
+    """Return an open row from the columns of `STREAM_ROW`, then its writer, upstream and total."""
+    *columns, writer, upstream, total = found
+    known = row(columns, ())
+    assert known.opened is not None
+    return RunningRow(
+        opened=known.opened,
+        writer=writer,
+        checkpointed=known.checkpointed,
+        tally=known.tally,
+        upstream=upstream,
+        total=total,
+    )
+
+
 def attempt(found: Sequence[Any]) -> Attempt:
     """Return an attempt from the columns of `ATTEMPT_ROW`."""
     columns = dict(zip(ATTEMPT_ROW, found, strict=True))
@@ -181,3 +219,8 @@ def attempt(found: Sequence[Any]) -> Attempt:
 
 def _tally(columns: dict[str, Any]) -> Tally:
     return Tally(**{name: columns[name] for name in TALLY})
+
+
+def upstream_of(asked: str | None) -> str | None:
+    """Return the upstream that an attempt names; None for none, and for the embedded model."""
+    return None if asked is None or asked.startswith(EMBEDDED) else asked

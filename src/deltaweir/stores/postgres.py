@@ -23,7 +23,7 @@ import psycopg
 from deltaweir.accounts import Attempt, Entry, Line, Row, grouping
 from deltaweir.stores import postgres_statements as sql
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
-from deltaweir.stores.ledger_columns import attempt, row
+from deltaweir.stores.ledger_columns import RunningRow, attempt, row, running_row
 from deltaweir.stores.postgres_address import shown
 from deltaweir.stores.postgres_connection import Slow, Timed, connect, explained
 from deltaweir.stores.postgres_schema import check_version, migrate
@@ -151,6 +151,16 @@ class PostgresLedger:
             for one in connection.execute(sql.ATTEMPTS.encode(), chosen):
                 attempts.setdefault(one[0], []).append(attempt(one))
         return [row(one, tuple(attempts.get(one[0], ()))) for one in streams]
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of other writers, the newest first.
+
+        Arguments as for `deltaweir.stores.sqlite.SqliteLedger.running`.
+        """
+        chosen = {"own": self.writer_id, "most": most}
+        with self._reading() as connection:
+            found = connection.execute(sql.RUNNING.encode(), chosen).fetchall()
+        return [running_row(one) for one in found]
 
     def close(self) -> None:
         """Hang up; rows that are still open count as a dead writer's from now on."""

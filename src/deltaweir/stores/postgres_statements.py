@@ -13,6 +13,7 @@ from deltaweir.accounts import FAILED, GROUPS, Entry, Group, Line
 from deltaweir.stores import ledger_columns
 from deltaweir.stores.ledger_columns import (
     ATTEMPT_ROW,
+    EMBEDDED,
     FAILURES,
     STREAM_ROW,
     UPSERTS,
@@ -127,7 +128,12 @@ _WINDOW = """(%(since)s::float8 IS NULL OR started >= %(since)s::float8)
 
 _COLUMN_OF: dict[Group, str] = {
     "day": "to_char(to_timestamp(trunc(started)) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    "hour": """to_char(to_timestamp(trunc(started)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')""",
     "model": 'model COLLATE "C"',
+    "upstream": f"""(SELECT CASE WHEN left(upstream, {len(EMBEDDED)}) <> '{EMBEDDED}'
+        THEN upstream END FROM {_ATTEMPTS} AS attempts
+        WHERE attempts.stream_id = streams.stream_id
+        ORDER BY number DESC LIMIT 1) COLLATE "C" """,  # noqa: S608  # our own names
     "key": 'key_id COLLATE "C"',
     "user": '"user" COLLATE "C"',
     "tag": 'tag COLLATE "C"',
@@ -144,6 +150,17 @@ ATTEMPTS = f"""SELECT {_quoted(ATTEMPT_ROW)} FROM {_ATTEMPTS}
     ORDER BY stream_id, number"""  # noqa: S608  # our own names
 
 
+UPSTREAM = f"""(SELECT upstream FROM {_ATTEMPTS} AS attempts
+    WHERE attempts.stream_id = streams.stream_id ORDER BY number DESC LIMIT 1)"""  # noqa: S608  # our own names
+"""Who was asked last for a stream."""
+
+RUNNING = f"""SELECT {_quoted(STREAM_ROW)}, writer, {UPSTREAM}, count(*) OVER ()
+    FROM {_STREAMS} AS streams WHERE ended IS NULL AND started IS NOT NULL
+    AND writer IS NOT NULL AND writer <> %(own)s
+    ORDER BY started DESC, stream_id COLLATE "C" LIMIT %(most)s"""  # noqa: S608  # our own names
+"""The open rows of others; takes the own writer, and how many."""
+
+
 def usage(groups: Sequence[Group]) -> str:
     """Return the query for a report's lines; costs stand last, as sums that never overflow."""
     columns = [_COLUMN_OF[group] if group in groups else "NULL::text" for group in GROUPS]
@@ -153,7 +170,7 @@ def usage(groups: Sequence[Group]) -> str:
     return f"""SELECT {", ".join(columns)}, count(*) AS streams,
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
     count(*) - count(cost_pico), count(*) FILTER (WHERE ending IN ({_FAILURES})), sum(cost_pico)
-    FROM {_STREAMS} WHERE started IS NOT NULL AND {_WINDOW} {grouped}"""  # noqa: S608  # our own names
+    FROM {_STREAMS} AS streams WHERE started IS NOT NULL AND {_WINDOW} {grouped}"""  # noqa: S608  # our own names
 
 
 def window(

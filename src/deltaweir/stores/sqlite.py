@@ -26,7 +26,7 @@ from typing import Self
 from deltaweir.accounts import Attempt, Entry, Line, Row, grouping
 from deltaweir.stores import sqlite_statements as sql
 from deltaweir.stores.failures import LedgerUnavailable, named
-from deltaweir.stores.ledger_columns import attempt, row, values
+from deltaweir.stores.ledger_columns import RunningRow, attempt, row, running_row, values
 from deltaweir.stores.liveness import Life, dead, signs
 from deltaweir.stores.sqlite_schema import check_version, connect, migrate, transaction
 
@@ -127,7 +127,7 @@ class SqliteLedger:
         Raises:
             InvalidRequest: ``group_by`` has an unknown name.
         """
-        query = sql.usage(grouping(group_by))
+        query = sql.usage(grouping(group_by), bounded=since is not None)
         with self._reading() as connection:
             found = connection.execute(query, sql.window(since, until, key_id, user)).fetchall()
         lines = [sql.line(one) for one in found]
@@ -153,6 +153,22 @@ class SqliteLedger:
             finally:
                 connection.execute("ROLLBACK")
         return [row(one, tuple(attempts.get(one[0], ()))) for one in streams]
+
+    def running(self, most: int) -> list[RunningRow]:
+        """Return the open rows of other processes, the newest first.
+
+        Among them are those of processes that died, until somebody closes them.
+
+        Args:
+            most: How many are returned at most; each tells how many there are.
+
+        Raises:
+            LedgerUnavailable: The file cannot be read.
+        """
+        own = None if self._life is None else self._life.writer_id
+        with self._reading() as connection:
+            found = connection.execute(sql.RUNNING, (own, most)).fetchall()
+        return [running_row(one) for one in found]
 
     def close(self) -> None:
         """Close the file; rows that are still open count as a dead process's from now on."""

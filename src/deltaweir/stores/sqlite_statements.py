@@ -7,7 +7,14 @@ from typing import Any
 
 from deltaweir.accounts import FAILED, GROUPS, Entry, Group, Line
 from deltaweir.stores import ledger_columns
-from deltaweir.stores.ledger_columns import ATTEMPT_ROW, FAILURES, STREAM_ROW, UPSERTS, Upsert
+from deltaweir.stores.ledger_columns import (
+    ATTEMPT_ROW,
+    EMBEDDED,
+    FAILURES,
+    STREAM_ROW,
+    UPSERTS,
+    Upsert,
+)
 
 
 def _statement(upsert: Upsert) -> str:
@@ -44,7 +51,11 @@ _WINDOW = """(:since IS NULL OR started >= :since) AND (:until IS NULL OR starte
 # CAST cuts the fraction off; strftime alone rounds the last half millisecond into the next day
 _COLUMN_OF: dict[Group, str] = {
     "day": "strftime('%Y-%m-%d', CAST(started AS INTEGER), 'unixepoch')",
+    "hour": "strftime('%Y-%m-%dT%H', CAST(started AS INTEGER), 'unixepoch')",
     "model": "model",
+    "upstream": f"""(SELECT CASE WHEN substr(upstream, 1, {len(EMBEDDED)}) <> '{EMBEDDED}'
+        THEN upstream END FROM attempts WHERE attempts.stream_id = streams.stream_id
+        ORDER BY number DESC LIMIT 1)""",  # noqa: S608  # a constant
     "key": "key_id",
     "user": "user",
     "tag": "tag",
@@ -68,11 +79,26 @@ ATTEMPTS = f"""SELECT {_selected("attempts", ATTEMPT_ROW)} FROM attempts
     ORDER BY stream_id, number"""  # noqa: S608  # names from this module
 
 
-def usage(groups: Sequence[Group]) -> str:
+UPSTREAM = """(SELECT upstream FROM attempts WHERE attempts.stream_id = streams.stream_id
+    ORDER BY number DESC LIMIT 1)"""
+"""Who was asked last for a stream."""
+
+RUNNING = f"""SELECT {_selected("streams", STREAM_ROW)}, writer, {UPSTREAM}, count(*) OVER ()
+    FROM streams WHERE ended IS NULL AND started IS NOT NULL AND writer IS NOT NULL
+    AND writer IS NOT ? ORDER BY started DESC, stream_id LIMIT ?"""  # noqa: S608  # names from this module
+"""The open rows of others; takes the own writer, and how many."""
+
+
+def usage(groups: Sequence[Group], *, bounded: bool) -> str:
     """Return the query for a report's lines; costs stand last.
 
     Costs come in two halves, since SQLite refuses sums above 9.2 million dollars in picodollars.
+
+    Args:
+        groups: What lines are grouped by.
+        bounded: Whether it is told from when on; said plainly, so that the index on that serves.
     """
+    since = "started >= :since" if bounded else "started IS NOT NULL"
     columns = [_COLUMN_OF[group] if group in groups else "NULL" for group in GROUPS]
     numbers = [str(1 + GROUPS.index(group)) for group in groups]
     grouped = f"GROUP BY {', '.join(numbers)} ORDER BY {', '.join(numbers)}" if groups else ""
@@ -80,7 +106,7 @@ def usage(groups: Sequence[Group]) -> str:
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
     count(*) - count(cost_pico), coalesce(sum(ending IN ({_FAILURES})), 0),
     sum(cost_pico / 1000000), sum(cost_pico % 1000000)
-    FROM streams WHERE started IS NOT NULL AND {_WINDOW} {grouped}"""  # noqa: S608  # names from this module
+    FROM streams WHERE {since} AND {_WINDOW} {grouped}"""  # noqa: S608  # names from this module
 
 
 def window(

@@ -50,6 +50,15 @@ return told
 """Write what streams have new; answer how far each is written, or -1 where it is unknown, or -2
 where it was buried, is another gateway's, or something else has its name. Frames must follow what
 is written, unless those between are kept by nobody any more."""
+KNOWN = Script("""
+local told = {}
+for i, id in ipairs(cmsgpack.unpack(ARGV[1])) do
+  local about = redis.call('HMGET', KEYS[1] .. id, 'about', 'ended')
+  told[i] = (about[1] and not about[2]) and 1 or 0
+end
+return told
+""")
+"""Tell of each of many streams whether it is known and has not ended."""
 BURY = Script("""
 local stream, about, alive = KEYS[1], KEYS[2], KEYS[3]
 local found = redis.call('HMGET', about, 'last', 'ended')

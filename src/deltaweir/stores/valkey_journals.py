@@ -32,7 +32,7 @@ import msgspec
 
 from deltaweir.stores.failures import StoreUnavailable
 from deltaweir.stores.valkey import ValkeyLine
-from deltaweir.stores.valkey_journal_scripts import BURY, MAIL, PUBLISH
+from deltaweir.stores.valkey_journal_scripts import BURY, KNOWN, MAIL, PUBLISH
 
 LEASE_S = 4.0
 """How long a gateway is believed to live after its last sign of life, in seconds."""
@@ -216,6 +216,12 @@ class ValkeyJournals:
             raise StoreUnavailable("the store has streams of another version of this") from error
         alive = self._line.call("EXISTS", self._alive(known.gateway), wait_s=self._wait_s)
         return Found(known, int(last), _ending(ended), bool(alive))
+
+    def known(self, stream_ids: Sequence[str]) -> set[str]:
+        """Return those of many streams that are known and have not ended."""
+        told = _PACKED.encode([*stream_ids])
+        found = self._line.run(KNOWN, (self._about(""),), (told,), wait_s=self._wait_s)
+        return {one for one, is_known in zip(stream_ids, found, strict=True) if is_known}
 
     def frames(self, stream_id: str, after: int) -> Heard:
         """Return some of the frames behind a number: the first of those that are kept."""

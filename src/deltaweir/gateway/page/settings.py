@@ -33,7 +33,7 @@ def settings(gateway: Gateway, caller: Caller) -> dict[str, Any]:
         "auth": gateway.config.server.auth,
         "caller": {
             "name": caller.user if key is None else key.name,
-            "operator": caller.own_key is None,
+            "operator": caller.operator,
         },
         "models": [_model(gateway.routing.model_for(name)) for name in names if name[-1] != "*"],
         "patterns": [name for name in names if name[-1] == "*"],

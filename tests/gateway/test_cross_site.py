@@ -1,0 +1,62 @@
+"""Pages of other sites cannot spend what a server without keys has."""
+
+from __future__ import annotations
+
+import pytest
+from tests.gateway.conftest import Running, request
+
+from deltaweir.errors import PermissionDenied
+from deltaweir.gateway.cross_site import check_site
+
+CROSS = [(b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example")]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH"])
+def test_a_page_of_another_site(method: str) -> None:
+    """It is refused, with the setting that would let it in."""
+    with pytest.raises(PermissionDenied, match=r"https://evil\.example.*cors_origins") as refused:
+        check_site(method, CROSS, ())
+    assert (refused.value.status, refused.value.code) == (403, "cross_site")
+
+
+@pytest.mark.parametrize("origins", [("*",), ("https://a.example", "https://evil.example")])
+def test_a_page_that_may(origins: tuple[str, ...]) -> None:
+    """Whose origin the configuration names is let through."""
+    check_site("POST", CROSS, origins)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"origin", b"https://evil.example")],
+        [(b"sec-fetch-site", b"same-origin"), (b"origin", b"http://127.0.0.1:8080")],
+        [(b"sec-fetch-site", b"same-site"), (b"origin", b"http://127.0.0.1:3000")],
+        [(b"sec-fetch-site", b"none")],
+    ],
+)
+def test_everybody_else(headers: list[tuple[bytes, bytes]]) -> None:
+    """Programs say nothing of the kind, and our own page is of the same origin."""
+    check_site("POST", headers, ())
+
+
+def test_what_only_reads() -> None:
+    """A browser keeps the answer from the page, so nothing is lost by it."""
+    check_site("GET", CROSS, ())
+
+
+def test_a_page_without_an_origin() -> None:
+    """A file of the disk, or a frame without rights, is another site as well."""
+    with pytest.raises(PermissionDenied, match="a page of null"):
+        check_site("POST", CROSS[:1], ("https://a.example",))
+
+
+def test_over_http(gateway: Running) -> None:
+    """Nothing is generated for such a page, and our own goes on."""
+    body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    path = "/v1/chat/completions"
+    evil = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    status, _, answer = request(gateway, path, body, headers=evil)
+    assert (status, b'"cross_site"' in answer) == (403, True)
+    status, _, _ = request(gateway, path, body, headers={"Sec-Fetch-Site": "same-origin"})
+    assert status == 200
