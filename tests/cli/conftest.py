@@ -36,7 +36,8 @@ def surroundings(more: Environment | None = None) -> Environment:
     """Return this process's environment without what would change the answers."""
     dropped = ("NO_COLOR", "TERM", "COLUMNS", "LINES", "DELTAWEIR_PROMPT", "PYTHONIOENCODING")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "TERM": "xterm-256color", **(more or {})}
+    # no test writes to the history of whoever runs it
+    return {**kept, "TERM": "xterm-256color", "DELTAWEIR_HISTORY": "off", **(more or {})}
 
 
 def run(*arguments: str, stdin: bytes | None = None, env: Environment | None = None) -> Ended:
@@ -132,6 +133,8 @@ class Terminal:
         except OSError:  # how Linux says that the other end is closed
             return False
         self.written += piece.decode("utf-8", "replace")
+        if b"\x1b[6n" in piece:  # where the cursor is, asked before an input line is drawn
+            self.type("\x1b[1;1R")
         return bool(piece)
 
 

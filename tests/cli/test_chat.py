@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import surroundings
+
+from deltaweir.testing import Peer, chat_events, stream_answer
 
 Run = Callable[..., Any]
 MODEL = ("-m", "smollm2", "-t", "0")
@@ -168,6 +173,28 @@ def test_stdout_to_a_file(terminal: Any, tmp_path: Path, answer: Any) -> None:
         assert started.end() == 0
     assert (tmp_path / "answer").read_bytes() == answer.out.encode()
     assert os.linesep.join(started.screen).startswith("embedded smollm2")
+
+
+def test_one_answer_is_light() -> None:
+    """It loads neither an editor nor what lays out Markdown."""
+    program = (
+        "import sys; sys.argv = ['deltaweir', 'chat', '-m', 'm', 'hello']\n"
+        "from deltaweir.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as ending: code = ending.code\n"
+        "heavy = {'prompt_toolkit', 'markdown_it', 'pygments', 'rich'}\n"
+        "print(code, sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    with Peer(stream_answer(chat_events("Hi", usage=(3, 4)))) as peer:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=surroundings({"DELTAWEIR_BASE_URL": peer.base_url}),
+        )
+    assert done.stdout == "Hi\n"
+    assert done.stderr.splitlines()[-1] == "0 []"
 
 
 @pytest.mark.live

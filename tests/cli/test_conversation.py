@@ -1,55 +1,96 @@
-"""A conversation: history, commands, and interruptions that do not end it."""
+"""A conversation: what a line does, and interruptions that do not end it."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from deltaweir.cli.ask import Answered
+from deltaweir.cli.ask import Answered, Way
 from deltaweir.cli.conversation import Conversation
 from deltaweir.errors import ContextLengthExceeded, InvalidRequest
+from deltaweir.meter.account import Account
+from deltaweir.schema.chunk import Usage
 
-MODEL = ("-m", "smollm2", "-t", "0")
 SYSTEM = {"role": "system", "content": "Be terse."}
+USAGE = Usage(prompt_tokens=39, completion_tokens=24, total_tokens=63)
+
+
+class Stream(NamedTuple):
+    """A stream that has ended."""
+
+    cost: float = 0.5
+    stopped_by: str | None = None
+
+    def account(self, *, both: bool) -> Account:
+        """Return what it used."""
+        assert both
+        return Account(USAGE, "provider", None, 24, USAGE)
 
 
 class Asking:
     """Answers as it is told, and keeps what it was asked."""
 
-    def __init__(self, *answers: Answered | BaseException) -> None:
+    def __init__(self, *answers: Answered | BaseException, draws: bool = True) -> None:
         """Give these answers, one after the other."""
         self._answers = iter(answers)
-        self.asked: list[list[Any]] = []
+        self.asked: list[dict[str, Any]] = []
+        self.draws = draws
+        self.markdown = False
+        self.stats = True
+        self.way = Way(None, "m", remote=False)  # type: ignore[arg-type]  # nobody is asked
 
-    def ask(self, *, messages: list[Any]) -> Answered:
+    def go(self, way: Way) -> None:
+        """Do nothing: nobody is asked."""
+
+    def ask(self, **fields: Any) -> Answered:
         """Give the next answer."""
-        self.asked.append(messages)
+        self.asked.append(fields)
         answered = next(self._answers)
         if isinstance(answered, BaseException):
             raise answered
         return answered
 
+    @property
+    def questions(self) -> list[str]:
+        """The question of each request."""
+        return [fields["messages"][-1]["content"] for fields in self.asked]
 
-def talk(monkeypatch: pytest.MonkeyPatch, asking: Asking, *lines: str | BaseException) -> int:
-    """Type lines to a conversation, and leave."""
-    typed: Iterator[str | BaseException] = iter([*lines, EOFError()])
 
-    def typing(_prompt: str) -> str:
-        line = next(typed)
+class Lines:
+    """Types lines, or interrupts."""
+
+    editing = True
+    typed = False
+
+    def __init__(self, *lines: str | BaseException) -> None:
+        """Type these, and leave."""
+        self._lines: Iterator[str | BaseException] = iter([*lines, EOFError()])
+
+    def read(self) -> str:
+        """Return the next line."""
+        line = next(self._lines)
+        self.typed = isinstance(line, Cleared)
         if isinstance(line, BaseException):
             raise line
         return line
 
-    monkeypatch.setattr("builtins.input", typing)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    return Conversation(asking, opening=[SYSTEM]).run()  # type: ignore[arg-type]
+
+class Cleared(KeyboardInterrupt):
+    """An interruption of an empty line in which something had been typed."""
+
+
+def talk(asking: Any, *lines: str | BaseException) -> int:
+    """Type lines to a conversation, and leave."""
+
+    def find(name: str) -> Way:
+        raise InvalidRequest(f"no {name}")
+
+    talking = Conversation(
+        asking, find=find, system="Be terse.", guards=["pii"], lines=Lines(*lines)
+    )
+    return talking.run()
 
 
 def said(text: str) -> dict[str, str]:
@@ -57,22 +98,22 @@ def said(text: str) -> dict[str, str]:
     return {"role": "assistant", "content": text}
 
 
-def test_history(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history() -> None:
     """Each question goes with all that was said; a reset keeps the system prompt alone."""
     asking = Asking(*(Answered(0, said(text)) for text in "abc"))
-    assert talk(monkeypatch, asking, "one", "", "two ", "/reset", "three") == 0
-    first, second, third = asking.asked
+    assert talk(asking, "one", "", "two ", "/reset", "three") == 0
+    first, second, third = (fields["messages"] for fields in asking.asked)
     assert first == [SYSTEM, {"role": "user", "content": "one"}]
     assert second == [*first, said("a"), {"role": "user", "content": "two"}]
     assert third == [SYSTEM, {"role": "user", "content": "three"}]
 
 
-def test_what_failed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_is_forgotten() -> None:
     """A question without an answer leaves no trace, and a broken answer stays as it is."""
     failed, cut = Answered(1, None, InvalidRequest("no")), Answered(130, said("half"))
     asking = Asking(failed, cut, KeyboardInterrupt(), Answered(0, said("b")))
-    assert talk(monkeypatch, asking, "one", "two", "three", "four") == 0
-    assert [message["content"] for message in asking.asked[-1]] == [
+    assert talk(asking, "one", "two", "three", "four") == 0
+    assert [message["content"] for message in asking.asked[-1]["messages"]] == [
         "Be terse.",
         "two",
         "half",
@@ -80,74 +121,67 @@ def test_what_failed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_too_long(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """/retry asks again without the answer; with some chance in it where nobody set any."""
+    asking = Asking(*(Answered(0, said(text)) for text in "abc"))
+    talk(asking, "/retry", "one", "two", "/retry")
+    assert "Nothing was asked yet." in capsys.readouterr().err
+    assert asking.asked[2] == {**asking.asked[1], "temperature": 0.8}
+    fixed = Asking(Answered(130), Answered(0, said("a")), draws=False)
+    talk(fixed, "one", "/retry")
+    assert fixed.asked[0] == fixed.asked[1]
+
+
+def test_too_long(capsys: pytest.CaptureFixture[str]) -> None:
     """A reset is proposed when the conversation is too long, not when one question is."""
     long = Answered(1, None, ContextLengthExceeded("too long"))
-    talk(monkeypatch, Asking(long), "one")
+    talk(Asking(long), "one")
     assert "/reset" not in capsys.readouterr().err
-    talk(monkeypatch, Asking(Answered(0, said("a")), long), "one", "two")
+    talk(Asking(Answered(0, said("a")), long), "one", "two")
     assert "/reset begins a new one" in capsys.readouterr().err
 
 
-def test_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """/help explains, an unknown command is named, a space makes it a question, /exit leaves."""
+def test_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Known ones are obeyed, the nearest of an unknown one is named, // is a question."""
     asking = Asking(Answered(0, said("a")))
-    assert talk(monkeypatch, asking, "/help", "/foo bar", " /etc", "/exit", "never") == 0
+    assert talk(asking, "/help", "/modle bar", "//etc", "/model x", "/quit", "never") == 0
     shown = capsys.readouterr().err
-    assert "/reset  forgets" in shown
-    assert "There is no command /foo; /help" in shown
-    assert [question[-1]["content"] for question in asking.asked] == ["/etc"]
+    assert "/reset " in shown
+    assert "There is no command /modle; /help lists them. Did you mean /model?" in shown
+    assert "deltaweir: no x" in shown
+    assert asking.questions == ["/etc"]
 
 
-def test_a_conversation_on_a_terminal(terminal: Any) -> None:
-    """An interruption ends the answer, the next question is answered, Ctrl-D leaves with 0."""
-    started = terminal("chat", *MODEL, "--max-tokens", "300")
-    started.until("> ")
-    started.type("Tell me a very long story about a fox\n")
-    started.until(" fox was ")
-    started.signal()
-    started.until("not complete\r\n> ")
-    started.type("hello\n")
-    started.until("tok/s")
-    started.until("> ")
-    started.type("half a line")
-    started.until("half a line")
-    time.sleep(0.2)  # Python misses a signal between the echo and its wait for a key
-    started.signal()
-    started.until("> ")
-    started.type("\x04")
-    assert started.end() == 0
-    assert "Traceback" not in started.written
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """What all answers used is added up, those too that were forgotten."""
+    answers = (Answered(0, said(text), stream=Stream()) for text in "ab")  # type: ignore[arg-type]
+    talk(Asking(*answers), "/usage", "one", "/reset", "two", "/usage")
+    shown = capsys.readouterr().err.splitlines()
+    assert "0 answers · nothing used yet" in shown
+    assert "2 answers · 78 + 48 tokens · $1.00" in shown
 
 
-def test_bytes_that_are_no_text(terminal: Any) -> None:
-    """A paste that is no text is a question like any other."""
-    started = terminal("chat", *MODEL, "--max-tokens", "1")
-    started.until("> ")
-    os.write(started._controller, b"\xff\xfe\n")
-    started.until("tokens")
-    started.until("> ")
-    started.type("/exit\n")
-    assert started.end() == 0
+@pytest.mark.parametrize("stats", [True, False])
+def test_a_cut_is_said(capsys: pytest.CaptureFixture[str], stats: bool) -> None:
+    """Also where the line that says so is left out."""
+    cut: Any = Stream(stopped_by="budget")
+    asking = Asking(Answered(3, said("a"), stream=cut))
+    asking.stats = stats
+    talk(asking, "one")
+    assert ("cut by the budget" in capsys.readouterr().err) is not stats
 
 
-def test_stdout_gets_answers_alone(terminal: Any, tmp_path: Path) -> None:
-    """With stdout in a file the input line is on the terminal, and --json stays JSON."""
-    with (tmp_path / "out").open("wb") as file:
-        started = terminal(
-            "chat", *MODEL, "--max-tokens", "2", "--json", "--no-stats", stdout=file.fileno()
-        )
-        started.until("> ")
-        started.type("hello\n")
-        started.until("> ")
-        started.type("\x04")
-        assert started.end() == 0
-    lines = (tmp_path / "out").read_text().splitlines()
-    assert all(json.loads(line)["object"] == "chat.completion.chunk" for line in lines)
-    assert len(lines) >= 3
+def test_leaving(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two interruptions of an empty line leave; with anything between them the first is told."""
+    assert talk(Asking(), KeyboardInterrupt(), KeyboardInterrupt(), "never") == 130
+    assert capsys.readouterr().err.count("Ctrl-C once more leaves") == 1
+    assert talk(Asking(), KeyboardInterrupt(), "", KeyboardInterrupt()) == 0
+    assert talk(Asking(), KeyboardInterrupt(), Cleared()) == 0
 
 
-def test_without_readline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python without readline converses all the same, and an interruption leaves."""
-    monkeypatch.setitem(sys.modules, "readline", None)
-    assert talk(monkeypatch, Asking(), KeyboardInterrupt()) == 130
+def test_an_answer_that_is_laid_out_stands_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty line is before and after it."""
+    asking = Asking(Answered(0, said("a")))
+    asking.markdown = True
+    talk(asking, "one")
+    assert capsys.readouterr().err.splitlines()[1:] == ["", "", ""]

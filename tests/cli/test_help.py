@@ -65,13 +65,14 @@ def test_a_group_alone_shows_its_help(run: Run, command: list[str]) -> None:
 
 
 def test_help_is_light() -> None:
-    """The help loads neither the engine nor the hub, an event loop, or rich."""
+    """The help loads neither the engine nor the hub, an event loop, rich or an editor."""
     program = (
         "import sys; sys.argv = ['deltaweir', '--help']\n"
         "from deltaweir.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'xllamacpp', 'huggingface_hub', 'asyncio', 'rich', 'msgspec'}\n"
+        "heavy |= {'prompt_toolkit', 'markdown_it', 'pygments'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -54,6 +54,14 @@ def test_on_a_terminal(terminal: Start) -> None:
     assert shown.screen[1:4] == ["Hello, ", "connection lost; resumed at event 4", "wörld"]
 
 
+def test_on_a_terminal_before_the_end(terminal: Start) -> None:
+    """Where only the end was missing there is no empty line."""
+    with ResumablePeer(EVENTS, after(6)) as peer:
+        shown = terminal("chat", *where(peer), "--no-stats", "Say it.")
+        assert shown.end() == 0
+    assert shown.screen[1:] == ["Hello, wörld", "connection lost; resumed at event 7", ""]
+
+
 def test_what_cannot_be_resumed(run: Run) -> None:
     """The answer so far is shown, and the error says why there is no more."""
     with ResumablePeer(EVENTS, after(3), refusing(410)) as peer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,28 @@ def test_a_table(run: Run, busy: str) -> None:
     ]
 
 
+def test_columns_stand_as_they_are_asked_for(run: Run, busy: str) -> None:
+    """So do the lines; a name that is asked for twice is one column."""
+    shown = run("usage", "--ledger", busy, "--by", "model, day,model").out.splitlines()
+    assert [row.split()[:2] for row in shown[:-1]] == [
+        ["model", "day"],
+        ["gpt-4o", "2026-11-23"],
+        ["gpt-4o-mini", "2026-11-24"],
+        ["its-own", "2026-11-24"],
+        ["qwen2.5-coder-0.5b", "2026-11-24"],
+    ]
+
+
+@pytest.mark.parametrize("variable", ["", "NO_COLOR"])
+def test_colours(terminal: Any, busy: str, variable: str) -> None:
+    """On a terminal titles and sum are bold and bars have a colour, unless that is not wanted."""
+    env = {variable: "1"} if variable else {}
+    started = terminal("usage", "--ledger", busy, columns=120, env=env)
+    assert started.end() == 0
+    assert ("\x1b[36m█" in started.written) is not bool(variable)
+    assert ("\x1b[1min all" in started.written) is not bool(variable)
+
+
 def test_bars_of_tokens(run: Run, tmp_path: Path) -> None:
     """Where nothing cost anything the bars compare the tokens."""
     free = [
@@ -105,7 +128,7 @@ def test_a_terminal_is_never_too_narrow(terminal: Any, busy: str, columns: int) 
     """No line breaks and no figure is cut; where there is too little room a line has two rows."""
     started = terminal("usage", "--ledger", busy, "--by", "day,model,user", columns=columns)
     assert started.end() == 0
-    rows = [row.replace("\x1b[1m", "").replace("\x1b[0m", "") for row in started.screen]
+    rows = [re.sub(r"\x1b\[[0-9]*m", "", row) for row in started.screen]
     assert max(map(cell_len, rows)) <= columns
     shown = "\n".join(rows)
     for whole in ("qwen2.5-coder-0.5b", "$0.00025", "1,000", "2,345", "2,399", "in all"):
@@ -145,13 +168,16 @@ def test_letters_that_stdout_does_not_have(run: Run, busy: str) -> None:
 
 
 def test_csv(run: Run, busy: str) -> None:
-    """CSV has a line a group; what is unknown is empty, and no name becomes a formula."""
+    """CSV has a line a group; what is unknown is empty, and no name becomes a formula.
+
+    Columns stand in the order that was asked for.
+    """
     ended = run("usage", "--ledger", busy, "--by", "user,model", "--csv")
     assert (ended.code, ended.err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(ended.out)))
     assert list(rows[0]) == [
-        "model",
         "user",
+        "model",
         "streams",
         "prompt_tokens",
         "completion_tokens",
@@ -315,7 +341,7 @@ def test_a_ledger_elsewhere(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--by", "colour"], "known are day, model, key, user, tag"),
+        (["--by", "colour"], "known are day, hour, model, upstream, key, user, tag"),
         (["--since", "yesterday"], "--since = 'yesterday', expected a date such as"),
         (["--until", "2026-13-01"], "--until"),
         (["--csv", "--json"], "exclude each other"),
@@ -334,6 +360,7 @@ def test_wrong_usage(run: Run, busy: str, arguments: list[str], words: str) -> N
 def test_the_help_teaches(run: Run, columns: int) -> None:
     """The help has examples and every option whole, and fits the terminal."""
     shown = run("usage", "--help", env={"COLUMNS": str(columns)}).out
+    assert f"any of {', '.join(GROUPS)}," in " ".join(shown.split())
     for words in ("deltaweir usage --by user", "--since DATE", "--ledger URL", "bars"):
         assert words in shown
     text = [line for line in shown.splitlines() if not line.startswith(("  deltaweir", "Usage:"))]

@@ -6,11 +6,12 @@ import importlib.util
 import os
 from typing import Any, NamedTuple
 
+from deltaweir.cli.answers import Answer, LiveAnswer, PlainAnswer
 from deltaweir.cli.opening import Opening
 from deltaweir.cli.process import COMPLETE, CUT, ERROR, INTERRUPTED, fail
 from deltaweir.cli.pulling import pulling
 from deltaweir.cli.reconnected import Reconnections, is_refused
-from deltaweir.cli.show import PATIENCE_S, Waiting, say, statistics, write
+from deltaweir.cli.show import PATIENCE_S, Waiting, has_colours, say, say_faint, statistics
 from deltaweir.client.blocking import Client
 from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.embedded import weights_of
@@ -19,7 +20,6 @@ from deltaweir.client.streams import Stream
 from deltaweir.errors import DeltaweirError, EngineMissing
 from deltaweir.models.catalogue import default_entry, find
 from deltaweir.models.weights import is_embedded
-from deltaweir.schema.chunk import TextChunk
 
 
 def announce(model: str | None, *, read_by: str = "") -> str:
@@ -86,11 +86,12 @@ def way_to(model: str | None, *, base_url: str | None, api_key: str | None) -> W
 
 
 class Answered(NamedTuple):
-    """How an answer went: an exit code, what came, and what went wrong."""
+    """How an answer went: an exit code, what came, what went wrong, and the stream it came by."""
 
     code: int
     message: Any = None
     error: DeltaweirError | None = None
+    stream: Stream[Any, Any] | None = None
 
 
 class Asking:
@@ -101,24 +102,57 @@ class Asking:
         fields: The request; a ``prompt`` in it makes it a text completion.
         as_json: Whether chunks are shown as they are, instead of their text.
         stats: Whether to say after an answer what it took.
+        markdown: Whether an answer is shown as live Markdown; stdout must be a terminal.
     """
 
-    def __init__(self, way: Way, fields: dict[str, Any], *, as_json: bool, stats: bool) -> None:
+    markdown = False
+    """Whether answers are shown as live Markdown."""
+    stats = True
+    """Whether it is said after an answer what it took."""
+
+    def __init__(
+        self,
+        way: Way,
+        fields: dict[str, Any],
+        *,
+        as_json: bool,
+        stats: bool,
+        markdown: bool = False,
+    ) -> None:
+        self._asked = dict(fields)
+        self._as_json = as_json
+        self.stats = stats
+        self.markdown = markdown
+        self.go(way)
+
+    def go(self, way: Way) -> None:
+        """Ask there from now on."""
         client = way.client
+        self.way = way
         self._offers_resume = way.remote
         self._create: Any = (
-            client.completions.create if "prompt" in fields else client.chat.completions.create
+            client.completions.create if "prompt" in self._asked else client.chat.completions.create
         )
-        self._fields = {**fields, "model": way.model}
+        self._fields = {**self._asked, "model": way.model}
         if not way.remote:
             # a small model that draws by chance is often wrong where it knows better
             self._fields.setdefault("temperature", 0.0)
-        if way.remote and stats:
+        if way.remote and self.stats:
             self._fields["stream_options"] = {"include_usage": True}
         self._loads = "connecting ..." if way.remote else "loading the model ..."
         self._patience_s = PATIENCE_S if way.remote else 0.0
-        self._as_json = as_json
-        self._stats = stats
+
+    @property
+    def draws(self) -> bool:
+        """Whether another answer may come out differently: nobody has said how much chance."""
+        return "temperature" not in self._asked and not self.way.remote
+
+    def change(self, **fields: Any) -> None:
+        """Ask with other fields from now on; None leaves one out."""
+        self._asked = {
+            name: value for name, value in {**self._asked, **fields}.items() if value is not None
+        }
+        self.go(self.way)
 
     def ask(self, **more: Any) -> Answered:
         """Show an answer, and return how it went; an interruption keeps what came."""
@@ -134,7 +168,7 @@ class Asking:
         return self._offers_resume and is_refused(error)
 
     def _ask(self, more: dict[str, Any]) -> Answered:
-        opening = Opening(lambda: self._create(stream=True, **self._fields, **more))
+        opening = Opening(lambda: self._create(stream=True, **{**self._fields, **more}))
         try:
             # no thread of ours runs while the engine loads, so that is said beforehand
             with Waiting(lambda: self._loads, patience_s=self._patience_s):
@@ -147,56 +181,39 @@ class Asking:
         with stream:
             code, failure = self._show(stream)
             if (
-                self._stats
+                self.stats
                 and not self._is_asked_anew(failure)
                 and (stream.usage is not None or stream.complete)
             ):
-                say(statistics(stream))
+                (say_faint if self.markdown else say)(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
-            return Answered(code, message, failure)
+            return Answered(code, message, failure, stream)
 
     def _show(self, stream: Stream[Any, Any]) -> tuple[int, DeltaweirError | None]:
         try:
             self._write(stream)
         except KeyboardInterrupt:
             stream.close()
-            self._end_line(stream)
             return INTERRUPTED, None
         except DeltaweirError as error:
-            self._end_line(stream)
             return ERROR if self._is_asked_anew(error) else fail(error), error
-        self._end_line(stream)
         return CUT if stream.stopped_by else COMPLETE, None
 
     def _write(self, stream: Stream[Any, Any]) -> None:
-        """Write an answer to stdout piece by piece."""
-        reconnections, open_line = Reconnections(stream), False
-        with Waiting(lambda: _reading(stream)) as waiting:
+        """Show an answer while it arrives."""
+        with self._answer(stream) as answer:
+            reconnections = Reconnections(stream, answer)
             for chunk in stream:
                 if stream.resumed_at:
-                    waiting.end()
-                    reconnections.tell(open_line=open_line)
-                if self._as_json:
-                    waiting.end()
-                    write(chunk.model_dump_json() + "\n")
-                    continue
-                for choice in chunk.choices:
-                    text = choice.text if isinstance(chunk, TextChunk) else choice.delta.content
-                    if text:
-                        waiting.end()
-                        write(text)
-                        open_line = not text.endswith("\n")
-        reconnections.tell(open_line=open_line)
+                    reconnections.tell()
+                answer.take(chunk)
+            reconnections.tell()
 
-    def _end_line(self, stream: Stream[Any, Any]) -> None:
-        if not self._as_json and stream.text and not stream.text.endswith("\n"):
-            write("\n")
+    def _answer(self, stream: Stream[Any, Any]) -> Answer:
+        if self.markdown and not self._as_json:
+            return LiveAnswer(stream, colours=has_colours())
+        return PlainAnswer(stream, as_json=self._as_json)
 
     @staticmethod
     def _is_chat(stream: Stream[Any, Any]) -> bool:
         return bool(stream.text) and hasattr(stream.reply().choices[0], "message")
-
-
-def _reading(stream: Stream[Any, Any]) -> str:
-    read, total = stream.prompt_progress
-    return f"reading the prompt: {read} of {total} tokens ..." if total else "waiting ..."

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deltaweir.cli import options
+from deltaweir.cli.show import has_colours
 
 
 def chat(
@@ -35,6 +36,23 @@ def chat(
     record: options.Record = None,
     as_json: options.Json = False,
     no_stats: options.NoStats = False,
+    markdown: Annotated[
+        bool | None,
+        typer.Option(
+            "--markdown/--no-markdown",
+            help="Show Markdown as it is meant, while it arrives, on a terminal. Default: in a "
+            "conversation, unless NO_COLOR is set; one answer stays the text it is.",
+        ),
+    ] = None,
+    no_history: Annotated[
+        bool,
+        typer.Option(
+            "--no-history",
+            help="Keep nothing of what you type. A conversation's prompts are otherwise kept in a "
+            "file that only you can read, for the Up key; DELTAWEIR_HISTORY=FILE names another "
+            "one, DELTAWEIR_HISTORY=off keeps none.",
+        ),
+    ] = False,
 ) -> None:
     """Ask a question and watch the answer arrive.
 
@@ -43,9 +61,9 @@ def chat(
       deltaweir chat -s "Summarise in one sentence." < notes.txt
       deltaweir chat -- "--help is what kind of word?"
 
-    `deltaweir chat` alone begins a conversation. In it /help explains the commands, Ctrl-C
-    stops an answer, and Ctrl-D leaves. From a Deltaweir gateway an answer goes on by itself
-    after a lost connection.
+    `deltaweir chat` alone begins a conversation. In it Enter sends and Alt-Enter breaks the
+    line, /help explains the commands, Ctrl-C stops an answer, and Ctrl-D leaves. From a
+    Deltaweir gateway an answer goes on by itself after a lost connection.
     """
     text = options.prompt_from(prompt)
     if text is None and record is not None and not Path(record).is_dir():
@@ -64,15 +82,44 @@ def chat(
         record=record,
     )
     # heavy: only a command that asks pays for it
-    from deltaweir.cli.ask import Asking, way_to
+    from deltaweir.cli.ask import Asking, Way, way_to
 
-    way = way_to(model, base_url=base_url, api_key=api_key)
-    opening = [{"role": "system", "content": system}] if system else []
+    def find(name: str | None) -> Way:
+        return way_to(name, base_url=base_url, api_key=api_key)
+
     if text is None:
         from deltaweir.cli.conversation import Conversation
 
-        asking = Asking(way, fields, as_json=as_json, stats=not no_stats)
-        raise typer.Exit(Conversation(asking, opening=opening).run())
+        asking = Asking(
+            find(model),
+            fields,
+            as_json=as_json,
+            stats=not no_stats,
+            markdown=_is_live(markdown, default=has_colours()),
+        )
+        talk = Conversation(
+            asking, find=find, system=system, guards=guard or (), keep_history=not no_history
+        )
+        raise typer.Exit(talk.run())
+    opening = [{"role": "system", "content": system}] if system else []
     fields["messages"] = [*opening, {"role": "user", "content": text}]
-    asking = Asking(way, fields, as_json=as_json, stats=not (no_stats or as_json))
+    asking = Asking(
+        find(model),
+        fields,
+        as_json=as_json,
+        stats=not (no_stats or as_json),
+        markdown=_is_live(markdown, default=False),
+    )
     raise typer.Exit(asking.ask().code)
+
+
+def _is_live(wanted: bool | None, *, default: bool) -> bool:
+    """Say whether answers are shown as live Markdown; elsewhere than on a terminal they never are.
+
+    Args:
+        wanted: What the options say; None for nothing.
+        default: What holds then.
+    """
+    from deltaweir.cli.answers import can_be_live
+
+    return can_be_live() and (default if wanted is None else wanted)

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
-from deltaweir.cli.ask import Asking
-from deltaweir.cli.process import COMPLETE, INTERRUPTED
+from deltaweir.cli.answers import without_echo
+from deltaweir.cli.ask import Asking, Way
+from deltaweir.cli.commands import Said, Unknown, Wanted, explained, meant
+from deltaweir.cli.process import COMPLETE, CUT, INTERRUPTED
 from deltaweir.cli.show import say
+from deltaweir.cli.steering import Steering
+from deltaweir.cli.transcript import Transcript
 from deltaweir.errors import ContextLengthExceeded
 
-_HELP = """\
-/reset  forgets what was said
-/help   shows this
-/exit   leaves, as Ctrl-D does
-Ctrl-C  stops an answer, or clears the line; on an empty line it leaves"""
+_RETRY_TEMPERATURE = 0.8
+"""How much chance there is in another answer, where nobody said; the same one would be none."""
+
+
+class LineInput(Protocol):
+    """Where lines come from."""
+
+    editing: bool
+    """Whether there are keys to edit with."""
+    typed: bool
+    """Whether anything was typed before the line that is read last ended."""
+
+    def read(self) -> str:
+        """Return what a person typed, of one line or several.
+
+        Raises:
+            EOFError: They have left.
+            KeyboardInterrupt: They interrupted an empty line.
+        """
 
 
 class Conversation:
@@ -23,85 +43,113 @@ class Conversation:
 
     Args:
         asking: Asks the model.
-        opening: Messages that stand before everything and survive a reset.
+        find: Returns the way to a model of this name.
+        system: Instructions that stand before everything and survive a reset.
+        guards: The names of the guards that are on.
+        keep_history: Whether prompts may be kept in a file.
+        lines: Where lines come from; the terminal unless told.
     """
 
-    def __init__(self, asking: Asking, *, opening: list[Any]) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        *,
+        find: Callable[[str], Way],
+        system: str | None = None,
+        guards: Sequence[str] = (),
+        keep_history: bool = True,
+        lines: LineInput | None = None,
+    ) -> None:
         self._asking = asking
-        self._opening = opening
-        self._messages = [*opening]
-        self._readline = _line_editing()
+        self._transcript = Transcript(system)
+        self._steering = Steering(asking, self._transcript, find=find, guards=guards)
+        self._lines = lines or _terminal(self._steering, keep_history=keep_history)
 
     def run(self) -> int:
         """Talk, and return the exit code."""
         say("Ask something; /help lists what else you can do.")
+        interrupted = False
         while True:
             try:
-                line = self._line()
+                line = self._lines.read()
             except EOFError:
                 say("")
                 return COMPLETE
             except KeyboardInterrupt:
                 say("")
-                if self._typed():
-                    continue
-                return INTERRUPTED
-            if line.startswith("/"):
-                if line.strip() == "/exit":
+                if interrupted and not self._lines.typed:
+                    return INTERRUPTED
+                interrupted = True
+                say("Ctrl-C once more leaves, as Ctrl-D does.")
+                continue
+            interrupted = False
+            # a second Ctrl-C may come while the first is being dealt with
+            with contextlib.suppress(KeyboardInterrupt):
+                if self._hear(line):
                     return COMPLETE
-                self._obey(line.strip())
-            elif line.strip():
-                # a second Ctrl-C may come while the first is being dealt with
-                with contextlib.suppress(KeyboardInterrupt):
-                    self._turn(line.strip())
 
-    def _obey(self, command: str) -> None:
-        if command == "/reset":
-            self._messages = [*self._opening]
-            say("Forgotten.")
-        elif command == "/help":
-            say(_HELP)
+    def _hear(self, line: str) -> bool:
+        """Do what a line says; tell whether it says to leave."""
+        match meant(line):
+            case Said(text):
+                if text:
+                    self._turn(text)
+            case Unknown(name, nearest):
+                near = f" Did you mean /{nearest}?" if nearest else ""
+                say(f"There is no command /{name}; /help lists them.{near}")
+                say("To ask something that begins with /, begin it with //.")
+            case Wanted(command, argument):
+                if command.name == "quit":
+                    return True
+                self._obey(command.name, argument)
+        return False
+
+    def _obey(self, command: str, argument: str) -> None:
+        if command == "help":
+            say(explained(editing=self._lines.editing))
+        elif command == "retry":
+            text = self._transcript.retract()
+            if text is None:
+                say("Nothing was asked yet.")
+            else:
+                more = {"temperature": _RETRY_TEMPERATURE} if self._asking.draws else {}
+                self._turn(text, **more)
         else:
-            say(f"There is no command {command.split(maxsplit=1)[0]}; /help lists them.")
-            say("To ask something that begins with /, begin the line with a space.")
+            self._steering.obey(command, argument)
 
-    def _turn(self, text: str) -> None:
-        question = {"role": "user", "content": text}
-        answered = self._asking.ask(messages=[*self._messages, question])
+    def _turn(self, text: str, **more: Any) -> None:
+        with self._apart():
+            answered = self._asking.ask(messages=self._transcript.asking(text), **more)
         if answered.message is not None:
-            self._messages += [question, answered.message]
-        is_long = isinstance(answered.error, ContextLengthExceeded)
-        if is_long and len(self._messages) > len(self._opening):
+            self._transcript.answered(answered.message)
+        if answered.stream is not None:
+            stream = answered.stream
+            self._transcript.used_by(stream.account(both=True), stream.cost)
+            if answered.code == CUT and not self._asking.stats:
+                say(f"cut by the {stream.stopped_by}")
+        if isinstance(answered.error, ContextLengthExceeded) and self._transcript.begun:
             say("The conversation has grown too long for the model; /reset begins a new one.")
 
-    def _line(self) -> str:
-        """Return what the person types.
-
-        Raises:
-            EOFError: He has left.
-        """
-        if sys.stdout.isatty():
-            return input("> ")
-        # stdout belongs to the answers, and readline would write there
-        say("> ", end="")
-        line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line
-
-    def _typed(self) -> bool:
-        """Say whether something stands in the line that was interrupted."""
-        return self._readline is not None and bool(self._readline.get_line_buffer())
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Set an answer that is laid out apart from what people typed before and after it."""
+        if not self._asking.markdown:
+            yield
+            return
+        say("")
+        with without_echo():
+            yield
+        say("")
 
 
-def _line_editing() -> Any:
-    """Give the input line its editing keys and its past, where Python has readline."""
-    if hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(errors="replace")  # a paste may hold anything
-    try:
-        import readline
-    except ImportError:
-        return None
-    # it would echo ^C late, before the next line
-    readline.parse_and_bind("set echo-control-characters off")
-    return readline
+def _terminal(steering: Steering, *, keep_history: bool) -> LineInput:
+    """Return the best way to read lines that the terminal allows."""
+    if not sys.stdin.isatty() or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        from deltaweir.cli.plain_input import PlainInput
+
+        return PlainInput()
+    # heavy: only a conversation pays for it
+    from deltaweir.cli.editor import Editor
+    from deltaweir.cli.history import history
+
+    return Editor(history(kept=keep_history), toolbar=steering.status, choices=steering.choices)

@@ -59,7 +59,7 @@ class Playing(Asking):
         self._create = lambda **_: _stream(played)
         self._loads, self._patience_s = "opening ...", PATIENCE_S
         self._as_json = as_json
-        self._stats = stats
+        self.stats = stats
 
     def ask(self, **more: Any) -> Answered:
         """Show the recording, and return how it went."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from deltaweir.cli.show import say
 
 if TYPE_CHECKING:
+    from deltaweir.cli.answers import Answer
     from deltaweir.client.streams import Stream
     from deltaweir.errors import DeltaweirError
 
@@ -17,24 +17,22 @@ class Reconnections:
 
     Args:
         stream: The stream.
+        answer: What shows it.
     """
 
-    def __init__(self, stream: Stream[Any, Any]) -> None:
+    def __init__(self, stream: Stream[Any, Any], answer: Answer) -> None:
         self._stream = stream
+        self._answer = answer
         self._told = 0
 
-    def tell(self, *, open_line: bool = False) -> None:
-        """Say what is new.
-
-        Args:
-            open_line: Whether the answer's last line on stdout has not ended.
-        """
+    def tell(self) -> None:
+        """Say what is new."""
         events = self._stream.resumed_at[self._told :]
-        self._told += len(events)
-        for number, event in enumerate(events):
-            on_one_screen = sys.stdout.isatty() and sys.stderr.isatty()
-            begin = "\n" if open_line and not number and on_one_screen else ""
-            say(f"{begin}connection lost; resumed at event {event}")
+        if events:
+            self._told += len(events)
+            with self._answer.aside():
+                for event in events:
+                    say(f"connection lost; resumed at event {event}")
 
 
 def is_refused(error: DeltaweirError | None) -> bool:

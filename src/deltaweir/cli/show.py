@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,12 +26,32 @@ _REDRAW_S = 0.2
 _CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
+def printable(text: str) -> str:
+    """Return a text without what is no letter for a terminal, tabs and line breaks apart."""
+    return text.translate(_CONTROL)
+
+
 def say(text: str, *, end: str = "\n") -> None:
     """Write a line to stderr; nobody is told when it cannot be written."""
-    shown = text.translate(_CONTROL) if sys.stderr.isatty() else text
+    shown = printable(text) if sys.stderr.isatty() else text
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{shown}{end}")
         sys.stderr.flush()
+
+
+def say_faint(text: str) -> None:
+    """Write a line to stderr that stands back, where the terminal can show that."""
+    if has_colours() and can_redraw():
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"\x1b[2m{printable(text)}\x1b[0m\n")
+            sys.stderr.flush()
+    else:
+        say(text)
+
+
+def has_colours() -> bool:
+    """Say whether the environment lets terminals have colours."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def write(text: str) -> None:
@@ -41,7 +61,7 @@ def write(text: str) -> None:
         BrokenPipeError: Nobody reads it any more.
         OSError: It cannot be written.
     """
-    sys.stdout.write(text.translate(_CONTROL) if sys.stdout.isatty() else text)
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
@@ -123,6 +143,7 @@ class Waiting:
         self._over = threading.Event()
         self._ended = False
         self._shown = False
+        self._drawing = threading.Lock()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
     def __enter__(self) -> Self:
@@ -151,11 +172,20 @@ class Waiting:
             self._draw("")
         self._ended = True
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Wipe the explanation while something else is written; the wait goes on after it."""
+        with self._drawing:
+            if self._shown and not self._ended:
+                self._draw("")
+            yield
+
     def _show(self) -> None:
         pause = self._patience_s or _REDRAW_S
         while not self._over.wait(pause):
             pause = _REDRAW_S
-            self._tell()
+            with self._drawing:
+                self._tell()
 
     def _tell(self) -> None:
         self._shown = True

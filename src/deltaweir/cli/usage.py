@@ -13,7 +13,7 @@ import typer
 
 from deltaweir.cli.configured import ledger_of, store_of
 from deltaweir.cli.help import heading
-from deltaweir.cli.show import dollars, say
+from deltaweir.cli.show import dollars, has_colours, say
 from deltaweir.cli.usage_names import names_of_keys, shown_names
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def usage(
         typer.Option(
             "--by",
             metavar="NAMES",
-            help="How to group: any of day, model, key, user, tag, with commas between.",
+            help="How to group: any of day, hour, model, upstream, key, user, tag, with commas "
+            "between. The columns stand in the order of the names.",
         ),
     ] = "day,model",
     since: Annotated[
@@ -74,6 +75,7 @@ def usage(
     Examples:
       deltaweir usage
       deltaweir usage --by user --since 2026-11-01
+      deltaweir usage --by hour,upstream --since 2026-11-30
       deltaweir usage --by day,model,tag --csv > usage.csv
 
     It reads the ledger of deltaweir.toml, which is deltaweir.db beside that file unless it says
@@ -95,7 +97,9 @@ def usage(
         lines = store.usage(group_by=groups, since=window[0], until=window[1])
     if as_json:
         typer.echo(json.dumps(report(lines)))
-    elif as_csv:
+        return
+    lines = sorted(lines, key=lambda line: [_place(getattr(line, group)) for group in groups])
+    if as_csv:
         _csv(groups, lines, _names(groups, where, config))
     elif lines:
         _table(groups, lines, shown_names(_names(groups, where, config)))
@@ -106,16 +110,21 @@ def usage(
 def _asked(
     by: str, since: str | None, until: str | None
 ) -> tuple[tuple[Group, ...], tuple[float | None, float | None]]:
-    """Return the groups, and the time from and until which to report."""
+    """Return the groups as they were asked for, and the time from and until which to report."""
     from deltaweir.accounts import grouping, moment_of
     from deltaweir.errors import InvalidRequest
 
     try:
-        groups = grouping([name.strip() for name in by.split(",") if name.strip()])
+        names = [name.strip() for name in by.split(",") if name.strip()]
+        groups = tuple(sorted(grouping(names), key=names.index))
         window = moment_of(since, param="--since"), moment_of(until, param="--until")
     except InvalidRequest as error:
         raise typer.BadParameter(error.message.replace("group_by", "--by")) from error
     return groups, window
+
+
+def _place(name: str | None) -> tuple[bool, str]:
+    return name is not None, name or ""
 
 
 def _ledger(config: Path | None, ledger: str | None) -> LedgerConfig:
@@ -189,9 +198,11 @@ def _table(groups: Sequence[str], lines: Sequence[Line], keys: Mapping[str, str]
         above = [""] * len(rows)
     bars = ["", *_bars(lines, room=columns - _width(rows) - len(_GAP)), ""]
     for number, row in enumerate(rows):
+        strong = number in {0, len(lines) + 1}  # the titles, and the sum
         if above[number].strip():
-            typer.echo(_emphasised(above[number].rstrip(), first=number == 0))
-        typer.echo(_emphasised(f"{row}{_GAP}{bars[number]}".rstrip(), first=number == 0))
+            typer.echo(_emphasised(above[number].rstrip(), strong=strong))
+        bar = f"{_GAP}{_coloured(bars[number])}" if bars[number] else ""
+        typer.echo(_emphasised(row if bar else row.rstrip(), strong=strong) + bar)
 
 
 def _called(line: Line, group: str, keys: Mapping[str, str]) -> str:
@@ -199,8 +210,13 @@ def _called(line: Line, group: str, keys: Mapping[str, str]) -> str:
     return _printable(keys.get(name, name) if group == "key" else name)
 
 
-def _emphasised(row: str, *, first: bool) -> str:
-    return heading(row) if first else row
+def _emphasised(row: str, *, strong: bool) -> str:
+    return heading(row) if strong else row
+
+
+def _coloured(bar: str) -> str:
+    """Give a bar its colour; ``typer.echo`` takes that out where it is not for a terminal."""
+    return typer.style(bar, fg="cyan") if has_colours() else bar
 
 
 def _printable(text: str) -> str:

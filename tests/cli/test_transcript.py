@@ -1,0 +1,83 @@
+"""A conversation's messages: in turn, taken back, forgotten, and written out."""
+
+from __future__ import annotations
+
+import json
+
+from deltaweir.cli.transcript import Transcript, Used
+from deltaweir.meter.account import Account
+from deltaweir.schema.chunk import PartialUsage, Usage
+
+SYSTEM = {"role": "system", "content": "Be terse."}
+
+
+def said(text: str, role: str = "assistant") -> dict[str, str]:
+    """Return a message."""
+    return {"role": role, "content": text}
+
+
+def talked(*texts: str) -> Transcript:
+    """Return a conversation of questions and answers in turn."""
+    transcript = Transcript("Be terse.")
+    for question, answer in zip(texts[::2], texts[1::2], strict=True):
+        transcript.asking(question)
+        transcript.answered(said(answer))
+    return transcript
+
+
+def test_history() -> None:
+    """Each question goes with all that was said; what is forgotten does not."""
+    transcript = talked("one", "a", "two", "b")
+    assert transcript.asking("three") == [
+        SYSTEM,
+        said("one", "user"),
+        said("a"),
+        said("two", "user"),
+        said("b"),
+        said("three", "user"),
+    ]
+    transcript.forget()
+    assert not transcript.begun
+    assert transcript.asking("four") == [SYSTEM, said("four", "user")]
+
+
+def test_a_question_without_an_answer_is_forgotten() -> None:
+    """The next goes without it."""
+    transcript = talked("one", "a")
+    transcript.asking("failed")
+    assert said("failed", "user") not in transcript.asking("two")
+
+
+def test_retract() -> None:
+    """The last question is asked anew, whether or not it had an answer."""
+    transcript = talked("one", "a", "two", "b")
+    assert transcript.retract() == "two"
+    assert transcript.asking("two")[-3:] == [said("one", "user"), said("a"), said("two", "user")]
+    assert transcript.retract() == "two"
+    assert len(transcript.asking("three")) == 4
+    assert Transcript().retract() is None
+
+
+def test_what_was_used() -> None:
+    """Tokens and costs add up; what is not known is said to be so."""
+    transcript = Transcript()
+    usage = Usage(prompt_tokens=10, completion_tokens=5, total_tokens=15)
+    part = PartialUsage(completion_tokens=7)
+    transcript.used_by(Account(part, "estimated", None, 7, None), None)
+    assert transcript.used == Used(1, 0, 7, None, 1)
+    transcript.used_by(Account(usage, "provider", 10**12, None, None), None)
+    transcript.used_by(Account(None, None, None, None, None), 0.5)
+    assert transcript.used == Used(3, 10, 12, 1.5, 1)
+
+
+def test_written_out() -> None:
+    """As JSON it is what a request has; as Markdown each message has a heading."""
+    transcript = talked("Ça va ?", "**Oui.**\n")
+    assert json.loads(transcript.as_json("m")) == {
+        "model": "m",
+        "messages": [SYSTEM, said("Ça va ?", "user"), said("**Oui.**\n")],
+    }
+    assert "Ça" in transcript.as_json("m")
+    assert transcript.as_markdown("m") == (
+        "## Instructions\n\nBe terse.\n\n## You\n\nÇa va ?\n\n## m\n\n**Oui.**\n"
+    )
