@@ -15,6 +15,7 @@ from deltaweir.accounts import (
     day_of,
     grouping,
     hour_of,
+    minute_of,
     report,
     total,
 )
@@ -62,6 +63,7 @@ def test_a_report_has_the_shape_of_the_api() -> None:
         "prompt_tokens": 7,
         "completion_tokens": 9,
         "cost_usd": 0.5,
+        "unpriced": 1,
         "failed": 1,
     }
     line = Line(
@@ -74,6 +76,7 @@ def test_a_report_has_the_shape_of_the_api() -> None:
         prompt_tokens=7,
         completion_tokens=9,
         cost_pico=500_000_000_000,
+        unpriced=1,
         failed=1,
     )
     named = {"day": "2026-11-24", "model": "m", "key": "k", "user": "u"}
@@ -97,6 +100,7 @@ def test_a_report_of_nothing_is_empty() -> None:
         "prompt_tokens": 0,
         "completion_tokens": 0,
         "cost_usd": None,
+        "unpriced": 0,
         "failed": 0,
     }
     assert report([]) == {"data": [], "total": nothing}
@@ -111,7 +115,7 @@ def test_groups_have_one_order() -> None:
 
 def test_an_unknown_group_is_refused() -> None:
     """The error names the group and those that are known."""
-    known = "day, hour, model, upstream, key, user, tag"
+    known = "day, hour, minute, model, upstream, key, user, tag"
     with pytest.raises(InvalidRequest, match=rf"'week'.*{known}") as refused:
         grouping(["day", "week"])
     assert refused.value.param == "group_by"
@@ -130,3 +134,5 @@ def test_an_hour_is_one_of_utc() -> None:
     assert hour_of(midnight) == "2026-11-24T00"
     assert hour_of(midnight - 0.0001) == "2026-11-23T23"
     assert hour_of(midnight + 13 * 3600 + 1) == "2026-11-24T13"
+    assert minute_of(midnight - 0.0001) == "2026-11-23T23:59"
+    assert minute_of(midnight + 13 * 3600 + 301) == "2026-11-24T13:05"

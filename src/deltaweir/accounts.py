@@ -18,9 +18,18 @@ import msgspec
 
 from deltaweir.errors import InvalidRequest
 
-Group = Literal["day", "hour", "model", "upstream", "key", "user", "tag"]
+Group = Literal["day", "hour", "minute", "model", "upstream", "key", "user", "tag"]
 
-GROUPS: tuple[Group, ...] = ("day", "hour", "model", "upstream", "key", "user", "tag")
+GROUPS: tuple[Group, ...] = (
+    "day",
+    "hour",
+    "minute",
+    "model",
+    "upstream",
+    "key",
+    "user",
+    "tag",
+)
 """What lines of a report can be grouped by, in the order of a line's fields."""
 
 PICODOLLARS = 10**12
@@ -169,8 +178,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         day: The day on which they began, in UTC, as 2026-11-24; None where lines are not grouped
-            by it. So with ``hour``, as 2026-11-24T13, and with ``model``, ``upstream`` (who was
-            asked last), ``key``, ``user`` and ``tag``, which are None as well where there is none.
+            by it. So with ``hour``, as 2026-11-24T13, ``minute``, as 2026-11-24T13:05, and with
+            ``model``, ``upstream`` (who was asked last), ``key``, ``user`` and ``tag``, which are
+            None as well where there is none.
         streams: How many streams.
         prompt_tokens: Their prompts' tokens, as far as known.
         completion_tokens: The tokens they generated, as far as known.
@@ -181,6 +191,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     day: str | None = None
     hour: str | None = None
+    minute: str | None = None
     model: str | None = None
     upstream: str | None = None
     key: str | None = None
@@ -202,6 +213,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 def day_of(moment: float) -> str:
     """Return the day in UTC, as 2026-11-24, of a time in seconds since 1970."""
     return datetime.fromtimestamp(int(moment), tz=UTC).date().isoformat()
+
+
+def minute_of(moment: float) -> str:
+    """Return the minute in UTC, as 2026-11-24T13:05, of a time in seconds since 1970."""
+    return datetime.fromtimestamp(int(moment), tz=UTC).strftime("%Y-%m-%dT%H:%M")
 
 
 def hour_of(moment: float) -> str:
@@ -273,7 +289,8 @@ def total(lines: Iterable[Line]) -> Line:
 def report(lines: Sequence[Line], names: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what ``GET /v1/usage`` answers: the lines as ``data``, their sum as ``total``.
 
-    ``total`` has no groups. ``cost_usd`` sums the known costs; it is null when none is known.
+    ``total`` has no groups. ``cost_usd`` sums the known costs, and is null when none is known;
+    ``unpriced`` says of how many streams it is not.
 
     Args:
         lines: The lines.
@@ -296,5 +313,6 @@ def _figures(line: Line) -> dict[str, Any]:
         "prompt_tokens": line.prompt_tokens,
         "completion_tokens": line.completion_tokens,
         "cost_usd": line.cost_usd,
+        "unpriced": line.unpriced,
         "failed": line.failed,
     }

@@ -341,7 +341,7 @@ def test_a_ledger_elsewhere(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--by", "colour"], "known are day, hour, model, upstream, key, user, tag"),
+        (["--by", "colour"], "known are day, hour, minute, model, upstream, key, user, tag"),
         (["--since", "yesterday"], "--since = 'yesterday', expected a date such as"),
         (["--until", "2026-13-01"], "--until"),
         (["--csv", "--json"], "exclude each other"),

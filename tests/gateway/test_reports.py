@@ -132,7 +132,7 @@ def test_a_report_adds_rows_up(tmp_path: Path) -> None:
         day = day_of(time.time())
         nothing: dict[str, Any] = dict.fromkeys((*GROUPS, "key_name"))
         group = nothing | {"day": day, "model": "smollm2"}
-        free = {"cost_usd": 0.0, "failed": 0}
+        free = {"cost_usd": 0.0, "unpriced": 0, "failed": 0}
         one = {"streams": 1, "prompt_tokens": 33, "completion_tokens": 4, **free}
         two = {"streams": 2, "prompt_tokens": 66, "completion_tokens": 8, **free}
         three = {"streams": 3, "prompt_tokens": 99, "completion_tokens": 12, **free}
@@ -150,6 +150,7 @@ def test_a_report_adds_rows_up(tmp_path: Path) -> None:
                 "prompt_tokens": 0,
                 "completion_tokens": 0,
                 "cost_usd": None,
+                "unpriced": 0,
                 "failed": 0,
             },
         }

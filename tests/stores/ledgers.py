@@ -22,6 +22,7 @@ from deltaweir.accounts import (
     Tally,
     day_of,
     hour_of,
+    minute_of,
     total,
 )
 from deltaweir.errors import InvalidRequest
@@ -211,6 +212,8 @@ def check_hours(fresh: Fresh) -> None:
         store.write([opened("a", NOON - 0.0001), opened("b", NOON), opened("c", NOON + 3599.9)])
         lines = store.usage(group_by=["hour", "day"], since=NOON - 1)
         assert store.usage(group_by=["hour"], since=NOON + 3600) == []
+        minutes = [line.minute for line in store.usage(group_by=["minute"])]
+        assert minutes == ["2026-11-24T11:59", "2026-11-24T12:00", "2026-11-24T12:59"]
     assert [(line.day, line.hour) for line in lines] == noon
     assert [line.streams for line in lines] == [1, 2]
 
@@ -277,7 +280,7 @@ def _reported(told: list[Entry], group_by: tuple[str, ...]) -> list[Line]:
         tally = closed[stream_id].tally if stream_id in closed else Tally()
         moment, last = one.started, asked.get(stream_id)
         upstream = None if last is None else upstream_of(last.upstream)
-        times = day_of(moment), hour_of(moment)
+        times = day_of(moment), hour_of(moment), minute_of(moment)
         names = (*times, one.model, upstream, one.key_id, one.user, one.tag)
         key = tuple(
             name if group in group_by else None for group, name in zip(GROUPS, names, strict=True)

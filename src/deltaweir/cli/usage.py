@@ -36,8 +36,8 @@ def usage(
         typer.Option(
             "--by",
             metavar="NAMES",
-            help="How to group: any of day, hour, model, upstream, key, user, tag, with commas "
-            "between. The columns stand in the order of the names.",
+            help="How to group: any of day, hour, minute, model, upstream, key, user, tag, with "
+            "commas between. The columns stand in the order of the names.",
         ),
     ] = "day,model",
     since: Annotated[

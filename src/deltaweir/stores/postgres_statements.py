@@ -126,9 +126,11 @@ _WINDOW = """(%(since)s::float8 IS NULL OR started >= %(since)s::float8)
     AND (%(key_id)s::text IS NULL OR key_id = %(key_id)s::text)
     AND (%(user)s::text IS NULL OR "user" = %(user)s::text)"""
 
+_BEGAN = "to_timestamp(trunc(started)) AT TIME ZONE 'UTC'"
 _COLUMN_OF: dict[Group, str] = {
-    "day": "to_char(to_timestamp(trunc(started)) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-    "hour": """to_char(to_timestamp(trunc(started)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')""",
+    "day": f"to_char({_BEGAN}, 'YYYY-MM-DD')",
+    "hour": f"""to_char({_BEGAN}, 'YYYY-MM-DD"T"HH24')""",
+    "minute": f"""to_char({_BEGAN}, 'YYYY-MM-DD"T"HH24:MI')""",
     "model": 'model COLLATE "C"',
     "upstream": f"""(SELECT CASE WHEN left(upstream, {len(EMBEDDED)}) <> '{EMBEDDED}'
         THEN upstream END FROM {_ATTEMPTS} AS attempts

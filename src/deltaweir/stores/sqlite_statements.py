@@ -52,6 +52,7 @@ _WINDOW = """(:since IS NULL OR started >= :since) AND (:until IS NULL OR starte
 _COLUMN_OF: dict[Group, str] = {
     "day": "strftime('%Y-%m-%d', CAST(started AS INTEGER), 'unixepoch')",
     "hour": "strftime('%Y-%m-%dT%H', CAST(started AS INTEGER), 'unixepoch')",
+    "minute": "strftime('%Y-%m-%dT%H:%M', CAST(started AS INTEGER), 'unixepoch')",
     "model": "model",
     "upstream": f"""(SELECT CASE WHEN substr(upstream, 1, {len(EMBEDDED)}) <> '{EMBEDDED}'
         THEN upstream END FROM attempts WHERE attempts.stream_id = streams.stream_id

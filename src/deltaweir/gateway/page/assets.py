@@ -5,12 +5,17 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 INDEX = "index.html"
 _VERSION = b"{{version}}"
+_OTHERS = "vendor/"
+"""Where other people's files lie, which are sent as they are."""
+_COMMENT = re.compile(rb"^[ \t]*(?:/\*.*?\*/|//[^\n]*)[ \t]*$", re.MULTILINE | re.DOTALL)
+"""A comment that has its lines for itself; a third of our files are such."""
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -26,6 +31,7 @@ class Asset(NamedTuple):
     kind: str
     """Its media type."""
     plain: bytes
+    """Its content, comments left out."""
     compressed: bytes
     """The same by gzip."""
     etag: str
@@ -51,7 +57,14 @@ def assets() -> Assets:
         digest.update(path.encode() + b"\0" + content + b"\0")
     version = digest.hexdigest()[:16]
     contents[INDEX] = contents[INDEX].replace(_VERSION, version.encode())
-    return Assets(version, {path: _asset(path, content) for path, content in contents.items()})
+    return Assets(version, {path: _asset(path, _lean(path, it)) for path, it in contents.items()})
+
+
+def _lean(path: str, content: bytes) -> bytes:
+    """Return a file without its comments, each line where it was, so that errors name it."""
+    if path.startswith(_OTHERS) or not path.endswith((".js", ".css")):
+        return content
+    return _COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), content)
 
 
 def _read(folder: Traversable, above: str = "") -> list[tuple[str, bytes]]:

@@ -5,8 +5,12 @@
  */
 
 import { decode } from "./events.js";
+import { patientEvents } from "./patient_reading.js";
+import { prefer, preference } from "./preferences.js";
 
 const KEPT = "deltaweir.key";
+/** How long events are given out before the page may do something else. */
+const TURN_MS = 8;
 
 /** An answer that refuses: its status, the error's code, and words for the person. */
 export class Refused extends Error {
@@ -23,7 +27,7 @@ export class Refused extends Error {
   }
 }
 
-let key = sessionStorage.getItem(KEPT) ?? localStorage.getItem(KEPT);
+let key = ofThisTab() ?? preference(KEPT);
 
 /**
  * Take a key from now on, for as long as the tab is open, or longer.
@@ -33,9 +37,21 @@ let key = sessionStorage.getItem(KEPT) ?? localStorage.getItem(KEPT);
  */
 export function useKey(given, keep = false) {
   key = given;
-  sessionStorage.removeItem(KEPT);
-  localStorage.removeItem(KEPT);
-  if (given !== null) (keep ? localStorage : sessionStorage).setItem(KEPT, given);
+  prefer(KEPT, keep ? given : null);
+  try {
+    sessionStorage.removeItem(KEPT);
+    if (given !== null && !keep) sessionStorage.setItem(KEPT, given);
+  } catch {
+    // storage is off: it holds for this page
+  }
+}
+
+function ofThisTab() {
+  try {
+    return sessionStorage.getItem(KEPT);
+  } catch {
+    return null;  // storage is off
+  }
 }
 
 /** @returns {boolean} Whether a key was given. */
@@ -52,8 +68,7 @@ export function hasKey() {
  * @throws {Refused} The server refuses, or cannot be reached (status 0). An abort is thrown on.
  */
 export async function ask(path, options = {}) {
-  const headers = new Headers(options.headers);
-  if (key !== null) headers.set("authorization", `Bearer ${key}`);
+  const headers = withKey(options.headers);
   let answer;
   try {
     answer = await fetch(new URL(path, document.baseURI), { ...options, headers });
@@ -65,11 +80,25 @@ export async function ask(path, options = {}) {
   throw await refusal(answer);
 }
 
+function withKey(more) {
+  const headers = new Headers(more);
+  if (key !== null) headers.set("authorization", `Bearer ${key}`);
+  return headers;
+}
+
 async function refusal(answer) {
-  const said = await answer.json().catch(() => null);
-  const error = said?.error ?? {};
-  const message = error.message ?? `The server answered ${answer.status}.`;
-  return new Refused(answer.status, error.code ?? null, message);
+  return refusedWith(answer.status, await answer.text().catch(() => ""));
+}
+
+function refusedWith(status, text) {
+  if (status === 0) return new Refused(0, "unreachable", "The connection was lost.");
+  let error = {};
+  try {
+    error = JSON.parse(text).error ?? {};
+  } catch {
+    // something between us and the server has answered in its own words
+  }
+  return new Refused(status, error.code ?? null, error.message ?? `The server answered ${status}.`);
 }
 
 /**
@@ -104,13 +133,23 @@ export function send(path, body, options = {}) {
  * @throws {Refused} The connection breaks (status 0).
  */
 export async function* events(answer) {
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  // not through a TextDecoderStream: when a connection breaks, what is queued in it is lost
+  const reader = answer.body.getReader();
+  const text = new TextDecoder();
   const feed = decode();
+  let since = performance.now();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      yield* feed(value);
+      for (const event of feed(text.decode(value, { stream: true }))) {
+        yield event;
+        // what waits already is read without a pause, and nothing would be drawn
+        if (performance.now() - since > TURN_MS) {
+          await new Promise((resolve) => setTimeout(resolve));
+          since = performance.now();
+        }
+      }
     }
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -118,4 +157,17 @@ export async function* events(answer) {
   } finally {
     reader.cancel().catch(() => {});  // it may be broken already
   }
+}
+
+/**
+ * Read the server-sent events of a route, to the last byte before a connection breaks; slower.
+ *
+ * @param {string} path As for `ask`.
+ * @param {{signal?: AbortSignal}} options
+ * @returns {AsyncGenerator<import("./events.js").ServerEvent>} The events until the answer ends.
+ * @throws {Refused} The server refuses or has nothing (status 204), or the connection breaks.
+ */
+export function eventsToTheLast(path, { signal } = {}) {
+  const address = new URL(path, document.baseURI).href;
+  return patientEvents(address, { headers: withKey(), signal }, refusedWith);
 }

@@ -25,12 +25,14 @@ async function enter() {
   door.hidden = true;
   document.querySelector('[data-view="dashboard"]').hidden = !settings.caller.operator;
   document.getElementById("where").textContent = settings.caller.name ?? "";
+  document.getElementById("other-key").hidden = settings.auth !== "keys";
   await show();
 }
 
 function refused(error) {
   const wanted = error.status === 401;
   door.hidden = false;
+  if (shown !== null) document.getElementById(shown).hidden = true;
   document.getElementById("door-error").textContent =
     wanted && error.code === "missing_api_key" ? "" : error.message;
   document.getElementById("key").focus();
@@ -40,9 +42,9 @@ async function show() {
   if (settings === null) return;
   const wanted = location.hash.startsWith("#/dashboard") && settings.caller.operator;
   const name = wanted ? "dashboard" : "chat";
-  if (name === shown) return;
+  if (name === shown && !document.getElementById(name).hidden) return;
   const view = await views[name]();
-  if (shown !== null) {
+  if (shown !== null && shown !== name) {
     (await views[shown]()).leave();
     document.getElementById(shown).hidden = true;
   }
@@ -61,6 +63,12 @@ door.addEventListener("submit", (event) => {
   useKey(document.getElementById("key").value.trim(), document.getElementById("keep-key").checked);
   enter();
 });
+document.getElementById("other-key").addEventListener("click", () => {
+  useKey(null);
+  enter();
+});
+// a key may be revoked while the page is open
+addEventListener("keyrefused", enter);
 addEventListener("hashchange", show);
 followTheme(document.getElementById("theme"));
 enter();

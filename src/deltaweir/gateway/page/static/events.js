@@ -48,8 +48,12 @@ export function decode() {
     rest += text;
     const found = [];
     let start = 0;
+    // looked for once, not anew for each line: there may be none in a megabyte
+    let carriage = rest.indexOf("\r");
     for (;;) {
-      const end = nextEnd(rest, start);
+      if (carriage >= 0 && carriage < start) carriage = rest.indexOf("\r", start);
+      const newline = rest.indexOf("\n", start);
+      const end = carriage >= 0 && (newline < 0 || carriage < newline) ? carriage : newline;
       // a carriage return at the end may be half of a pair
       if (end < 0 || (rest[end] === "\r" && end + 1 === rest.length)) break;
       const done = line(rest.slice(start, end));
@@ -59,11 +63,4 @@ export function decode() {
     rest = rest.slice(start);
     return found;
   };
-}
-
-function nextEnd(text, start) {
-  const newline = text.indexOf("\n", start);
-  const limit = newline < 0 ? text.length : newline;
-  const carriage = text.indexOf("\r", start);
-  return carriage >= 0 && carriage < limit ? carriage : newline;
 }

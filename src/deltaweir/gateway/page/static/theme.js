@@ -2,6 +2,8 @@
  * Light, dark, or what the system says; kept in this browser.
  */
 
+import { prefer, preference } from "./preferences.js";
+
 const KEPT = "deltaweir.theme";
 const CHOICES = ["system", "light", "dark"];
 
@@ -11,17 +13,19 @@ const CHOICES = ["system", "light", "dark"];
  * @param {HTMLButtonElement} button Shows the choice, and goes on to the next when pressed.
  */
 export function followTheme(button) {
-  let chosen = localStorage.getItem(KEPT) ?? "system";
+  let chosen = preference(KEPT) ?? "system";
   const take = () => {
     if (chosen === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = chosen;
-    button.textContent = `Theme: ${chosen}`;
+    const name = document.createElement("span");
+    name.textContent = "Theme: ";
+    button.replaceChildren(name, chosen);
     // plots are drawn in colours of their own
     dispatchEvent(new Event("themechange"));
   };
   button.addEventListener("click", () => {
     chosen = CHOICES[(CHOICES.indexOf(chosen) + 1) % CHOICES.length];
-    localStorage.setItem(KEPT, chosen);
+    prefer(KEPT, chosen);
     take();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", take);
