@@ -125,6 +125,42 @@ def test_stop_ends_it_everywhere(front: Front, page: Any) -> None:
     expect(answer(page)).to_have_text("It goes on")
 
 
+def test_stop_before_the_first_word(front: Front, page: Any) -> None:
+    """The page is free at once; the provider is told as soon as the stream has a name."""
+    pause = Pause()
+    events = chat_events(*words(LONG))
+    later = Pause()
+    front.speaker.answers["early"] = stream_answer([events[0], pause, *events[1:3], later])
+    page.goto(front.address)
+    ask(page, "early")
+    expect(page.get_by_text("Waiting for the first word")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".ending").last).to_have_text("stopped")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    pause.release()
+    assert front.speaker.wait_gone(front.speaker.requests[-1].connection)
+    expect(answer(page)).to_have_text("")
+
+
+def test_a_free_name_where_a_pattern_allows_it(tmp_path: Path, page: Any) -> None:
+    """Beside the listed models any name that fits can be typed, and is asked for."""
+    pattern = '[[models]]\nname = "open/*"\nupstreams = ["stage"]\n'
+    for front in fronted(tmp_path, more=pattern):
+        page.goto(front.address)
+        page.get_by_label("Model").select_option("another …")
+        name = page.get_by_label("Its full name")
+        expect(name).to_be_focused()
+        name.fill("open/large-1")
+        name.blur()
+        ask(page, "hello")
+        expect(answer(page)).to_have_text("You said: hello")
+        expect(page.locator(".answer-model")).to_have_text("open/large-1")
+        assert front.speaker.asked[-1]["model"] == "large-1"
+        ended(page)
+        page.reload()
+        expect(name).to_have_value("open/large-1")
+
+
 def test_escape_stops_too(front: Front, page: Any) -> None:
     """The key Escape does the same, from where the message is written."""
     held(front, "escape", "It goes on", " and on.")

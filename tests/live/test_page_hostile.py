@@ -62,7 +62,14 @@ def test_nothing_of_an_answer_runs(front: Front, page: Any, size: int) -> None:
     allowed = {"href", "target", "rel", "class", "type", "tabindex", "aria-label", "role"}
     assert set(page.evaluate(names)) <= allowed
     classes = "[...document.querySelectorAll('.block [class]')].map((one) => one.className)"
-    assert set(page.evaluate(classes)) <= {"code-box", "code-head", "copy", "lines", "table-box"}
+    assert set(page.evaluate(classes)) <= {
+        "code-box",
+        "code-head",
+        "copy",
+        "lines",
+        "table-box",
+        "table-box long",
+    }
     tags = "[...document.querySelectorAll('.block *')].map((one) => one.localName)"
     assert not {"img", "svg", "form", "input", "style", "iframe", "script"} & set(
         page.evaluate(tags)

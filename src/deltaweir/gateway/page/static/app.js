@@ -2,7 +2,7 @@
  * The page's beginning: ask what the server offers, let the person in, show one of two views.
  */
 
-import { Refused, askJson, useKey } from "./api.js";
+import { Refused, askJson, hasKey, useKey } from "./api.js";
 import { followTheme } from "./theme.js";
 import * as chat from "./chat/main.js";
 
@@ -30,11 +30,10 @@ async function enter() {
 }
 
 function refused(error) {
-  const wanted = error.status === 401;
   door.hidden = false;
   if (shown !== null) document.getElementById(shown).hidden = true;
   document.getElementById("door-error").textContent =
-    wanted && error.code === "missing_api_key" ? "" : error.message;
+    error.status === 401 && !hasKey() ? "" : error.message;
   document.getElementById("key").focus();
 }
 

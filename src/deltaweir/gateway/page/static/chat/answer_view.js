@@ -7,17 +7,18 @@
  */
 
 import { GrowingText, blocksOf, rendered } from "./blocks.js";
+import { addCode } from "./code_lines.js";
 import { clean, codeBox, element, languageOf, markdownParser, showMarks, tableBox } from "./markdown.js";
 import { hasMarks, markedByForm, markedByVerdicts, mayBecomeMark } from "./marks.js";
 
-/** How long is rendered before a frame is drawn. */
+/** How long is rendered before a frame is drawn; longer where drawing itself takes long. */
 const SLICE_MS = 8;
+const LONGEST_SLICE_MS = 40;
 /** Of the time, at most a third goes into rendering what is open. */
 const REST = 2;
+const MANY_ROWS = 300;
 /** So many items or rows go through the sanitiser together. */
-const BATCH = 24;
-/** Lines of code that are laid out together. */
-const LINES = 50;
+const BATCH = 48;
 /** A paragraph longer than any that is meant to be read is shown as it is written. */
 const LONGEST_PROSE = 20_000;
 
@@ -65,6 +66,7 @@ export class AnswerView {
     this.finished = [];
     this.open = [];
     this.next = 0;
+    this.worked = performance.now();
     this.root.replaceChildren();
   }
 
@@ -119,10 +121,12 @@ export class AnswerView {
       if (!this.settled) this.more();
       return;
     }
-    this.until = now + SLICE_MS;
+    this.slice = Math.min(LONGEST_SLICE_MS, Math.max(SLICE_MS, (now - this.worked) / 4));
+    this.until = now + this.slice;
     const all = this.#finishWaiting() && this.#patch(this.#openBlocks());
-    const took = performance.now() - now;
-    this.next = took > SLICE_MS ? performance.now() + took * REST : 0;
+    this.worked = performance.now();
+    const took = this.worked - now;
+    this.next = took > SLICE_MS ? this.worked + took * REST : 0;
     if (!all) this.more();
     else if (this.ended) {
       this.#redefine();
@@ -159,7 +163,7 @@ export class AnswerView {
 
   #patch(blocks) {
     // to read them has taken its own time
-    this.until = performance.now() + SLICE_MS;
+    this.until = performance.now() + this.slice;
     for (const [index, found] of blocks.entries()) {
       this.open[index] ??= this.#newView();
       if (!this.#update(this.open[index], found)) return false;
@@ -244,6 +248,8 @@ export class AnswerView {
 
   #updateTable(view, { pieces }) {
     const [head, ...rows] = pieces;
+    // to fit columns to what they hold takes all rows, each time
+    if (view.into && rows.length > MANY_ROWS) view.into.closest(".table-box").classList.add("long");
     if (view.into === null) {
       const box = tableBox();
       const table = element("table");
@@ -302,26 +308,5 @@ export class AnswerView {
 
   #nodes(piece) {
     return clean(rendered(parser, piece.tokens, this.#env()), this.marks);
-  }
-}
-
-/** Add to code, of which so many lines at once are laid out anew. */
-function addCode(code, text) {
-  let rest = text;
-  while (rest !== "") {
-    let last = code.lastElementChild;
-    if (!last || last.lines >= LINES) {
-      last = code.appendChild(element("span", "lines"));
-      last.lines = 0;
-      last.append("");
-    }
-    let end = 0;
-    while (last.lines < LINES && end < rest.length) {
-      const newline = rest.indexOf("\n", end);
-      end = newline < 0 ? rest.length : newline + 1;
-      if (newline >= 0) last.lines += 1;
-    }
-    last.lastChild.appendData(rest.slice(0, end));
-    rest = rest.slice(end);
   }
 }

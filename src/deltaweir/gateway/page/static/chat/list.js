@@ -3,9 +3,8 @@
  */
 
 import { element } from "./markdown.js";
+import { PLACE } from "./place.js";
 
-/** What stands before the id in the address of a conversation. */
-export const PLACE = "#/c/";
 const UNDO_MS = 10_000;
 
 /** Shows conversations at the side. */

@@ -3,6 +3,7 @@
  */
 
 import { Refused, ask, askJson, events, eventsToTheLast, send } from "../api.js";
+import { alone } from "./locks.js";
 import { fail, isOpen, stopped, take } from "./reply.js";
 
 const STORE_MS = 500;
@@ -61,11 +62,12 @@ export class Live {
    */
   async start(turn, reply, body, resume) {
     const one = this.#enter(turn, reply, resume);
-    await this.#alone(one, async () => {
+    await alone(reply.id, async () => {
       await this.#store(one);
       try {
         const answer = await send("v1/chat/completions", body, { signal: one.abort.signal });
         reply.stream = answer.headers.get("x-deltaweir-stream-id");
+        if (one.stopping) await this.#stopNow(one);
         await this.#store(one);
         await this.#read(one, answer);
       } catch (error) {
@@ -111,10 +113,17 @@ export class Live {
     const { reply, turn } = one;
     stopped(reply, null);
     this.changed(turn, reply, "text");
-    if (reply.stream !== null) stopped(reply, await this.stopAtServer(reply.stream));
-    one.abort.abort();
+    // who goes before the head came ends nothing at a server that keeps streams, and only with
+    // the head comes the id by which it can be told
+    if (reply.stream === null && one.resume) return;
+    await this.#stopNow(one);
     this.changed(turn, reply, "text");
     await this.#store(one);
+  }
+
+  async #stopNow({ reply, abort }) {
+    if (reply.stream !== null) stopped(reply, await this.stopAtServer(reply.stream));
+    abort.abort();
   }
 
   /** Try again at once to read on. */
@@ -132,10 +141,6 @@ export class Live {
     this.running.delete(one.reply.id);
     await this.#store(one);
     this.changed(one.turn, one.reply, "ended");
-  }
-
-  #alone(one, work) {
-    return alone(one.reply.id, work);
   }
 
   /** Read events to the end of a connection, and on over further ones. */
@@ -274,12 +279,6 @@ export class Live {
   #storeAll() {
     for (const one of this.running.values()) void this.#store(one);
   }
-}
-
-/** Do something while no other tab does the same; where that cannot be told, do it. */
-function alone(id, work) {
-  // only there where the page is served over TLS, or from this machine
-  return navigator.locks ? navigator.locks.request(`deltaweir.${id}`, work) : work();
 }
 
 /** Wait, but not longer than until the network is back, somebody asks, or the answer is stopped. */

@@ -1,17 +1,16 @@
 /** The conversation: its parts, put together. */
 
 import { Composer } from "./composer.js";
-import { asJson, asMarkdown } from "./conversation.js";
+import { saveFile } from "./export.js";
 import { Follow } from "./follow.js";
 import { Shortcuts } from "./keys.js";
-import { ConversationList, PLACE } from "./list.js";
+import { ConversationList } from "./list.js";
 import { Live } from "./live.js";
 import { ModelChoice } from "./models.js";
 import { OptionsPanel, summary } from "./options.js";
+import { PLACE, ofThisTab, placeOf, showPlace } from "./place.js";
 import { openStore } from "./store.js";
 import { Talk } from "./talk.js";
-
-const TAB = "deltaweir.open";
 
 let chat = null;
 
@@ -147,6 +146,7 @@ class Chat {
       this.#notice("Choose a model first.");
       return;
     }
+    if (this.store.lasting) this.part("notice").hidden = true;
     if (editing) void this.talk.again(text);
     else if (!this.talk.running) void this.talk.ask(text);
     this.#showPlace();
@@ -203,18 +203,7 @@ class Chat {
   }
 
   #showPlace() {
-    const id = this.talk.conversation?.id;
-    try {
-      if (id) sessionStorage.setItem(TAB, id);
-      else sessionStorage.removeItem(TAB);
-    } catch {
-      // storage is off
-    }
-    const place = id ? PLACE + id : "#/";
-    if (location.hash !== place && !location.hash.startsWith("#/dashboard")) {
-      history.replaceState(null, "", place);
-    }
-    document.title = this.talk.conversation ? `${this.talk.conversation.title} · Deltaweir` : "Deltaweir";
+    showPlace(this.talk.conversation);
   }
 
   #changed(what) {
@@ -300,36 +289,14 @@ class Chat {
     else if (this.part("side").contains(document.activeElement)) this.composer.focus();
   }
 
-  #export({ returnValue }) {
+  #export({ returnValue: kind }) {
     const { conversation, turns } = this.talk;
-    if (!returnValue || conversation === null) return;
-    const text = returnValue === "md" ? asMarkdown(conversation, turns) : asJson(conversation, turns);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
-    link.download = `${fileName(conversation.title)}.${returnValue}`;
-    link.click();
-    URL.revokeObjectURL(link.href);
     this.part("export-dialog").returnValue = "";
+    if (kind && conversation !== null) saveFile(conversation, turns, kind);
   }
 
   #notice(words) {
     this.part("notice").textContent = words;
     this.part("notice").hidden = false;
   }
-}
-
-function placeOf(hash) {
-  return hash.startsWith(PLACE) ? hash.slice(PLACE.length) : null;
-}
-
-function ofThisTab() {
-  try {
-    return sessionStorage.getItem(TAB);
-  } catch {
-    return null;  // storage is off
-  }
-}
-
-function fileName(title) {
-  return title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "conversation";
 }

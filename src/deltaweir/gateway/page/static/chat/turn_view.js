@@ -117,6 +117,7 @@ export class TurnView {
     this.redacted.hidden = found === "";
     set(this.redacted, found);
     this.actions.hidden = open;
+    this.actions.querySelector(".copy-answer").hidden = !reply.text && !reply.refusal;
     const { versions } = this.turn;
     this.versions.hidden = versions.length < 2;
   }
