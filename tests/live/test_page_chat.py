@@ -530,7 +530,7 @@ def test_enter_sends_and_shift_breaks_the_line(front: Front, page: Any) -> None:
 def test_by_keyboard_alone(front: Front, page: Any) -> None:
     """Help, options, a question, a retry, a new conversation: no mouse."""
     page.goto(front.address)
-    page.get_by_label("Message").focus()
+    expect(page.get_by_label("Message")).to_be_focused()
     page.keyboard.type("by keys?")
     expect(page.locator("#help-dialog")).to_be_hidden()
     page.keyboard.press("Enter")

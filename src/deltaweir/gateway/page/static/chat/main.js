@@ -109,6 +109,7 @@ class Chat {
     }
     this.#showChosen();
     await this.#showList();
+    this.root.inert = false;  // what is typed before that would go nowhere
     if (matchMedia("(pointer: fine)").matches) this.composer.focus();
   }
 
