@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -23,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.crowd import check, crowd
 from benchmarks.measure import heading, rounds, row
 from benchmarks.process import Process
-from playwright.sync_api import sync_playwright
 from tests.live.browsing import FLAGS, fronted
 from tests.live.environments import chromium
 from tests.live.served import Served, model, upstream
@@ -37,7 +37,7 @@ SIZE_BAR_KB = 150
 STREAMS, PAUSE_MS, CONTENTS = 200, 20, 1_000
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 READY = """() => new Promise((resolve) => {
-  const look = () => document.querySelector("#chat:not([hidden]) textarea")
+  const look = () => document.querySelector("#chat:not([hidden], [inert]) textarea")
     ? resolve(performance.now()) : requestAnimationFrame(look);
   look();
 })"""
@@ -129,8 +129,14 @@ def main() -> None:
     count: int = options.parse_args().rounds
     os.environ.setdefault("NO_PROXY", "127.0.0.1")
     size()
+    program = chromium()
+    if program is None or importlib.util.find_spec("playwright") is None:
+        print("the rest needs Chromium and the extra live: make test-live says what is missing")
+        return
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
         paints(browser, count)
         answers(browser)
         browser.close()
