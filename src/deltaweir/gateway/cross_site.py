@@ -3,7 +3,8 @@
 A page may send a POST to any server that its reader can reach, and a server on 127.0.0.1 that asks
 for no key would answer it: the page could not read the answer, but the money would be spent.
 Browsers say where a request comes from (W3C, Fetch Metadata Request Headers); a program says
-nothing, and is not asked.
+nothing, and is not asked. A page under a name that leads to this server (DNS rebinding) cannot be
+told from the server's own; against that there are keys.
 """
 
 from __future__ import annotations
