@@ -29,7 +29,7 @@ def test_a_broken_connection(run: Run) -> None:
         ended = run("chat", *where(peer), "Say it.")
     assert (ended.code, ended.out) == (0, "Hello, wörld\n")
     first, *said, _ = ended.err.splitlines()
-    assert first.endswith("over the network, m")
+    assert first.endswith("a server on this machine, m")
     assert said == [
         "connection lost; resumed at event 4",
         "connection lost; resumed at event 5",

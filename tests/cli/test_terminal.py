@@ -207,7 +207,7 @@ def test_models_are_switched(terminal: Start) -> None:
         started.type("/model o")
         started.until("other")
         started.type("\t\r")
-        started.until("over the network, other")
+        started.until("a server on this machine, other")
         started.until("other · nothing used yet")
         started.type("hi\r")
         started.until("Hello.")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from deltaweir.cli.answers import Answer, LiveAnswer, PlainAnswer
 from deltaweir.cli.opening import Opening
+from deltaweir.cli.possible import is_here
 from deltaweir.cli.process import COMPLETE, CUT, ERROR, INTERRUPTED, fail
 from deltaweir.cli.pulling import pulling
 from deltaweir.cli.reconnected import Reconnections, is_refused
@@ -81,7 +82,8 @@ def way_to(model: str | None, *, base_url: str | None, api_key: str | None) -> W
     client = Client(base_url=base_url, api_key=api_key, resume=True)
     if provider is None:
         return Way(client, announce(model), remote=False)
-    say(f"{provider.origin.authority}, over the network{f', {model}' if model else ''}")
+    where = "a server on this machine" if is_here(provider.origin.host) else "over the network"
+    say(f"{provider.origin.authority}, {where}{f', {model}' if model else ''}")
     return Way(client, model, remote=True)
 
 

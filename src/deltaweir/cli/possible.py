@@ -91,7 +91,7 @@ def price_in(config: Config, model: ModelConfig) -> Price | None:
 def exposed(config: Config) -> str | None:
     """Return a warning where strangers may use the server; None where they may not."""
     server = config.server
-    if server.auth == "keys" or _is_here(server.host):
+    if server.auth == "keys" or is_here(server.host):
         return None
     shown = f"[{server.host}]" if ":" in server.host else server.host
     where = f"{shown}:{server.port}" if server.port else shown
@@ -99,7 +99,8 @@ def exposed(config: Config) -> str | None:
     return f'WARNING: anybody who reaches {where} {does}: set auth = "keys" under [server]'
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Tell whether an address or a name means this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
