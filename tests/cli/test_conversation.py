@@ -132,6 +132,17 @@ def test_another_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert fixed.asked[0] == fixed.asked[1]
 
 
+def test_another_answer_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one before stays, and that is said; one that was interrupted takes its place."""
+    failed, broken = Answered(1), Answered(1, said("half"), InvalidRequest("no"))
+    whole, cut = Answered(0, said("a")), Answered(130, said("b"))
+    asking = Asking(whole, failed, broken, cut, Answered(0, said("c")))
+    talk(asking, "one", "/retry", "/retry", "/retry", "two")
+    assert asking.asked[1] == asking.asked[2] == asking.asked[3]
+    assert asking.asked[4]["messages"][1:3] == [{"role": "user", "content": "one"}, said("b")]
+    assert capsys.readouterr().err.count("The answer before it stays.") == 2
+
+
 def test_too_long(capsys: pytest.CaptureFixture[str]) -> None:
     """A reset is proposed when the conversation is too long, not when one question is."""
     long = Answered(1, None, ContextLengthExceeded("too long"))

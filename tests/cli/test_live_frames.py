@@ -73,6 +73,7 @@ def test_a_narrower_terminal() -> None:
     """Rows that the terminal has broken are counted, so that none is left over."""
     region = Region(("a" * 11, "b"), (11, 1), 12)
     assert [region.height(columns) for columns in (20, 12, 11, 6, 5)] == [2, 2, 2, 3, 4]
+    assert region.height(0) == 12
     written, _ = frame(region, [], [Text("b")], Size(5, 8))
     assert "\x1b[3A" in written
 

@@ -103,6 +103,11 @@ def test_code() -> None:
         "",
         "Text",
     ]
+    assert shown("> ~~~ sh title=&#27;x\n> ls\n> ~~~\n") == [
+        "│ ~~~ sh title=&#27;x",
+        "│ ls",
+        "│ ~~~",
+    ]
     assert shown("1. a\n   ```sh\n   ls -l\n   ```\n", 20) == [
         "1. a",
         "   ```sh",

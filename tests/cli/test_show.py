@@ -56,6 +56,19 @@ def test_no_character_of_the_control_blocks_is_left(monkeypatch: pytest.MonkeyPa
     assert sorted(set(map(ord, screen.getvalue())) & {*range(32), *range(127, 160)}) == [9, 10]
 
 
+DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+
+
+def test_what_turns_letters_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a mark stands in its place, and what joins letters stays; a pipe gets it."""
+    joined, turned = "👩\u200d💻 a\u200cb", "".join(map(chr, DIRECTIONS))
+    for stream, expected in ((Screen(), "\ufffd" * len(DIRECTIONS)), (io.StringIO(), turned)):
+        monkeypatch.setattr(sys, "stdout", stream)
+        show.write(joined + turned)
+        assert stream.getvalue() == joined + expected
+    assert show.printable("a\ud800") == "a\ufffd"
+
+
 def test_news_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stderr that is full is no reason to end; a stdout is."""
     monkeypatch.setattr(sys, "stderr", Full())

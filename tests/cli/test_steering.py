@@ -171,3 +171,24 @@ def test_no_file_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "mine.md exists" in capsys.readouterr().err
     steers.obey("save", str(tmp_path / "no folder" / "a.md"))
     assert "No such file" in capsys.readouterr().err
+
+
+def test_names_that_no_file_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are an error of one line."""
+    transcript = Transcript()
+    steers, asking = steering(transcript=transcript)
+    transcript.asking("one")
+    transcript.answered({"role": "assistant", "content": "a"})
+    steers.obey("save", "~nobody-of-this-name/x.md")
+    steers.obey("save", "a\0b.md")
+    steers.obey("guard", "~nobody-of-this-name/x.toml")
+    steers.obey("guard", "a\0b.toml")
+    steers.obey("model", "a\0b")
+    assert [line[:24] for line in capsys.readouterr().err.splitlines()] == [
+        "~nobody-of-this-name is ",
+        "What /save is told has a",
+        "deltaweir: ~nobody-of-th",
+        "What /guard is told has ",
+        "What /model is told has ",
+    ]
+    assert asking.way.model == "m"

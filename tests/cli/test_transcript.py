@@ -48,14 +48,38 @@ def test_a_question_without_an_answer_is_forgotten() -> None:
     assert said("failed", "user") not in transcript.asking("two")
 
 
-def test_retract() -> None:
-    """The last question is asked anew, whether or not it had an answer."""
+def test_asking_again() -> None:
+    """It goes without the answer, which stays until another one is there."""
     transcript = talked("one", "a", "two", "b")
-    assert transcript.retract() == "two"
-    assert transcript.asking("two")[-3:] == [said("one", "user"), said("a"), said("two", "user")]
-    assert transcript.retract() == "two"
-    assert len(transcript.asking("three")) == 4
-    assert Transcript().retract() is None
+    again = [SYSTEM, said("one", "user"), said("a"), said("two", "user")]
+    assert transcript.asking_again() == transcript.asking_again() == again
+    assert transcript.has_answer
+    assert not transcript.answered(said("half"), broken=True)
+    assert transcript.answered(said("c"))
+    assert transcript.asking_again() == again
+    assert transcript.asking("three")[-3:] == [
+        said("two", "user"),
+        said("c"),
+        said("three", "user"),
+    ]
+    transcript.forget()
+    assert transcript.asking_again() is None
+    assert Transcript().asking_again() is None
+
+
+def test_asking_again_what_had_no_answer() -> None:
+    """An older answer to the same words is not taken for its own."""
+    transcript = talked("go on", "a")
+    asked = transcript.asking("go on")
+    assert not transcript.has_answer
+    assert transcript.asking_again() == asked
+    transcript.answered(said("half"), broken=True)
+    assert transcript.asking("two")[1:-1] == [
+        said("go on", "user"),
+        said("a"),
+        said("go on", "user"),
+        said("half"),
+    ]
 
 
 def test_what_was_used() -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from deltaweir.accounts import GROUPS, PICODOLLARS, Closed, Entry, Opened, Tally, report
+from deltaweir.accounts import PICODOLLARS, Closed, Entry, Opened, Tally
 from deltaweir.allowances import KeyRecord, KeyTerms
 from deltaweir.stores.sqlite import SqliteLedger
 from deltaweir.stores.sqlite_keys import SqliteKeys
+from deltaweir.usage_report import GROUPS, report
 
 Run = Callable[..., Any]
 
@@ -235,6 +236,8 @@ def test_keys_go_by_their_names(run: Run, tmp_path: Path) -> None:
     written = run("usage", "--ledger", str(path), "--by", "key", "--csv").out
     rows = [(one["key"], one["key_name"]) for one in csv.DictReader(io.StringIO(written))]
     assert rows == [*ids.items(), ("d" * 12, "")]
+    told = json.loads(run("usage", "--ledger", str(path), "--by", "key", "--json").out)["data"]
+    assert [(one["key"], one["key_name"]) for one in told] == [*ids.items(), ("d" * 12, None)]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -242,7 +245,7 @@ def test_json(run: Run, busy: str, group: str) -> None:
     """JSON is what GET /v1/usage answers, whatever the group."""
     ended = run("usage", "--ledger", busy, "--by", group, "--json")
     with SqliteLedger(busy, read_only=True) as ledger:
-        assert json.loads(ended.out) == report(ledger.usage(group_by=[group]))
+        assert json.loads(ended.out) == report(ledger.usage(group_by=[group]), {})
 
 
 @pytest.mark.parametrize(

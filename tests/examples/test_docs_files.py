@@ -32,6 +32,11 @@ NAMED = {
     "demo.jsonl": '{"format":"deltaweir-recording","version":1,"kind":"chat","model":"m"}\n',
 }
 """Files that lie beside a configuration."""
+FOREIGN = {
+    *(".venv/bin/pip", ".venv/bin/python", ".venv/bin/uvicorn", "curl", "export", "git", "head"),
+    *("make", "pip", "printf", "psql", "pytest", "python", "sudo"),
+}
+"""Commands that are not ours; a name that is neither is misspelled, or new and to be added."""
 OURS = re.compile(r"^(?:\.venv/bin/)?deltaweir$")
 
 
@@ -161,7 +166,9 @@ def test_a_command_exists(
         while hasattr(command, "commands"):
             command = command.commands[rest.pop(0)]
         command.make_context("deltaweir", rest)
-    elif name == "make":
+        return
+    assert name in FOREIGN
+    if name == "make":
         assert {word for word in rest if "=" not in word} <= targets()
     elif name == "curl":
         for option, value in itertools.pairwise(rest):

@@ -25,6 +25,7 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 PICTURES = LIVE / "pictures"
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 740}
+WAIT_MS = 20_000
 PRICE = "price = { input = 1, output = 2 }"
 """Dollars for a million tokens; see the table ``[[models]]``."""
 _EXPECTED = ("Failed to load resource",)
@@ -168,6 +169,13 @@ class Tabs:
                 picture(page, name if number == 0 else f"{name}-{number}")
         for context in self._contexts:
             context.close()
+
+
+def expect(what: Any) -> Any:
+    """Return what asserts something of a tab's part, and waits for it; see Playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="make test-live installs it")
+    playwright.expect.set_options(timeout=WAIT_MS)
+    return playwright.expect(what)
 
 
 def picture(page: Any, name: str) -> None:

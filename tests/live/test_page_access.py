@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.live.browsing import PHONE, Front, fronted, picture
+from tests.live.browsing import PHONE, Front, expect, fronted, picture
 from tests.live.environments import needs, node
-from tests.live.test_page_chat import MAIL, RICH, answer, ask, ended, expect, held
+from tests.live.test_page_chat import MAIL, RICH, answer, ask, ended, held
 
 from deltaweir.allowances import KeyRecord, KeyTerms, digest_of
 from deltaweir.stores.sqlite_keys import SqliteKeys

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from tests.live.browsing import Front, fronted
-from tests.live.test_page_chat import answer, ask, ended, expect
+from tests.live.browsing import Front, expect, fronted
+from tests.live.test_page_chat import answer, ask, ended
 
 from deltaweir.testing import chat_events, stream_answer
 

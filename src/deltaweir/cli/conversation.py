@@ -93,7 +93,7 @@ class Conversation:
         match meant(line):
             case Said(text):
                 if text:
-                    self._turn(text)
+                    self._turn(self._transcript.asking(text))
             case Unknown(name, nearest):
                 near = f" Did you mean /{nearest}?" if nearest else ""
                 say(f"There is no command /{name}; /help lists them.{near}")
@@ -108,20 +108,26 @@ class Conversation:
         if command == "help":
             say(explained(editing=self._lines.editing))
         elif command == "retry":
-            text = self._transcript.retract()
-            if text is None:
-                say("Nothing was asked yet.")
-            else:
-                more = {"temperature": _RETRY_TEMPERATURE} if self._asking.draws else {}
-                self._turn(text, **more)
+            self._retry()
         else:
             self._steering.obey(command, argument)
 
-    def _turn(self, text: str, **more: Any) -> None:
+    def _retry(self) -> None:
+        messages = self._transcript.asking_again()
+        if messages is None:
+            say("Nothing was asked yet.")
+            return
+        more = {"temperature": _RETRY_TEMPERATURE} if self._asking.draws else {}
+        self._turn(messages, again=self._transcript.has_answer, **more)
+
+    def _turn(self, messages: Sequence[Any], *, again: bool = False, **more: Any) -> None:
         with self._apart():
-            answered = self._asking.ask(messages=self._transcript.asking(text), **more)
-        if answered.message is not None:
-            self._transcript.answered(answered.message)
+            answered = self._asking.ask(messages=messages, **more)
+        taken = answered.message is not None and self._transcript.answered(
+            answered.message, broken=answered.error is not None
+        )
+        if again and not taken:
+            say("The answer before it stays.")
         if answered.stream is not None:
             stream = answered.stream
             self._transcript.used_by(stream.account(both=True), stream.cost)

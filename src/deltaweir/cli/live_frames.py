@@ -44,7 +44,7 @@ class Region(NamedTuple):
         """Return how many rows of the terminal it takes, now that it has so many columns."""
         if columns >= self.columns:
             return len(self.cells)
-        return sum(max(1, -(-one // columns)) for one in self.cells)
+        return sum(max(1, -(-one // max(1, columns))) for one in self.cells)
 
 
 EMPTY = Region()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from markdown_it.tree import SyntaxTreeNode
@@ -41,6 +42,18 @@ class Lines:
         self._begun = self._begun or bool(lines)
         return lines
 
+    def burst(self, pieces: Iterable[Piece], width: int) -> list[Text]:
+        """Return the lines of pieces that were finished at once; those of code together."""
+        lines: list[Text] = []
+        for kind, those in itertools.groupby(pieces, key=lambda piece: piece.kind):
+            if kind == "code":
+                code = [printable(piece.text.removesuffix("\n")) for piece in those]
+                lines += self._colours.lines(code)
+                self._begun = True
+            else:
+                lines += [line for piece in those for line in self.finished(piece, width)]
+        return lines
+
     def open(self, piece: Piece, width: int) -> list[Text]:
         """Return the lines of what is not finished; none of them is wider than the terminal."""
         lines = self._lines(piece, width, keep=False)
@@ -50,7 +63,8 @@ class Lines:
 
     def _lines(self, piece: Piece, width: int, *, keep: bool) -> list[Text]:
         if piece.kind == "code":
-            return [self._colours.line(printable(piece.text.removesuffix("\n")), keep=keep)]
+            line = printable(piece.text.removesuffix("\n"))
+            return self._colours.lines([line]) if keep else [self._colours.open(line)]
         if piece.kind == "fence":
             lines = [Text(printable(piece.text.strip()), style=FAINT)]
         else:
@@ -121,12 +135,11 @@ def _heading(node: SyntaxTreeNode, width: int) -> list[Text]:
 
 def _code(node: SyntaxTreeNode, width: int) -> Iterator[Text]:
     fenced = node.type == "fence"
-    language = (node.info.split() or [""])[0] if fenced else ""
-    colours = Colours(language)
+    colours = Colours((node.info.split() or [""])[0] if fenced else "")
     if fenced:
-        yield Text(f"{node.markup}{printable(language)}", style=FAINT)
-    for line in printable(node.content).removesuffix("\n").split("\n"):
-        yield from chopped(colours.line(line), width)
+        yield Text(f"{node.markup}{printable(node.info.rstrip())}", style=FAINT)
+    for line in colours.lines(printable(node.content).removesuffix("\n").split("\n")):
+        yield from chopped(line, width)
     if fenced:
         yield Text(node.markup, style=FAINT)
 

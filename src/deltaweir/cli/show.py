@@ -23,11 +23,24 @@ PATIENCE_S = 1.0
 _REDRAW_S = 0.2
 
 # A model may write anything; what moves the cursor or sets a title is not for a terminal.
-_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_REMOVED = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
+# Nor is what turns the direction of letters, since a line then reads as another than it is, or
+# half of a pair, which cannot be written. What joins letters, as in many an emoji, stays.
+_REPLACED = (
+    *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+    *range(0xD800, 0xE000),
+)
+_CONTROL: dict[int, str | None] = {
+    **dict.fromkeys(_REMOVED),
+    **dict.fromkeys(_REPLACED, "\N{REPLACEMENT CHARACTER}"),
+}
 
 
 def printable(text: str) -> str:
-    """Return a text without what is no letter for a terminal, tabs and line breaks apart."""
+    """Return a text without what is no letter for a terminal, tabs and line breaks apart.
+
+    What turns the direction of letters is replaced by U+FFFD.
+    """
     return text.translate(_CONTROL)
 
 

@@ -63,6 +63,9 @@ class Steering:
 
     def obey(self, command: str, argument: str) -> None:
         """Do what a command says, and say so; what goes wrong is said too."""
+        if "\0" in argument:
+            say(f"What /{command} is told has a NUL character in it; leave it out.")
+            return
         try:
             getattr(self, f"_{command}")(argument)
         except DeltaweirError as error:
@@ -126,7 +129,12 @@ class Steering:
         if not self._transcript.begun:
             say("There is nothing to save yet.")
             return
-        path = Path(name or time.strftime("deltaweir-%Y-%m-%d-%H%M%S.md")).expanduser()
+        path = Path(name or time.strftime("deltaweir-%Y-%m-%d-%H%M%S.md"))
+        try:
+            path = path.expanduser()
+        except RuntimeError:
+            say(f"{path.parts[0]} is no folder that is known here; name the file another way.")
+            return
         as_json = path.suffix.lower() == ".json"
         write: Any = self._transcript.as_json if as_json else self._transcript.as_markdown
         try:

@@ -52,36 +52,55 @@ class Transcript:
         """What all answers used, those too that were forgotten."""
         self._said: list[Any] = []
         self._asked: str | None = None
+        self._has_answer = False  # whether the last messages are what was asked, and its answer
 
     @property
     def begun(self) -> bool:
         """Whether anything was said."""
         return bool(self._said)
 
+    @property
+    def has_answer(self) -> bool:
+        """Whether what was asked last has an answer."""
+        return self._has_answer
+
     def asking(self, text: str) -> list[Any]:
         """Return the messages of a request that asks a question, and keep the question in mind."""
-        self._asked = text
-        return [*self._opening(), *self._said, {"role": "user", "content": text}]
+        self._asked, self._has_answer = text, False
+        return self._asking(self._said, text)
 
-    def answered(self, message: Any) -> None:
-        """Take the answer to what was asked last."""
+    def asking_again(self) -> list[Any] | None:
+        """Return the messages of a request that asks the last question anew; None without one.
+
+        An answer that it has is left out of them, and stays until another one is taken.
+        """
+        if self._asked is None:
+            return None
+        return self._asking(self._said[:-2] if self._has_answer else self._said, self._asked)
+
+    def answered(self, message: Any, *, broken: bool = False) -> bool:
+        """Take the answer to what was asked last, in place of one that it has, and say so.
+
+        Args:
+            message: The answer.
+            broken: Whether it failed midway; such a one takes no other's place.
+        """
+        if self._has_answer and broken:
+            return False
+        if self._has_answer:
+            del self._said[-2:]
+        self._has_answer = True
         self._said += [{"role": "user", "content": self._asked or ""}, message]
+        return True
 
     def used_by(self, account: Account, cost_usd: float | None) -> None:
         """Add what an answer used."""
         self.used = self.used.plus(account, cost_usd)
 
-    def retract(self) -> str | None:
-        """Take back the last question and its answer, if it has one, and return the question."""
-        asked = self._asked
-        if asked is not None and self._said and self._said[-2]["content"] == asked:
-            del self._said[-2:]
-        return asked
-
     def forget(self) -> None:
         """Forget what was said."""
         self._said.clear()
-        self._asked = None
+        self._asked, self._has_answer = None, False
 
     def as_json(self, model: str) -> str:
         """Return the conversation as JSON: the messages as a request has them."""
@@ -94,6 +113,9 @@ class Transcript:
         titles = {"system": "Instructions", "user": "You", "assistant": model}
         parts = [f"## {titles[_role(one)]}\n\n{_content(one).strip()}\n" for one in self._all()]
         return "\n".join(parts)
+
+    def _asking(self, said: list[Any], text: str) -> list[Any]:
+        return [*self._opening(), *said, {"role": "user", "content": text}]
 
     def _opening(self) -> list[Any]:
         return [{"role": "system", "content": self.system}] if self.system else []

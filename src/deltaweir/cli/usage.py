@@ -19,8 +19,8 @@ from deltaweir.cli.usage_names import names_of_keys, shown_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deltaweir.accounts import Group, Line
     from deltaweir.gateway.ledger_config import LedgerConfig
+    from deltaweir.usage_report import Group, Line
 
 BAR_COLUMNS = 20
 _LEAST_BAR_COLUMNS = 6
@@ -89,14 +89,14 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other")
     groups, window = _asked(by, since, until)
     # heavy: only this command pays for it
-    from deltaweir.accounts import report
     from deltaweir.gateway.ledger_reading import reading
+    from deltaweir.usage_report import report
 
     where = _ledger(config, ledger)
     with reading(where) as store:
         lines = store.usage(group_by=groups, since=window[0], until=window[1])
     if as_json:
-        typer.echo(json.dumps(report(lines)))
+        typer.echo(json.dumps(report(lines, _names(groups, where, config))))
         return
     lines = sorted(lines, key=lambda line: [_place(getattr(line, group)) for group in groups])
     if as_csv:
@@ -111,8 +111,8 @@ def _asked(
     by: str, since: str | None, until: str | None
 ) -> tuple[tuple[Group, ...], tuple[float | None, float | None]]:
     """Return the groups as they were asked for, and the time from and until which to report."""
-    from deltaweir.accounts import grouping, moment_of
     from deltaweir.errors import InvalidRequest
+    from deltaweir.usage_report import grouping, moment_of
 
     try:
         names = [name.strip() for name in by.split(",") if name.strip()]
@@ -175,7 +175,7 @@ def _table(groups: Sequence[str], lines: Sequence[Line], keys: Mapping[str, str]
 
     Through a pipe each is one row, however long, so that ``grep`` finds it whole.
     """
-    from deltaweir.accounts import total
+    from deltaweir.usage_report import total
 
     shown = [name for name in groups if any(getattr(line, name) for line in lines)]
     names = [shown, *([_called(line, name, keys) for name in shown] for line in lines)]
