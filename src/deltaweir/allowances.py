@@ -19,9 +19,9 @@ from typing import Literal
 
 import msgspec
 
-from deltaweir.accounts import moment_of
 from deltaweir.errors import InvalidRequest
 from deltaweir.meter.budget import limit_of
+from deltaweir.usage_report import moment_of
 
 Unit = Literal["tokens", "pico"]
 """What a quota is in; a picodollar is 1e-12 US dollars."""
@@ -206,7 +206,7 @@ def expiry_of(text: str | None, now: float) -> float | None:
 
     Args:
         text: A time from now such as "90m", "12h", "30d" or "4w"; or a date, at whose beginning
-            in UTC it expires; or a time, as `deltaweir.accounts.moment_of` takes it.
+            in UTC it expires; or a time, as `deltaweir.usage_report.moment_of` takes it.
         now: Seconds since 1970.
 
     Raises:

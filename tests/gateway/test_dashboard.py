@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,7 +31,7 @@ NOBODY = counted({})
 def reading(*live: Live, **more: Any) -> Reading:
     """Return what was found at one moment."""
     told: dict[str, Any] = {"gateways": 1, "hidden": 0, "sums": NOBODY, "upstreams": ()}
-    return Reading(now=NOW, since=NOW - 100, live=live, **(told | more))
+    return Reading(now=NOW, live=live, **(told | more))
 
 
 def shown(one: Snapshot) -> Any:
@@ -54,6 +56,7 @@ def test_nothing_is_shown_of_nothing() -> None:
         "prompt_tokens": 0,
         "completion_tokens": 0,
         "cost_usd": None,
+        "unpriced": 0,
     }
     assert (found["streams"], found["streams_total"], found["workers"]) == ([], 0, 1)
     assert (found["endings"], found["guard_rules"], found["upstreams"]) == ({}, {}, [])
@@ -122,7 +125,7 @@ def test_sums_are_those_of_the_metrics() -> None:
     sums = counted(summed(ENDED, ENDED, cut).sums())
     assert sums.totals.streams == 3
     assert (sums.totals.prompt_tokens, sums.totals.completion_tokens) == (3 * 39, 3 * 24)
-    assert sums.totals.cost_usd == 0.0024
+    assert (sums.totals.cost_usd, sums.totals.unpriced) == (0.0024, 1)
     assert sums.endings == {"complete": 2, "blocked": 1}
     assert sums.guard_rules == {"email": 2, "iban": 1}
     assert sums.requests == {"openai": 2, "azure": 1}
@@ -130,6 +133,26 @@ def test_sums_are_those_of_the_metrics() -> None:
     assert (first[0.25], first[None]) == (2, 1)
     gaps = dict(zip(sums.gaps.le, sums.gaps.counts, strict=True))
     assert (gaps[0.001], gaps[0.002], gaps[0.004]) == (3, 0, 9)
+
+
+def test_each_upstream_has_what_it_was_asked() -> None:
+    """Whoever took over has not the requests of those that failed."""
+    failed_over = ENDED._replace(attempts=3, asked_before=("azure", "azure"))
+    sums = counted(summed(ENDED, failed_over).sums())
+    assert sums.requests == {"azure": 2, "openai": 2}
+
+
+def test_sums_count_since_the_first_worker_began(tmp_path: Path) -> None:
+    """Though it has died: what it counted is in them."""
+    before = time.time()
+    first = Metrics(tmp_path)
+    first.ended(ENDED)
+    began = time.time()
+    first.close()
+    time.sleep(0.005)
+    found = shown(snapshot(reading(sums=counted(Metrics(tmp_path).sums())), Rates()))
+    assert (found["totals"]["streams"], found["workers"]) == (1, 1)
+    assert before - 0.001 <= found["since"] <= began + 0.001
 
 
 def test_what_is_passed_on_is_no_stream() -> None:

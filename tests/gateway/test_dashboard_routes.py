@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,11 +21,14 @@ from tests.gateway.test_keys_served import Desk, bearer, desk
 from tests.gateway.upstreams import Front, fronted
 
 from deltaweir.accounts import Opened, Tally
+from deltaweir.allowances import KeyTerms
 from deltaweir.gateway import dashboard_feed
+from deltaweir.gateway.access import Caller
 from deltaweir.gateway.app import application
 from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig, UpstreamConfig
 from deltaweir.gateway.dashboard_feed import DashboardFeed
-from deltaweir.gateway.dashboard_routes import LaneWatcher
+from deltaweir.gateway.dashboard_routes import LaneWatcher, may_see
+from deltaweir.gateway.keys import Key
 from deltaweir.gateway.service import Gateway
 from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.stores.ledger_columns import RunningRow
@@ -37,6 +41,15 @@ EVENTS = {"Accept": "text/event-stream"}
 WORDS = [f" {number}" for number in range(8)]
 ROLE, *CONTENT = chat_events(*WORDS, finish=None, done=False)
 END = chat_events(usage=(3, 8))[1:]
+HELLO = stream_answer(chat_events("Hi", usage=(10, 1)))
+ELSEWHERE = RunningRow(
+    opened=Opened(stream_id="far", started=time.time(), model="m"),
+    writer="w",
+    checkpointed=None,
+    tally=Tally(),
+    upstream=None,
+    total=1,
+)
 
 __all__ = ["desk"]  # a fixture
 
@@ -56,16 +69,21 @@ class Viewer:
     Args:
         port: The gateway's.
         narrow: Whether little may wait for it in the system.
+        path: What it watches.
+        key: Its key; empty for none.
     """
 
-    def __init__(self, port: int, *, narrow: bool = False, path: str = DASHBOARD) -> None:
+    def __init__(
+        self, port: int, *, narrow: bool = False, path: str = DASHBOARD, key: str = ""
+    ) -> None:
         self._line = socket.socket()
         if narrow:
             self._line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._line.settimeout(DEADLINE_S)
         self._line.connect(("127.0.0.1", port))
-        head = f"GET {path} HTTP/1.0\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n"
-        self._line.sendall(head.encode())
+        head = f"GET {path} HTTP/1.0\r\nHost: h\r\nAccept: text/event-stream\r\n"
+        said = f"Authorization: Bearer {key}\r\n" if key else ""
+        self._line.sendall(f"{head}{said}\r\n".encode())
         self._decoder = Decoder()
         self._events: list[Any] = []
         self._head = b""
@@ -279,6 +297,33 @@ def test_a_stream_that_breaks_is_its_upstreams_failure(front: Front) -> None:
     assert (one["state"], one["last_failure"]) == ("up", "upstream_truncated")
 
 
+def test_a_request_at_fault_is_no_failure_of_its_upstream(front: Front) -> None:
+    """Whatever its own faults are, the upstream that says so works."""
+    with Peer(error_answer(400)) as peer:
+        front.before(peer)
+        before = snapshot(front)["upstreams"][0]
+        assert front.ask().status == 400
+        until(lambda: snapshot(front)["upstreams"][0]["requests"] > before["requests"])
+        (one,) = snapshot(front)["upstreams"]
+    assert (one["failures"], one["last_failure"]) == (before["failures"], None)
+
+
+def test_who_took_over_was_not_asked_for_both(front: Front) -> None:
+    """Each upstream has its own requests."""
+    with Peer(error_answer(500)) as bad, Peer(HELLO) as good:
+        before = {one: feed_requests(front, one) for one in ("u0", "u1")}
+        front.before(bad, good)
+        assert front.ask().status == 200
+        until(lambda: feed_requests(front, "u1") == before["u1"] + 1)
+        assert feed_requests(front, "u0") == before["u0"] + 1
+
+
+def feed_requests(front: Front, upstream: str) -> int:
+    """Return how often an upstream was asked, as the dashboard has it."""
+    told = snapshot(front)["upstreams"]
+    return next((int(one["requests"]) for one in told if one["name"] == upstream), 0)
+
+
 def test_draining_ends_who_watches() -> None:
     """At once, and not when the last stream has ended; new ones are refused."""
     with fronted(drain_s=20) as front, paused(front) as (_, pause), front.client() as client:
@@ -348,25 +393,85 @@ def test_a_key_lists_its_own_streams(desk: Desk) -> None:
         client.rest()
 
 
+def test_a_key_that_is_revoked_watches_no_longer(desk: Desk) -> None:
+    """Nor does one that expires; who has another key goes on."""
+    revoked, expiring = desk.key(admin=True), desk.key(admin=True, expires_s=1.0)
+    with contextlib.ExitStack() as stack:
+        paths = [f"{DASHBOARD}?stream=true"] * 3
+        keys = [revoked, expiring, desk.key(admin=True)]
+        first, second, third = (
+            stack.enter_context(watching(desk.front, path=path, key=key))
+            for path, key in zip(paths, keys, strict=True)
+        )
+        assert all(viewer.next() for viewer in (first, second, third))
+        desk.revoke(revoked)
+        for viewer in (first, second):
+            while viewer.next() is not None:
+                pass
+        assert feed(desk.front).watchers == 1
+        assert third.next()
+    assert desk.get(DASHBOARD, revoked)[0] == 401
+
+
+KEYS = {one: Key(id=one, name=one, terms=KeyTerms(admin=one == "boss")) for one in ("k", "boss")}
+
+
+@pytest.mark.parametrize(
+    ("key", "user", "seen"),
+    [
+        (None, None, {"none's", "ann's", "bob's"}),  # nobody is asked who they are
+        (None, "ann", {"ann's"}),
+        ("k", None, {"k's", "k's, ann's"}),
+        ("k", "ann", {"k's, ann's"}),
+        ("boss", None, {"none's", "ann's", "bob's", "k's", "k's, ann's", "boss's"}),
+    ],
+)
+def test_who_sees_whose_streams(key: str | None, user: str | None, seen: set[str]) -> None:
+    """A key its own, a user their own, an administrator's key all."""
+    streams = {
+        "none's": (None, None),
+        "ann's": (None, "ann"),
+        "bob's": (None, "bob"),
+        "k's": ("k", None),
+        "k's, ann's": ("k", "ann"),
+        "boss's": ("boss", None),
+    }
+    caller = Caller(user, None if key is None else KEYS[key])
+    found = {
+        name
+        for name, (key_id, whose) in streams.items()
+        if may_see(caller, Opened(stream_id="s", started=0.0, model="m", key_id=key_id, user=whose))
+    }
+    assert found == seen
+
+
 def test_whom_a_host_knows_sees_no_others(tmp_path: Any) -> None:
     """A program that mounts the gateway has users, none of whom runs it."""
-    config = Config(
-        upstreams=(UpstreamConfig(name="u", base_url="http://127.0.0.1:9/v1"),),
-        models=(ModelConfig(name="m", upstreams=("u",)),),
-        ledger=LedgerConfig(url=f"sqlite:///{tmp_path}/deltaweir.db"),
-    )
-    gateway = Gateway(config, authorize=lambda _: "ann")
-    app = application(gateway)
+    pause, names = Pause(), ["bob", "ann", "bob", "ann"]
 
-    async def both() -> list[tuple[int, Any]]:
-        told = [await ask(app, path) for path in (DASHBOARD, STREAMS)]
+    async def all_of_it(app: Any, gateway: Gateway) -> list[tuple[int, Any]]:
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+        path = "/v1/chat/completions"
+        running = asyncio.create_task(ask(app, path, body=json.dumps(body).encode()))
+        await asyncio.to_thread(until, lambda: bool(gateway.streams.running))
+        told = [await ask(app, path) for path in (STREAMS, STREAMS, DASHBOARD)]
+        pause.release()
+        await running
         await gateway.leave()
-        return [(status, json.loads(body)) for status, _, body in told]
+        return [(status, json.loads(said)) for status, _, said in told]
 
-    (refused, why), listed = asyncio.run(both())
+    with Peer(stream_answer([ROLE, *CONTENT, pause, *END])) as peer:
+        config = Config(
+            upstreams=(UpstreamConfig(name="u", base_url=peer.base_url, proxy=""),),
+            models=(ModelConfig(name="m", upstreams=("u",)),),
+            ledger=LedgerConfig(url=f"sqlite:///{tmp_path}/deltaweir.db"),
+        )
+        gateway = Gateway(config, authorize=lambda _: names.pop(0))
+        listed, own, (refused, why) = asyncio.run(all_of_it(application(gateway), gateway))
     gateway.close()
-    assert (refused, why["error"]["code"]) == (403, "not_admin")
     assert listed == (200, {"object": "list", "data": []})
+    assert (own[0], [one["user"] for one in own[1]["data"]]) == (200, ["bob"])
+    assert (refused, why["error"]["code"]) == (403, "not_admin")
 
 
 def test_many_who_ask_at_once_are_all_answered(front: Front) -> None:
@@ -386,14 +491,6 @@ def test_a_ledger_that_takes_long_holds_nothing_up(
     """What runs here is shown meanwhile; what others run is believed for a while, then no more."""
     ledger = front.running.server.gateway.book.ledger()
     assert ledger is not None
-    elsewhere = RunningRow(
-        opened=Opened(stream_id="far", started=time.time(), model="m"),
-        writer="w",
-        checkpointed=None,
-        tally=Tally(),
-        upstream=None,
-        total=1,
-    )
     monkeypatch.setattr(dashboard_feed, "PATIENCE_S", 0.01)
     monkeypatch.setattr(dashboard_feed, "STALE_S", 0.5)
     slow, asked = threading.Event(), threading.Event()
@@ -402,7 +499,7 @@ def test_a_ledger_that_takes_long_holds_nothing_up(
         if asked.is_set():
             slow.wait(DEADLINE_S)
         asked.set()
-        return [elsewhere]
+        return [ELSEWHERE]
 
     monkeypatch.setattr(ledger, "running", running)
     try:
@@ -428,6 +525,48 @@ def test_a_ledger_that_is_away_is_of_no_account(
     with paused(front), front.client() as client:
         client.read_until(b" 3")
         until(lambda: len(json.loads(_streams(front))["data"]) == 1)
+
+
+def test_what_others_run_is_believed_while_the_ledger_is_away(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a while; what came of it since is not known."""
+    ledger = front.running.server.gateway.book.ledger()
+    monkeypatch.setattr(dashboard_feed, "STALE_S", 0.5)
+    asked = list[int]()
+
+    def running(_: int) -> list[RunningRow]:
+        asked.append(1)
+        if len(asked) > 1:
+            raise LedgerUnavailable("it is away")
+        return [ELSEWHERE]
+
+    monkeypatch.setattr(ledger, "running", running)
+    with watching(front) as viewer:
+        viewer.until(lambda one: one["streams"])
+        tries = len(asked)
+        viewer.until(lambda one: len(asked) > tries + 1 and one["streams"])
+        viewer.until(lambda one: not one["streams"])
+
+
+def test_a_stream_may_end_while_it_is_looked_at() -> None:
+    """It lets go of its row in another thread, at any moment."""
+
+    class Ending:
+        run, reads = None, 0
+
+        @property
+        def row(self) -> Any:
+            self.reads += 1
+            opened = Opened(stream_id="s", started=0.0, model="m")
+            return SimpleNamespace(opened=opened) if self.reads == 1 else None
+
+    gateway: Any = SimpleNamespace(
+        streams=SimpleNamespace(running=[Ending()]), resumable=True, access=None
+    )
+    one = DashboardFeed(gateway)
+    gateway.book = SimpleNamespace(opened=None)
+    assert asyncio.run(one.live(lambda _: True)) == []
 
 
 def _streams(front: Front) -> bytes:

@@ -114,6 +114,94 @@ def test_readings_of_long_ago_are_forgotten() -> None:
         assert rates.take(moment, [stream("a", 20, at=moment)], Ended()) == Pace()
 
 
+def readings(*told: tuple[list[Live], Ended]) -> list[Pace]:
+    """Return what each reading tells, one a second."""
+    rates = Rates()
+    return [rates.take(NOW + second, live, ended) for second, (live, ended) in enumerate(told)]
+
+
+def far(tokens: int, second: int, name: str = "far", **more: Any) -> Live:
+    """Return a stream that another process runs."""
+    told = {"at": NOW + second, "here": False, "cost_pico": tokens * 10**7, **more}
+    return stream(name, tokens, **told)
+
+
+def test_what_comes_into_sight_has_not_just_happened() -> None:
+    """A stream that began long ago counts from when it is seen first."""
+    running = [far(10 * second, second, "seen") for second in range(3)]
+    paces = readings(
+        ([running[0]], Ended()),
+        ([running[1], far(50_000, 1)], Ended()),
+        ([running[2], far(50_020, 2)], Ended()),
+    )
+    assert paces[1] == Pace(tokens_per_s=10.0, streams_per_s=0.0, usd_per_hour=0.36)
+    assert paces[2] == Pace(tokens_per_s=20.0, streams_per_s=0.0, usd_per_hour=0.72)
+
+
+def test_what_begins_elsewhere_may_be_seen_a_moment_later() -> None:
+    """Its row comes into the ledger after it has begun; it counts whole all the same."""
+    pace = readings(([], Ended()), ([far(8, 1, started=NOW - 0.5)], Ended()))[1]
+    assert (pace.tokens_per_s, pace.streams_per_s) == (8.0, 1.0)
+
+
+def test_what_is_out_of_sight_for_a_while_does_not_begin_again() -> None:
+    """A stream that comes back has not generated all it has at once."""
+    young = NOW + 0.5
+    paces = readings(
+        ([], Ended()),
+        ([far(10, 1, started=young)], Ended()),
+        ([], Ended()),
+        ([far(30, 3, started=young)], Ended()),
+    )
+    assert (paces[3].tokens_per_s, paces[3].streams_per_s) == (round(10 / 3, 6), round(1 / 3, 6))
+
+
+def test_after_a_time_without_figures_the_pace_is_that_of_now() -> None:
+    """What came while nothing was told is not told as if it came in a second."""
+    told = [far(100, 0)] * 5 + [far(160, 6)]
+    assert readings(*(([one], Ended()) for one in told))[-1].tokens_per_s == 10.0
+
+
+ORDERS = ["sums first", "row first", "both at once"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_end_elsewhere_counts_once(order: str) -> None:
+    """The sums and its row may tell it in two readings; that makes no flood of tokens."""
+    ended = Ended(streams=1, completion_tokens=9045, cost_pico=9045 * 10**7)
+    told = list[tuple[list[Live], Ended]]()
+    for second in range(9):
+        in_sums = second >= (5 if order == "row first" else 4)
+        in_sight = second < (5 if order == "sums first" else 4)
+        row = far(9000 + 10 * min(second, 4), second)
+        sums = ended if in_sums else Ended(cost_pico=0)
+        told.append(([row] if in_sight else [], sums))
+    paces = readings(*told)[1:]
+    assert all(pace.tokens_per_s is not None and pace.tokens_per_s <= 15.0 for pace in paces)
+    assert all(pace.streams_per_s == 0.0 for pace in paces)
+    assert all(pace.usd_per_hour is not None and pace.usd_per_hour <= 0.54 for pace in paces)
+
+
+def test_an_end_that_is_found_later_is_not_another_ones() -> None:
+    """The end of a short stream takes nothing from a long one whose end the sums do not know."""
+    short, both = (Ended(streams=count, completion_tokens=20 + more) for count, more in _ENDS)
+    live = [far(9000, 0)]
+    paces = readings((live, Ended()), ([], short), ([], both), ([], both))
+    assert all(pace.tokens_per_s is not None and pace.tokens_per_s <= 20.0 for pace in paces[1:])
+
+
+_ENDS = [(1, 0), (2, 9000)]
+
+
+def test_alone_nothing_waits() -> None:
+    """Where no other process counts, what others run has no part in the sums."""
+    rates = Rates()
+    rates.take(NOW, [far(9000, 0), stream("a", 10)], Ended(), others=False)
+    ended = Ended(streams=2, completion_tokens=15 + 7)
+    pace = rates.take(NOW + 1, [], ended, others=False)
+    assert (pace.tokens_per_s, pace.streams_per_s) == (12.0, 1.0)
+
+
 COUNTS = st.lists(
     st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans(), st.booleans()), max_size=8
 )
@@ -135,7 +223,8 @@ def test_no_token_is_lost_or_counted_twice(
                 streams=ended.streams + 1, completion_tokens=ended.completion_tokens + had + more
             )
         else:
-            after.append(stream(name, had + more, at=NOW + seconds))
+            started = NOW - 10 if was_there else NOW + seconds / 2
+            after.append(stream(name, had + more, at=NOW + seconds, started=started))
         tokens += more
     rates.take(NOW, before, Ended(streams=3, completion_tokens=999))
     pace = rates.take(NOW + seconds, after, ended)

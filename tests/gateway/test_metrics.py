@@ -147,6 +147,23 @@ def test_a_stream_is_counted(
     assert shown(metrics, name, **PAIR, **labels) == value
 
 
+def test_attempts_are_those_of_each_upstream() -> None:
+    """An upstream that failed has its own, also where it was asked again."""
+    metrics = Metrics()
+    metrics.ended(ENDED._replace(attempts=4, asked_before=("azure", "openai", "azure")))
+    assert shown(metrics, "attempts_total", model="gpt-4o", upstream="azure") == 2
+    assert shown(metrics, "attempts_total", **PAIR) == 2
+
+
+def test_finds_of_a_rule_are_added_at_once() -> None:
+    """However many a stream has."""
+    metrics = Metrics()
+    found = (("email", "flag"), ("iban", "redact")) * 500
+    metrics.ended(ENDED._replace(guard_matches=found))
+    assert shown(metrics, "guard_matches_total", rule="email", action="flag") == 500
+    assert shown(metrics, "guard_matches_total", rule="iban", action="redact") == 500
+
+
 def test_a_status_is_counted(metrics: Metrics) -> None:
     """What clients were answered is told whatever the model."""
     metrics.ended(ENDED._replace(model="local", status=429))
@@ -482,10 +499,10 @@ def test_a_full_disk_stops_no_stream(tmp_path: Path, caplog: pytest.LogCaptureFi
     """A worker that cannot share its numbers still shows them itself, and says so once."""
     import resource  # not on Windows
 
-    metrics = Metrics(tmp_path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SEGMENT // 2, before[1]))
     try:
+        metrics = Metrics(tmp_path)
         metrics.ended(ENDED)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

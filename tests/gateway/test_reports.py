@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from starlette.requests import Request
 from tests.gateway.conftest import (
@@ -29,8 +31,10 @@ from tests.gateway.conftest import (
 from tests.gateway.test_embed import ask
 
 import deltaweir
-from deltaweir.accounts import GROUPS, day_of
+from deltaweir.gateway import reports
 from deltaweir.gateway.config import LedgerConfig
+from deltaweir.gateway.reports import report_json
+from deltaweir.usage_report import GROUPS, Line, day_of, report
 
 COUNT = "/v1/count"
 USAGE = "/v1/usage"
@@ -48,8 +52,8 @@ def usage(gateway: Running, **query: Any) -> dict[str, Any]:
     """Return the report of a gateway."""
     status, _, raw = request(gateway, f"{USAGE}?{urlencode(query)}", method="GET")
     assert status == 200
-    report: dict[str, Any] = json.loads(raw)
-    return report
+    told: dict[str, Any] = json.loads(raw)
+    return told
 
 
 @pytest.mark.parametrize(
@@ -173,6 +177,29 @@ def test_a_report_nobody_can_make(gateway: Running, query: dict[str, str], param
     assert (status, json.loads(raw)["error"]["param"]) == (400, param)
 
 
+def test_a_report_that_is_too_long_is_refused(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how to ask for less; one as long as may be is told."""
+    for tag in ("long-1", "long-2"):
+        request(gateway, CHAT, hello(deltaweir={"tag": tag}))
+    lines = len(usage(gateway, group_by="tag")["data"])
+    monkeypatch.setattr(reports, "MOST_LINES", lines)
+    assert len(usage(gateway, group_by="tag")["data"]) == lines
+    monkeypatch.setattr(reports, "MOST_LINES", lines - 1)
+    status, _, raw = request(gateway, f"{USAGE}?group_by=tag", method="GET")
+    error = json.loads(raw)["error"]
+    assert (status, error["param"]) == (400, "group_by")
+    assert "since" in error["message"]
+
+
+@given(lines=st.lists(st.builds(Line), max_size=3))
+def test_a_report_is_json(lines: list[Line]) -> None:
+    """Piece by piece it is what it is as a whole."""
+    told = report(lines, {"k": "alice"})
+    assert json.loads(report_json(told)) == told
+
+
 def test_running_streams_are_in_the_report(tmp_path: Path) -> None:
     """They count from their beginning, and their tokens from the first checkpoint on."""
     with served(configured(tmp_path, drain_s=0.1)) as server:
@@ -206,9 +233,9 @@ async def test_a_hosts_user_sees_their_own_rows(tmp_path: Path) -> None:
         assert (await ask(app, CHAT, body=body, headers=headers))[0] == 200
     for user, streams in (("ann", 2), ("bob", 1), ("eve", 0), ("", 0)):
         _, _, raw = await ask(app, USAGE, headers=[(b"x-name", user.encode())])
-        report = json.loads(raw)
-        assert report["total"]["streams"] == streams
-        assert {line["user"] for line in report["data"]} <= {user}
+        told = json.loads(raw)
+        assert told["total"]["streams"] == streams
+        assert {line["user"] for line in told["data"]} <= {user}
     for path in (USAGE, COUNT):
         body = b"{}" if path == COUNT else b""
         assert (await ask(app, path, body=body))[0] == 401

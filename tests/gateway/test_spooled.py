@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.stores.ledgers import NOON, closed, opened
 
-from deltaweir.accounts import Checkpoint, Entry, Line, Row, Tally
+from deltaweir.accounts import Checkpoint, Entry, Row, Tally
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.ledger_writer import Pace
 from deltaweir.gateway.spooled import SpooledStore
@@ -20,6 +20,7 @@ from deltaweir.stores.failures import LedgerBusy, LedgerMisconfigured, LedgerUna
 from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Spool
 from deltaweir.stores.sqlite import SqliteLedger
+from deltaweir.usage_report import Line
 
 LIMIT_S = 20.0
 QUICK = Pace(window_s=0.001, checkpoint_s=0.01, look_s=0.02)
@@ -126,6 +127,8 @@ def test_what_is_told_meanwhile_is_written_when_it_is_back(
     assert store.close_dead(NOON) == 0
     assert store.unavailable_since is not None
     assert store.waiting == 3
+    with pytest.raises(LedgerUnavailable, match="nobody answers"):
+        store.running(9)
     faulty.fails = None
     _until(_looks(store))
     assert (set(faulty.rows), store.waiting) == ({"before", "meanwhile"}, 0)

@@ -130,7 +130,12 @@ def test_a_line_to_parse() -> None:
     assert said == ["INFO", "deltaweir.stream", "stream"]
     kept = {name: value for name, value in ENDED._asdict().items() if name in fields}
     assert fields == {**kept, "cost_usd": 0.0012, "longest_gap_below_ms": 4}
-    assert set(ENDED._fields) - set(kept) == {"cost_pico", "gaps", "guard_matches"}
+    assert set(ENDED._fields) - set(kept) == {
+        "asked_before",
+        "cost_pico",
+        "gaps",
+        "guard_matches",
+    }
 
 
 def test_a_failed_stream_has_the_level_of_a_warning() -> None:

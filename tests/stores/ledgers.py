@@ -10,23 +10,10 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from deltaweir.accounts import (
-    GROUPS,
-    Attempt,
-    Checkpoint,
-    Closed,
-    Entry,
-    Line,
-    Opened,
-    Row,
-    Tally,
-    day_of,
-    hour_of,
-    minute_of,
-    total,
-)
+from deltaweir.accounts import Attempt, Checkpoint, Closed, Entry, Opened, Row, Tally
 from deltaweir.errors import InvalidRequest
 from deltaweir.stores.ledger_columns import RunningRow, upstream_of
+from deltaweir.usage_report import GROUPS, Line, day_of, hour_of, minute_of, total
 
 NOON = 1_795_521_600.0  # 2026-11-24 in UTC
 
@@ -214,6 +201,8 @@ def check_hours(fresh: Fresh) -> None:
         assert store.usage(group_by=["hour"], since=NOON + 3600) == []
         minutes = [line.minute for line in store.usage(group_by=["minute"])]
         assert minutes == ["2026-11-24T11:59", "2026-11-24T12:00", "2026-11-24T12:59"]
+        first = store.usage(group_by=["minute"], most=2)
+        assert [line.minute for line in first] == minutes[:2]
     assert [(line.day, line.hour) for line in lines] == noon
     assert [line.streams for line in lines] == [1, 2]
 

@@ -7,12 +7,12 @@ import threading
 import time
 from typing import Any
 
-from deltaweir.accounts import Line
 from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.access import Access
 from deltaweir.gateway.ledger import Ledger
 from deltaweir.gateway.ledger_config import LedgerConfig
 from deltaweir.stores.failures import LedgerUnavailable
+from deltaweir.usage_report import Line
 
 FLUSH_S = 2.0
 """How long a report waits for rows that are on their way to disk, in seconds."""

@@ -25,7 +25,7 @@ from deltaweir.errors import (
     ServiceUnavailable,
     StreamFailed,
 )
-from deltaweir.gateway.failover import Candidate, Itinerary
+from deltaweir.gateway.failover import Candidate, Itinerary, may_move_on
 from deltaweir.gateway.hints import without_hint
 from deltaweir.gateway.refusal_log import code_of
 from deltaweir.gateway.upstream_log import failure_line
@@ -136,10 +136,11 @@ class Asking:
             Whether to ask on.
         """
         log_failure(upstream.name, error, exchange, attempt=self._attempts)
-        upstream.failed(code_of(error))
         if final:
             self._way.answered()
             return False
+        if may_move_on(error):  # else the request is at fault
+            upstream.failed(code_of(error))
         now, wall = time.monotonic(), time.time()
         return self._way.failed(error, exchange.head, now=now, wall=wall)
 

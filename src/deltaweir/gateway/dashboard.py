@@ -9,7 +9,7 @@ import msgspec
 
 from deltaweir.accounts import PICODOLLARS
 from deltaweir.gateway.live import Ended, Live, Pace, Rates
-from deltaweir.gateway.metric_families import FAMILIES
+from deltaweir.gateway.metric_families import FAMILIES, MILLI, SINCE
 
 Sums = Mapping[str, Mapping[tuple[str, ...], Sequence[int]]]
 """What `deltaweir.gateway.metrics.Metrics.sums` returns: cells by metric and labels."""
@@ -49,8 +49,8 @@ class UpstreamState(msgspec.Struct, frozen=True, kw_only=True):
         state: ``down`` while it is left alone after failures, ``trying`` when the next request
             is to show whether it works again, ``up`` otherwise.
         active: Its connections in use, of all workers.
-        requests: How often it was asked for streams that have ended.
-        failures: How often it failed.
+        requests: How often it was asked for streams that have ended, retries included.
+        failures: How often it failed; a request that it refuses for its own faults is none.
         last_failure: The code of its last failure here; None where there was none.
         retry_at: When it is asked again, in seconds since 1970; None unless it is down.
     """
@@ -65,12 +65,21 @@ class UpstreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What all streams come to that have ended."""
+    """What all streams come to that have ended.
+
+    Attributes:
+        streams: How many.
+        prompt_tokens: Tokens of their prompts, as far as known.
+        completion_tokens: What they generated, as far as known.
+        cost_usd: What those with a known cost cost; None where no cost is known.
+        unpriced: How many used tokens and have no known cost, so that the cost is not whole.
+    """
 
     streams: int
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+    unpriced: int
 
 
 class Histogram(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +98,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """What the metrics of all workers say, as a dashboard shows it."""
 
     workers: int
+    since: float
     ended: Ended
     totals: Totals
     first_token: Histogram
@@ -105,7 +115,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         now: When, in seconds since 1970.
-        since: From when on the sums count, likewise.
         gateways: Processes whose streams are among those that run.
         live: The streams that run.
         hidden: How many more run than are known here.
@@ -114,7 +123,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     now: float
-    since: float
     gateways: int
     live: Sequence[Live]
     hidden: int
@@ -164,10 +172,10 @@ def snapshot(reading: Reading, rates: Rates) -> Snapshot:
         rates: Has taken the readings before, and takes this one.
     """
     sums, live = reading.sums, newest_first(reading.live)
-    pace = rates.take(reading.now, live, sums.ended)
+    pace = rates.take(reading.now, live, sums.ended, others=sums.workers > 1)
     return Snapshot(
         now=reading.now,
-        since=reading.since,
+        since=sums.since,
         gateways=reading.gateways,
         workers=sums.workers,
         streams=[item(one, rates.of(one)) for one in live[:MOST_SHOWN]],
@@ -240,12 +248,14 @@ def counted(sums: Sums) -> Counted:
     )
     return Counted(
         workers=max(1, _all(sums, "workers")),
+        since=_all(sums, SINCE) / MILLI,
         ended=ended,
         totals=Totals(
             streams=ended.streams,
             prompt_tokens=_all(sums, "prompt_tokens"),
             completion_tokens=ended.completion_tokens,
             cost_usd=_usd(ended.cost_pico),
+            unpriced=_all(sums, "unpriced_streams"),
         ),
         first_token=_histogram(sums, "first_content_seconds"),
         gaps=_histogram(sums, "content_gap_seconds"),

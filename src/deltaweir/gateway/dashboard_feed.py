@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -44,7 +44,13 @@ _log = logging.getLogger("deltaweir.gateway")
 
 
 class Watcher(Protocol):
-    """Somebody who watches."""
+    """Somebody who watches.
+
+    Attributes:
+        key_id: Whose key let them in; None without keys.
+    """
+
+    key_id: str | None
 
     def show(self, frame: bytes) -> None:
         """Take a new snapshot, as an event."""
@@ -81,7 +87,6 @@ class DashboardFeed:
         self.latest: bytes | None = None
         """The newest snapshot while anybody watches, as JSON."""
         self._gateway = gateway
-        self._since = time.time()
         self._watchers: dict[Watcher, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._elsewhere = NOWHERE
@@ -105,6 +110,16 @@ class DashboardFeed:
         self._watchers.pop(watcher, None)
         if not self._watchers:
             self.close()
+
+    def dismiss(self, key_ids: Collection[str]) -> None:
+        """Show nothing more to whom these keys have let in, and tell them.
+
+        Args:
+            key_ids: The ids of keys that are not accepted any more.
+        """
+        for watcher in [one for one in self._watchers if one.key_id in key_ids]:
+            watcher.end()
+            self.leave(watcher)
 
     def close(self) -> None:
         """Take no more snapshots; all who watch are told."""
@@ -152,14 +167,15 @@ class DashboardFeed:
         self, rates: Rates, elsewhere: Elsewhere, upstreams: Sequence[UpstreamState]
     ) -> bytes:
         """Return a snapshot as JSON; blocks."""
+        # before those that run: what ends meanwhile is in neither, and is found with the next
+        sums = counted(self._gateway.metrics.sums())
         live = self._live(elsewhere)
         reading = Reading(
             now=time.time(),
-            since=self._since,
             gateways=1 + elsewhere.gateways,
             live=live,
             hidden=max(0, elsewhere.total - len(elsewhere.rows)),
-            sums=counted(self._gateway.metrics.sums()),
+            sums=sums,
             upstreams=upstreams,
         )
         return _ENCODER.encode(snapshot(reading, rates))
@@ -169,7 +185,9 @@ class DashboardFeed:
     ) -> list[Live]:
         """Return the streams that run now; blocks."""
         gateway, known = self._gateway, elsewhere.stoppable
-        running = [one for one in gateway.streams.running if one.row and may_see(one.row.opened)]
+        running = [  # a stream that ends meanwhile lets go of its row: it is read once
+            one for one in gateway.streams.running if (row := one.row) and may_see(row.opened)
+        ]
         rows = [one for one in elsewhere.rows if may_see(one.opened)]
         here = live_here(running, self._key_name, stoppable=gateway.resumable)
         others = live_elsewhere(rows, self._key_name, stoppable=known.__contains__)
@@ -200,14 +218,15 @@ class DashboardFeed:
         return self._elsewhere
 
     async def _looked(self) -> Elsewhere:
-        """Return what other processes run; nothing where the ledger cannot tell."""
+        """Return what other processes run; what was found before while the ledger is away."""
         ledger = self._gateway.book.opened
         if ledger is None:
             return NOWHERE
         try:
             found = await asyncio.to_thread(ledger.running, MOST_SHOWN)
         except LedgerUnavailable:  # whoever writes it has logged that
-            return NOWHERE
+            before = self._elsewhere
+            return before if time.monotonic() - before.found <= STALE_S else NOWHERE
         shared = self._gateway.shared
         ids = [one.opened.stream_id for one in found]
         known = set[str]() if shared is None else await shared.known(ids)

@@ -52,13 +52,16 @@ class DashboardRoute:
                 return
             if self._gateway.draining:
                 raise ServiceUnavailable("the server is stopping; ask again")
-            await self._watch(scope, receive, send, request_id)
+            await self._watch(scope, receive, send, caller, request_id)
         except DeltaweirError as error:
             self._gateway.refused(scope, error, request_id=request_id)
             await send_error(send, error, request_id=request_id, headers=_NOT_KEPT)
 
-    async def _watch(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        watcher = LaneWatcher(self._gateway.dashboard)
+    async def _watch(
+        self, scope: Scope, receive: Receive, send: Send, caller: Caller, request_id: str
+    ) -> None:
+        key_id = None if caller.key is None else caller.key.id
+        watcher = LaneWatcher(self._gateway.dashboard, key_id)
         slow = self._gateway.config.server.slow_reader_s
         with Lane(scope, receive, send, watcher, slow_reader_s=slow) as lane:
             outflow = Outflow(lane, [*STREAM_HEADERS, (b"x-request-id", request_id.encode())])
@@ -76,12 +79,14 @@ class LaneWatcher:
 
     Args:
         feed: What it watches.
+        key_id: Whose key let it in; None without keys.
 
     Attributes:
         done: Set when nothing comes any more, or its client has gone.
     """
 
-    def __init__(self, feed: DashboardFeed) -> None:
+    def __init__(self, feed: DashboardFeed, key_id: str | None = None) -> None:
+        self.key_id = key_id
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._feed = feed
         self._outflow: Outflow | None = None
@@ -146,7 +151,7 @@ class StreamList:
         try:
             _only_get(scope)
             caller = await self._gateway.caller_of(scope)
-            live = await self._gateway.dashboard.live(lambda opened: _may_see(caller, opened))
+            live = await self._gateway.dashboard.live(lambda opened: may_see(caller, opened))
             own = [item(one, one.average) for one in live]
             body = msgspec.json.encode({"object": "list", "data": own})
             await send_json(send, 200, body, request_id=request_id, headers=_NOT_KEPT)
@@ -155,7 +160,13 @@ class StreamList:
             await send_error(send, error, request_id=request_id, headers=_NOT_KEPT)
 
 
-def _may_see(caller: Caller, opened: Opened) -> bool:
+def may_see(caller: Caller, opened: Opened) -> bool:
+    """Tell whether somebody may know of a stream that runs.
+
+    Args:
+        caller: Who asks.
+        opened: How the stream began.
+    """
     if caller.key is not None and caller.key.admin:
         return True
     return caller.own_key == opened.key_id and caller.user in {None, opened.user}

@@ -116,6 +116,7 @@ class Job(NamedTuple):
             code=code_of(run.failure),
             tag=asked.terms.tag,
             guard_matches=run.guard_matches,
+            asked_before=tuple(row.asked_before),
         )
 
 

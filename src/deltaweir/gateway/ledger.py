@@ -30,7 +30,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Self
 
-from deltaweir.accounts import Attempt, Closed, Entry, Line, Opened, Tally
+from deltaweir.accounts import Attempt, Closed, Entry, Opened, Tally
 from deltaweir.errors import DeltaweirError
 from deltaweir.gateway.ledger_config import LedgerConfig, ledger_path
 from deltaweir.gateway.ledger_reading import in_postgres
@@ -40,6 +40,7 @@ from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Spool
 from deltaweir.stores.sqlite import SqliteLedger
+from deltaweir.usage_report import Line
 
 _BUSY_S = 1.0  # shorter than `close` waits; the writer tries again by itself
 _LEASED = Pace(look_s=3.0, batch=2000)
@@ -153,13 +154,14 @@ class Ledger:
         until: float | None = None,
         user: str | None = None,
         key_id: str | None = None,
+        most: int | None = None,
     ) -> list[Line]:
         """Return what was used, as far as it is on disk; blocks.
 
         Arguments and errors as for `deltaweir.stores.sqlite.SqliteLedger.usage`.
         """
         return self._store.usage(
-            group_by=group_by, since=since, until=until, user=user, key_id=key_id
+            group_by=group_by, since=since, until=until, user=user, key_id=key_id, most=most
         )
 
     def running(self, most: int) -> list[RunningRow]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from deltaweir.accounts import Line, Row
+from deltaweir.accounts import Row
 from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.ledger_config import LedgerConfig, ledger_path
 from deltaweir.stores.failures import LedgerMisconfigured
 from deltaweir.stores.sqlite import SqliteLedger
+from deltaweir.usage_report import Line
 
 if TYPE_CHECKING:
     from deltaweir.stores.postgres import PostgresLedger

@@ -16,10 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from deltaweir.accounts import Checkpoint, Closed, Entry, Line, Opened, Tally
+from deltaweir.accounts import Checkpoint, Closed, Entry, Opened, Tally
 from deltaweir.errors import DeltaweirError
 from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.stores.ledger_columns import RunningRow
+from deltaweir.usage_report import Line
 
 _log = logging.getLogger("deltaweir.gateway.ledger")
 
@@ -43,6 +44,7 @@ class Store(Protocol):
         until: float | None = None,
         user: str | None = None,
         key_id: str | None = None,
+        most: int | None = None,
     ) -> list[Line]:
         """Return what was used, grouped and added up; from any thread."""
 

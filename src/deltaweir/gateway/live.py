@@ -7,7 +7,7 @@ up to. A rate needs two: `Rates` keeps those of the last seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,12 @@ State = Literal["waiting", "streaming", "held_up", "unread"]
 
 WINDOW_S = 3.0
 """Over how many seconds rates are taken: checkpoints of other processes come once a second."""
+LATE_S = 1.5
+"""How much later than it began a stream of another process may come into sight, in seconds."""
+SETTLED_S = 1.5
+"""Within what time its row and the sums both know the end of a stream of another process."""
+OWED_S = 4.0
+"""How long a stream that is gone waits to be found in the sums, where it may never come."""
 SHORTEST_S = 0.2
 """The shortest time over which an average says anything, in seconds."""
 _HOUR_S = 3600.0
@@ -106,20 +112,54 @@ class _Before(msgspec.Struct, frozen=True):
     ended: Ended
 
 
+class _Amount(NamedTuple):
+    """Some streams, what they generated and what that cost; None where no cost is known."""
+
+    streams: int = 0
+    tokens: int = 0
+    pico: int | None = None
+
+    def plus(self, other: _Amount) -> _Amount:
+        """Return both together."""
+        known = [one for one in (self.pico, other.pico) if one is not None]
+        streams, tokens = self.streams + other.streams, self.tokens + other.tokens
+        return _Amount(streams, tokens, sum(known) if known else None)
+
+
+class _Step(NamedTuple):
+    """What came between two readings."""
+
+    since: float
+    upto: float
+    amount: _Amount
+
+
 class Rates:
-    """Tell how fast all is, from readings that come about once a second."""
+    """Tell how fast all is, from readings that come about once a second.
+
+    A stream counts from when it is seen first: whole if it began since the reading before, else
+    by what comes from then on. At its end it goes from those that run into the sums, which for
+    streams of other processes may happen in two readings, in any order: what the sums gain waits
+    for `SETTLED_S`, and what is gone for `OWED_S`, to meet the other. Streams of other machines
+    never come into the sums; where several workers share these, the pace of what ends may for
+    that read too low for `OWED_S`, never too high.
+    """
 
     def __init__(self) -> None:
         self._kept: list[_Before] = []
         self._speeds: dict[str, float] = {}
+        self._steps: list[_Step] = []
+        self._due: list[tuple[float, _Amount]] = []
+        self._owed: dict[str, tuple[float, _Amount]] = {}
 
-    def take(self, now: float, live: Sequence[Live], ended: Ended) -> Pace:
+    def take(self, now: float, live: Sequence[Live], ended: Ended, *, others: bool = True) -> Pace:
         """Take a reading; return the pace of all since those before.
 
         Args:
             now: When, in seconds since 1970.
             live: The streams that run.
             ended: What those come to that have ended.
+            others: Whether streams of other processes are in that as well.
         """
         current = _Before(now, {one.stream_id: one for one in live}, ended)
         self._kept = [one for one in self._kept if 0 < now - one.now <= WINDOW_S]
@@ -128,9 +168,14 @@ class Rates:
             speed = self._speed(one)
             if speed is not None:
                 self._speeds[one.stream_id] = speed
-        pace = _pace(self._kept[0], current) if self._kept else Pace()
+        self._steps = [one for one in self._steps if self._kept and one.since >= self._kept[0].now]
+        if self._kept:
+            amount = self._step(self._kept[-1], current, others=others)
+            self._steps.append(_Step(self._kept[-1].now, now, amount))
+        else:
+            self._due, self._owed = [], {}
         self._kept.append(current)
-        return pace
+        return _pace(self._steps)
 
     def of(self, live: Live) -> float | None:
         """Return the tokens in a second of a stream of the last reading; None for unknown."""
@@ -147,50 +192,82 @@ class Rates:
                 return _rate(max(0, tokens - (one.completion_tokens or 0)), live.at - one.at)
         return live.average
 
+    def _step(self, before: _Before, now: _Before, *, others: bool) -> _Amount:
+        """Return what came between two readings that follow each other."""
+        amount = _Amount()
+        for one in now.live.values():
+            amount = amount.plus(self._grown(one, before))
+            self._owed.pop(one.stream_id, None)
+        for one in before.live.values():
+            if one.stream_id not in now.live and (one.here or others):
+                tokens, pico = one.completion_tokens or 0, one.cost_pico
+                self._owed[one.stream_id] = now.now, _Amount(1, tokens, pico)
+        self._due.append((now.now, _since(before.ended, now.ended)))
+        waits = others and not all(one.here for one in now.live.values())
+        return amount.plus(self._settled(now.now - (SETTLED_S if waits else 0.0), now.now))
 
-def _pace(before: _Before, now: _Before) -> Pace:
-    """Return the pace between two readings.
+    def _grown(self, one: Live, before: _Before) -> _Amount:
+        """Return what a stream that runs adds."""
+        tokens, pico = one.completion_tokens or 0, one.cost_pico
+        earlier = before.live.get(one.stream_id)
+        if earlier is None:
+            late = 0.0 if one.here else LATE_S
+            began = one.started > before.now - late and one.stream_id not in self._owed
+            return _Amount(1, tokens, pico) if began else _Amount(0, 0, None if pico is None else 0)
+        tokens = max(0, tokens - (earlier.completion_tokens or 0))
+        pico = None if pico is None else max(0, pico - (earlier.cost_pico or 0))
+        took = one.at - earlier.at
+        if took > WINDOW_S:  # after a time without figures: no more of it than is of now
+            tokens = round(tokens * WINDOW_S / took)
+            pico = None if pico is None else round(pico * WINDOW_S / took)
+        return _Amount(0, tokens, pico)
 
-    What has ended between them is in the sums of what has ended, but for what it had before; of
-    other machines' streams those sums know nothing, so none of it may fall below zero.
-    """
-    gone = [one for name, one in before.live.items() if name not in now.live]
-    begun = sum(name not in before.live for name in now.live)
-    begun += max(0, now.ended.streams - before.ended.streams - len(gone))
-    tokens = sum(_more(one, before).completion_tokens or 0 for one in now.live.values())
-    tokens += max(
-        0,
-        now.ended.completion_tokens
-        - before.ended.completion_tokens
-        - sum(one.completion_tokens or 0 for one in gone),
-    )
-    seconds = now.now - before.now
-    cost = _cost(before, now, gone)
+    def _settled(self, upto: float, now: float) -> _Amount:
+        """Return what the sums have gained until a time, without what was counted before."""
+        self._owed = {name: one for name, one in self._owed.items() if now - one[0] <= OWED_S}
+        found = _Amount()
+        while self._due and self._due[0][0] <= upto:
+            due = self._due.pop(0)[1]
+            found = found.plus(self._without_owed(due))
+        return found
+
+    def _without_owed(self, due: _Amount) -> _Amount:
+        """Take what was counted already, of as many streams at most, from what has ended.
+
+        Those that had most go first, so that a stream of another machine makes nothing too high.
+        """
+        streams, tokens, pico = due
+        for name in sorted(self._owed, key=lambda one: -self._owed[one][1].tokens)[: due.streams]:
+            at, owed = self._owed.pop(name)
+            streams -= owed.streams
+            tokens -= owed.tokens
+            pico = None if pico is None else pico - (owed.pico or 0)
+            if tokens < 0:  # another one's end has come first: its own is to come
+                self._owed[name] = at, _Amount(0, -tokens, -min(0, pico or 0))
+                tokens, pico = 0, None if pico is None else max(0, pico)
+        return _Amount(streams, tokens, None if pico is None else max(0, pico))
+
+
+def _since(before: Ended, now: Ended) -> _Amount:
+    """Return what has ended between two readings; sums never fall but with a new start."""
+    pico = None if now.cost_pico is None else max(0, now.cost_pico - (before.cost_pico or 0))
+    streams = max(0, now.streams - before.streams)
+    return _Amount(streams, max(0, now.completion_tokens - before.completion_tokens), pico)
+
+
+def _pace(steps: Sequence[_Step]) -> Pace:
+    """Return the pace of all steps together."""
+    if not steps:
+        return Pace()
+    amount = _Amount()
+    for one in steps:
+        amount = amount.plus(one.amount)
+    seconds, pico = steps[-1].upto - steps[0].since, amount.pico
     return Pace(
-        tokens_per_s=_rate(tokens, seconds),
-        streams_per_s=_rate(begun, seconds),
-        usd_per_hour=None if cost is None else _rate(cost / PICODOLLARS * _HOUR_S, seconds),
+        tokens_per_s=_rate(amount.tokens, seconds),
+        streams_per_s=_rate(amount.streams, seconds),
+        usd_per_hour=None if pico is None else _rate(pico / PICODOLLARS * _HOUR_S, seconds),
     )
-
-
-def _more(one: Live, before: _Before) -> Ended:
-    """Return what a stream has generated since a reading."""
-    earlier = before.live.get(one.stream_id)
-    tokens, pico = one.completion_tokens or 0, one.cost_pico
-    if earlier is not None:
-        tokens -= earlier.completion_tokens or 0
-        pico = None if pico is None else pico - (earlier.cost_pico or 0)
-    return Ended(completion_tokens=max(0, tokens), cost_pico=None if pico is None else max(0, pico))
-
-
-def _cost(before: _Before, now: _Before, gone: Sequence[Live]) -> int | None:
-    """Return what was spent between two readings; None where no cost is known at all."""
-    known = [_more(one, before).cost_pico for one in now.live.values()]
-    spent = [one for one in known if one is not None]
-    if now.ended.cost_pico is not None:
-        ended = now.ended.cost_pico - (before.ended.cost_pico or 0)
-        spent.append(max(0, ended - sum(one.cost_pico or 0 for one in gone)))
-    return sum(spent) if spent else None
 
 
 def _rate(amount: float, seconds: float) -> float | None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from deltaweir.accounts import PICODOLLARS
+from deltaweir.guard.verdicts import MOST_VERDICTS
 
 PREFIX = "deltaweir_"
 """What every metric's name begins with."""
 NANO = 10**9
 """Nanoseconds in a second."""
+MILLI = 1000
+"""Milliseconds in a second."""
+SINCE = "since"
+"""Under this name each worker writes when it began to count; no metric that is shown."""
 
 
 class Family(NamedTuple):
@@ -49,7 +54,7 @@ FAMILIES: dict[str, Family] = {
     "responses": Family(
         "counter", "The same requests by the HTTP status that was sent.", ("endpoint", "status")
     ),
-    "attempts": Family("counter", "Upstreams asked, retries included."),
+    "attempts": Family("counter", "How often each upstream was asked, retries included."),
     "prompt_tokens": Family(
         "counter", "Tokens of prompts, as far as known.", ("model", "upstream", "source")
     ),
@@ -66,12 +71,14 @@ FAMILIES: dict[str, Family] = {
     ),
     "guard_matches": Family(
         "counter",
-        "What rules of guards found in prompts and answers, by the action of the rule.",
+        f"What rules of guards found in prompts and answers, {MOST_VERDICTS} of a stream at most, "
+        "by the action of the rule.",
         ("rule", "action"),
     ),
     "upstream_failures": Family(
         "counter",
-        "Failures of an upstream: attempts without an answer, and streams that broke.",
+        "Failures of an upstream: attempts without an answer, and streams that broke; no refusals "
+        "of requests that are at fault themselves.",
         ("upstream",),
     ),
     "first_content_seconds": _times(

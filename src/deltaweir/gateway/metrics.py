@@ -11,7 +11,9 @@ name any model (``openai/*``) could otherwise fill the memory of this process an
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -20,7 +22,7 @@ from prometheus_client.core import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 
 from deltaweir.gateway.metric_cells import MOST, Cells, Counts, Name, SharedCells
-from deltaweir.gateway.metric_families import FAMILIES, NANO, PREFIX, Family
+from deltaweir.gateway.metric_families import FAMILIES, MILLI, NANO, PREFIX, SINCE, Family
 from deltaweir.gateway.summary import Endpoint, Summary
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -69,6 +71,7 @@ class Metrics:
     def __init__(self, directory: Path | None = None) -> None:
         self.known: Collection[str] = ()
         self._cells = Cells() if directory is None else SharedCells(directory)
+        self._cells.made((SINCE,), 1)[0] = round(time.time() * MILLI)
         self._pairs = set[tuple[str, str]]()
         self._gauges: dict[Gauge, Callable[[], int]] = {}
         self._pools: Callable[[], Iterable[tuple[str, int, int]]] = tuple
@@ -110,11 +113,10 @@ class Metrics:
         streamed = "true" if summary.streamed else "false"
         self._count("streams", (*pair, summary.endpoint, streamed, _label(summary.ending)), 1)
         self._count("responses", (summary.endpoint, str(summary.status)), 1)
-        if summary.attempts:
-            self._count("attempts", pair, summary.attempts)
+        self._count_attempts(summary, pair)
         self._count("withheld_characters", pair, summary.withheld_chars)
-        for rule, action in summary.guard_matches:
-            self._count("guard_matches", (_label(rule), action), 1)
+        for (rule, action), found in Counter(summary.guard_matches).items():
+            self._count("guard_matches", (_label(rule), action), found)
         self._count_usage(summary, pair)
         self._observe("stream_seconds", pair, summary.total_s)
         self._observe("first_content_seconds", pair, summary.first_content_s)
@@ -176,13 +178,18 @@ class Metrics:
     def sums(self) -> dict[str, dict[Name, list[int]]]:
         """Return what stands in the cells of all workers together, by metric and labels.
 
+        Under `SINCE` is from when on that counts, in milliseconds since 1970: since the first of
+        them began, though it may have died.
+
         It may be called in any thread, and reads files where there are other workers.
         """
         sums: dict[str, dict[Name, list[int]]] = {name: {} for name in FAMILIES}
-        workers = 0
+        workers, begun = 0, list[int]()
         for lives, named in [(True, self._cells.own()), *self._cells.others()]:
             workers += lives
             for (name, *labels), cells in named:
+                if name == SINCE:
+                    begun += [one for one in cells if one]  # another may write it just now
                 family = FAMILIES.get(name)
                 if family is None or family.width != len(cells):
                     continue  # left by another version
@@ -190,6 +197,7 @@ class Metrics:
                     before = sums[name].setdefault(tuple(labels), [0] * len(cells))
                     before[:] = map(int.__add__, before, cells)
         sums["workers"][()] = [workers]
+        sums[SINCE] = {(): [min(begun, default=0)]}
         return sums
 
     def _pair(self, model: str, upstream: str) -> tuple[str, str]:
@@ -209,6 +217,14 @@ class Metrics:
 
     def _set(self, name: str, labels: tuple[str, ...], value: int) -> None:
         self._cells_of(name, labels)[0] = min(max(value, 0), MOST)
+
+    def _count_attempts(self, summary: Summary, pair: tuple[str, str]) -> None:
+        """Count who was asked, each upstream for itself."""
+        for upstream, asked in Counter(summary.asked_before).items():
+            self._count("attempts", self._pair(summary.model, upstream), asked)
+        last = summary.attempts - len(summary.asked_before)
+        if last > 0:
+            self._count("attempts", pair, last)
 
     def _count_usage(self, summary: Summary, pair: tuple[str, str]) -> None:
         prompt, completion = summary.prompt_tokens, summary.completion_tokens

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from deltaweir.accounts import GROUPS
 from deltaweir.schema.chunk import Chunk, TextChunk
 from deltaweir.schema.reply import Reply, TextReply
 from deltaweir.schema.request import ChatRequest, TextRequest
+from deltaweir.usage_report import GROUPS
 
 _REF = "#/components/schemas/{name}"
 _COUNT = "prompt_tokens of the request, their source, and cost_usd"

@@ -259,6 +259,7 @@ class _Job(NamedTuple):
             gaps=(),
             withheld_chars=0,
             code=code_of(relay.failure),
+            asked_before=tuple(relay.asked_before),
         )
 
 

@@ -63,6 +63,7 @@ class Relay:
         self.failure: DeltaweirError | None = None
         self.upstream = ""
         self.attempts = 0
+        self.asked_before: list[str] = []
         self._source: UpstreamSource[Any] | None = None
         self._asked: RelayExchange | None = None
         self._settled: asyncio.Future[DeltaweirError | None] | None = None
@@ -89,6 +90,8 @@ class Relay:
         refused: Said | DeltaweirError | None = None
         while (upstream := await asking.next()) is not None:
             exchange = self._exchange(upstream)
+            if self.attempts:
+                self.asked_before.append(self.upstream)
             self.upstream, self.attempts = upstream.name, self.attempts + 1
             with asking.given_up():
                 error = await self._outcome(upstream, exchange, asking)

@@ -85,6 +85,7 @@ class StreamRow:
         self.stream_id = stream_id
         self.upstream = ""
         self.attempts = 0
+        self.asked_before: list[str] = []
         self._stream: Followed | None = None
         self._final: Tally | None = None
         self._asked_at = 0.0
@@ -109,6 +110,8 @@ class StreamRow:
         Args:
             upstream: Who.
         """
+        if self.attempts:
+            self.asked_before.append(self.upstream)
         self.upstream = upstream
         self.attempts += 1
         self._asked_at = time.time()

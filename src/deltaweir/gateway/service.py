@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 
 from deltaweir.endings import Ending
-from deltaweir.errors import AuthenticationFailed, DeltaweirError, InvalidRequest
+from deltaweir.errors import AuthenticationFailed, DeltaweirError
 from deltaweir.gateway import gauges
 from deltaweir.gateway.access import Access, Caller, Needs
 from deltaweir.gateway.account_book import AccountBook
@@ -29,7 +29,7 @@ from deltaweir.gateway.rows import is_stream_id
 from deltaweir.gateway.running import Running
 from deltaweir.gateway.shared import Shared
 from deltaweir.gateway.stream_log import StreamLog
-from deltaweir.gateway.streams import Stream, Streams, may, no_stream
+from deltaweir.gateway.streams import Stream, Streams, may, no_stream, not_resumable
 from deltaweir.gateway.summary import Endpoint, Summary
 
 _log = logging.getLogger("deltaweir.gateway")
@@ -172,12 +172,7 @@ class Gateway:
             InvalidRequest: This server's processes share nothing in which it could be kept.
         """
         if not self.resumable:
-            raise InvalidRequest(
-                "this server has several workers and nothing in which they share streams: resume "
-                'needs [store] url, such as "valkey://127.0.0.1:6379/0", or one worker',
-                param="deltaweir.resume",
-                code="resume_needs_store",
-            )
+            raise not_resumable()
 
     @contextlib.contextmanager
     def reading(self, reader: JournalReader) -> Iterator[None]:
@@ -260,7 +255,7 @@ class Gateway:
                 _log.error("a look after the streams failed", exc_info=error)
 
     async def _look_after(self) -> None:
-        """Tidy what runs; read keys again, and end the streams of those that were revoked."""
+        """Tidy what runs; read keys again, and end what those have that were revoked."""
         self.metrics.publish()
         self._log.tidy()
         for run in [*self.runs]:
@@ -274,6 +269,7 @@ class Gateway:
         gone = await self.access.look()
         for run in [run for run in self.runs if run.key_id in gone]:
             run.abort(Ending.REVOKED)
+        self.dashboard.dismiss(gone)
 
     def close(self) -> None:
         """Write what the ledger still waits for, and let go of it; blocks."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from deltaweir.accounts import Checkpoint, Entry, Line
+from deltaweir.accounts import Checkpoint, Entry
 from deltaweir.stores.failures import (
     LedgerBusy,
     LedgerDamaged,
@@ -24,6 +24,7 @@ from deltaweir.stores.failures import (
 )
 from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Portion, Spool
+from deltaweir.usage_report import Line
 
 _log = logging.getLogger("deltaweir.gateway.ledger")
 
@@ -159,8 +160,14 @@ class SpooledStore:
         return self._remote.usage(**chosen)
 
     def running(self, most: int) -> list[RunningRow]:
-        """Return the open rows of other processes, none while the ledger is away; likewise."""
-        return [] if self.unavailable_since is not None else self._remote.running(most)
+        """Return the open rows of other processes; likewise.
+
+        Raises:
+            LedgerUnavailable: It is away; who runs what is not known then.
+        """
+        if self.unavailable_since is not None:
+            raise LedgerUnavailable(self._why)
+        return self._remote.running(most)
 
     def close(self) -> None:
         """Write what waits, if that takes no time, and let go; the rest stays on disk."""

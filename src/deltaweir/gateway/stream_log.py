@@ -142,9 +142,9 @@ def text_line(summary: Summary, at: float) -> str:
 def json_line(summary: Summary, at: float) -> str:
     """Return a JSON object in one line of ASCII, with the fields of a summary.
 
-    What guards have found is counted by the metrics alone. The cost is in US dollars, seconds are
-    exact to the microsecond, and of the gaps only the longest is told, by the power of two below
-    which it lies.
+    What guards have found, and who was asked before the last, is counted by the metrics alone. The
+    cost is in US dollars, seconds are exact to the microsecond, and of the gaps only the longest
+    is told, by the power of two below which it lies.
 
     Args:
         summary: The stream.
@@ -158,7 +158,7 @@ def json_line(summary: Summary, at: float) -> str:
         if (seconds := fields[name]) is not None:
             fields[name] = round(seconds, 6)
     cost, gaps = summary.cost_pico, summary.gaps
-    del fields["cost_pico"], fields["gaps"], fields["guard_matches"]
+    del fields["cost_pico"], fields["gaps"], fields["guard_matches"], fields["asked_before"]
     fields["cost_usd"] = None if cost is None else cost / PICODOLLARS
     fields["longest_gap_below_ms"] = None
     for power, count in enumerate(gaps):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deltaweir.endings import Ending
-from deltaweir.errors import NotFoundError
+from deltaweir.errors import InvalidRequest, NotFoundError
 from deltaweir.gateway.access import Caller
 from deltaweir.gateway.publication import Owner, Publication
 from deltaweir.journal import Journal
@@ -192,4 +192,14 @@ def no_stream() -> NotFoundError:
         "there is no such stream here: its id is another, it was not asked to be resumed, it ended "
         "too long ago, or the server was started anew since",
         code="stream_not_found",
+    )
+
+
+def not_resumable() -> InvalidRequest:
+    """Return what is said where processes share nothing in which a stream could be kept."""
+    return InvalidRequest(
+        "this server has several workers and nothing in which they share streams: resume needs "
+        '[store] url, such as "valkey://127.0.0.1:6379/0", or one worker',
+        param="deltaweir.resume",
+        code="resume_needs_store",
     )

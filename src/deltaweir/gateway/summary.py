@@ -45,6 +45,7 @@ class Summary(NamedTuple):
         code: The code of the error that the client saw; None where there was none.
         tag: What the request's cost is filed under; None where it did not say.
         guard_matches: The rule and the action of all that guards have found, never the text.
+        asked_before: The upstreams that were asked before the last, one for each attempt.
     """
 
     stream_id: str
@@ -72,3 +73,4 @@ class Summary(NamedTuple):
     code: str | None = None
     tag: str | None = None
     guard_matches: tuple[tuple[str, str], ...] = ()
+    asked_before: tuple[str, ...] = ()

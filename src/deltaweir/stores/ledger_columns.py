@@ -12,18 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from deltaweir.accounts import (
-    GROUPS,
-    Attempt,
-    Checkpoint,
-    Closed,
-    Entry,
-    Line,
-    Opened,
-    Row,
-    Tally,
-)
+from deltaweir.accounts import Attempt, Checkpoint, Closed, Entry, Opened, Row, Tally
 from deltaweir.endings import Ending, State
+from deltaweir.usage_report import GROUPS, Line
 
 OPENED = ("started", "model", "upstream_model", "key_id", "user", "tag", "endpoint", "streamed")
 """The columns of a stream's beginning, named as the fields of `Opened`."""

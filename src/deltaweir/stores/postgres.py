@@ -20,13 +20,14 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
-from deltaweir.accounts import Attempt, Entry, Line, Row, grouping
+from deltaweir.accounts import Attempt, Entry, Row
 from deltaweir.stores import postgres_statements as sql
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
 from deltaweir.stores.ledger_columns import RunningRow, attempt, row, running_row
 from deltaweir.stores.postgres_address import shown
 from deltaweir.stores.postgres_connection import Slow, Timed, connect, explained
 from deltaweir.stores.postgres_schema import check_version, migrate
+from deltaweir.usage_report import Line, grouping
 
 ResultT = TypeVar("ResultT")
 
@@ -120,6 +121,7 @@ class PostgresLedger:
         until: float | None = None,
         key_id: str | None = None,
         user: str | None = None,
+        most: int | None = None,
     ) -> list[Line]:
         """Return the streams that began in a time, grouped and added up, running ones too.
 
@@ -128,7 +130,7 @@ class PostgresLedger:
         Raises:
             InvalidRequest: ``group_by`` has an unknown name.
         """
-        query = sql.usage(grouping(group_by)).encode()
+        query = sql.usage(grouping(group_by), most=most).encode()
         with self._reading() as connection:
             found = connection.execute(query, sql.window(since, until, key_id, user)).fetchall()
         lines = [sql.line(one) for one in found]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from deltaweir.accounts import FAILED, GROUPS, Entry, Group, Line
+from deltaweir.accounts import FAILED, Entry
 from deltaweir.stores import ledger_columns
 from deltaweir.stores.ledger_columns import (
     ATTEMPT_ROW,
@@ -22,6 +22,7 @@ from deltaweir.stores.ledger_columns import (
     values,
 )
 from deltaweir.stores.postgres_schema import SCHEMA
+from deltaweir.usage_report import GROUPS, Group, Line
 
 _STREAMS, _ATTEMPTS, _WRITERS = (f"{SCHEMA}.{name}" for name in ("streams", "attempts", "writers"))
 _MOMENTS = {"started", "ended", "checkpointed", "first_content_s", "total_s"}
@@ -163,16 +164,18 @@ RUNNING = f"""SELECT {_quoted(STREAM_ROW)}, writer, {UPSTREAM}, count(*) OVER ()
 """The open rows of others; takes the own writer, and how many."""
 
 
-def usage(groups: Sequence[Group]) -> str:
+def usage(groups: Sequence[Group], *, most: int | None) -> str:
     """Return the query for a report's lines; costs stand last, as sums that never overflow."""
     columns = [_COLUMN_OF[group] if group in groups else "NULL::text" for group in GROUPS]
     numbers = [str(1 + GROUPS.index(group)) for group in groups]
     ordered = ", ".join(f"{number} NULLS FIRST" for number in numbers)
     grouped = f"GROUP BY {', '.join(numbers)} ORDER BY {ordered}" if groups else ""
+    limit = "" if most is None else f"LIMIT {int(most)}"
     return f"""SELECT {", ".join(columns)}, count(*) AS streams,
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
     count(*) - count(cost_pico), count(*) FILTER (WHERE ending IN ({_FAILURES})), sum(cost_pico)
-    FROM {_STREAMS} AS streams WHERE started IS NOT NULL AND {_WINDOW} {grouped}"""  # noqa: S608  # our own names
+    FROM {_STREAMS} AS streams WHERE started IS NOT NULL AND {_WINDOW} {grouped}
+    {limit}"""  # noqa: S608  # our own names
 
 
 def window(

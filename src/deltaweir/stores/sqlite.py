@@ -23,12 +23,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from deltaweir.accounts import Attempt, Entry, Line, Row, grouping
+from deltaweir.accounts import Attempt, Entry, Row
 from deltaweir.stores import sqlite_statements as sql
 from deltaweir.stores.failures import LedgerUnavailable, named
 from deltaweir.stores.ledger_columns import RunningRow, attempt, row, running_row, values
 from deltaweir.stores.liveness import Life, dead, signs
 from deltaweir.stores.sqlite_schema import check_version, connect, migrate, transaction
+from deltaweir.usage_report import Line, grouping
 
 _open_in: dict[Path, int] = {}
 _abandoned: list[sqlite3.Connection] = []
@@ -113,21 +114,23 @@ class SqliteLedger:
         until: float | None = None,
         key_id: str | None = None,
         user: str | None = None,
+        most: int | None = None,
     ) -> list[Line]:
         """Return the streams that began in a time, grouped and added up, running ones too.
 
         Args:
-            group_by: Any of `deltaweir.accounts.GROUPS`; lines are sorted by them. Without any
+            group_by: Any of `deltaweir.usage_report.GROUPS`; lines are sorted by them. Without any
                 there is one line, or none when there are no streams.
             since: Seconds since 1970, inclusive; None for all.
             until: Seconds since 1970, exclusive; None for all.
             key_id: Only streams of this key; None for all.
             user: Only streams of this user; None for all.
+            most: How many lines are wanted at most, the first of them; None for all.
 
         Raises:
             InvalidRequest: ``group_by`` has an unknown name.
         """
-        query = sql.usage(grouping(group_by), bounded=since is not None)
+        query = sql.usage(grouping(group_by), bounded=since is not None, most=most)
         with self._reading() as connection:
             found = connection.execute(query, sql.window(since, until, key_id, user)).fetchall()
         lines = [sql.line(one) for one in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deltaweir.accounts import FAILED, GROUPS, Entry, Group, Line
+from deltaweir.accounts import FAILED, Entry
 from deltaweir.stores import ledger_columns
 from deltaweir.stores.ledger_columns import (
     ATTEMPT_ROW,
@@ -15,6 +15,7 @@ from deltaweir.stores.ledger_columns import (
     UPSERTS,
     Upsert,
 )
+from deltaweir.usage_report import GROUPS, Group, Line
 
 
 def _statement(upsert: Upsert) -> str:
@@ -90,7 +91,7 @@ RUNNING = f"""SELECT {_selected("streams", STREAM_ROW)}, writer, {UPSTREAM}, cou
 """The open rows of others; takes the own writer, and how many."""
 
 
-def usage(groups: Sequence[Group], *, bounded: bool) -> str:
+def usage(groups: Sequence[Group], *, bounded: bool, most: int | None) -> str:
     """Return the query for a report's lines; costs stand last.
 
     Costs come in two halves, since SQLite refuses sums above 9.2 million dollars in picodollars.
@@ -98,16 +99,18 @@ def usage(groups: Sequence[Group], *, bounded: bool) -> str:
     Args:
         groups: What lines are grouped by.
         bounded: Whether it is told from when on; said plainly, so that the index on that serves.
+        most: How many lines are wanted at most; None for all.
     """
     since = "started >= :since" if bounded else "started IS NOT NULL"
     columns = [_COLUMN_OF[group] if group in groups else "NULL" for group in GROUPS]
     numbers = [str(1 + GROUPS.index(group)) for group in groups]
     grouped = f"GROUP BY {', '.join(numbers)} ORDER BY {', '.join(numbers)}" if groups else ""
+    limit = "" if most is None else f"LIMIT {int(most)}"
     return f"""SELECT {", ".join(columns)}, count(*) AS streams,
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
     count(*) - count(cost_pico), coalesce(sum(ending IN ({_FAILURES})), 0),
     sum(cost_pico / 1000000), sum(cost_pico % 1000000)
-    FROM streams WHERE {since} AND {_WINDOW} {grouped}"""  # noqa: S608  # names from this module
+    FROM streams WHERE {since} AND {_WINDOW} {grouped} {limit}"""  # noqa: S608  # names from this module
 
 
 def window(
