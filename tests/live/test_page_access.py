@@ -117,6 +117,79 @@ def test_a_key_opens_the_page(tmp_path: Path, open_page: Callable[..., Any]) -> 
         expect(page.locator("#chat")).to_be_hidden()
 
 
+def test_nothing_goes_on_behind_the_door(tmp_path: Path, open_page: Callable[..., Any]) -> None:
+    """With the key forgotten no key press, title or field tells of the conversation."""
+    for front in fronted(tmp_path, server='auth = "keys"'):
+        page = open_page(front.address)
+        page.get_by_label("Key for this server").fill(made_key(tmp_path))
+        page.keyboard.press("Enter")
+        pause = held(front, "secret", "Before", " and behind.")
+        ask(page, "secret")
+        expect(answer(page)).to_have_text("Before")
+        page.get_by_role("button", name="Other key").click()
+        expect(page.get_by_label("Key for this server")).to_have_value("")
+        expect(page).to_have_title("Deltaweir")
+        page.locator("#theme").focus()
+        page.keyboard.press("?")
+        page.keyboard.press("Escape")
+        expect(page.locator("dialog[open]")).to_have_count(0)
+        page.evaluate("location.hash = '#/dashboard'")
+        expect(page.locator("#door")).to_be_visible()
+        pause.release()
+        page.get_by_label("Key for this server").fill(made_key(tmp_path))
+        page.keyboard.press("Enter")
+        expect(answer(page)).to_have_text("Before and behind.")
+        expect(page).to_have_title("secret \u00b7 Deltaweir")
+
+
+def test_a_server_that_is_away_asks_for_no_key(
+    tmp_path: Path, open_page: Callable[..., Any]
+) -> None:
+    """It is tried again; a kept key stays kept, and an empty field is no key."""
+    for front in fronted(tmp_path, server='auth = "keys"'):
+        page = open_page(front.address)
+        page.get_by_role("button", name="Open").click()
+        page.get_by_label("Key for this server").fill(made_key(tmp_path))
+        page.get_by_label("Keep it").check()
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_label("Message")).to_be_visible()
+        page.route("**/page/settings", lambda route: route.fulfill(status=502, body="Bad gateway"))
+        page.reload()
+        expect(page.get_by_text("The server cannot be reached.")).to_be_visible()
+        expect(page.locator("#door")).to_be_hidden()
+        page.unroute("**/page/settings")
+        expect(page.locator("#where")).to_have_text("ada")
+        expect(page.locator("#away")).to_be_hidden()
+
+
+def test_the_focus_is_never_lost(front: Front, page: Any) -> None:
+    """What had it goes away: then the next thing to use has it."""
+    page.goto(front.address)
+    ask(page, "focus")
+    ended(page)
+    page.get_by_role("button", name="Retry").press("Enter")
+    expect(page.get_by_label("Message")).to_be_focused()
+    ended(page)
+    page.get_by_role("button", name="Earlier version").press("Enter")
+    expect(page.get_by_text("1/2")).to_be_visible()
+    expect(page.get_by_role("button", name="Earlier version")).to_be_focused()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("o")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Options")).to_be_focused()
+
+
+@pytest.mark.parametrize("where", ["", "#/dashboard"])
+def test_a_narrow_screen_scrolls_down_alone(
+    front: Front, open_page: Callable[..., Any], where: str
+) -> None:
+    """At 320 pixels, as at 400 per cent on a desktop, nothing leads sideways."""
+    page = open_page(front.address + where, viewport={"width": 320, "height": 640})
+    expect(page.locator("#chat, #dashboard").locator("visible=true").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 def test_without_storage_it_works_and_says_so(front: Front, page: Any) -> None:
     """Where the browser keeps nothing, the conversation lasts as long as the page."""
     page.add_init_script(

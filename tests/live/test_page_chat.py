@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.live.browsing import PHONE, Front, fronted, picture, spoken, words
+from tests.live.browsing import PHONE, Front, expect, fronted, picture, spoken, words
 from tests.live.cutting import Cutting
 
 from deltaweir.testing import Drop, Pause, chat_events, error_answer, error_event, stream_answer
 
-expect = pytest.importorskip("playwright.sync_api", reason="make test-live installs it").expect
-expect.set_options(timeout=20_000)
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
 MAIL = (
     "Write to jane.doe@example.com, or in code:\n\n```python\nmail = 'bob@example.com'\n```\n\nBye."
 )
+UNTOLD = "stopping: the server was not told yet"
 LONG = " ".join(f"word{number}" for number in range(60))
 RICH = """# Longest word
 
@@ -135,11 +134,44 @@ def test_stop_before_the_first_word(front: Front, page: Any) -> None:
     ask(page, "early")
     expect(page.get_by_text("Waiting for the first word")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".ending").last).to_have_text("stopped")
+    expect(page.locator(".ending").last).to_have_text(UNTOLD)
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     pause.release()
     assert front.speaker.wait_gone(front.speaker.requests[-1].connection)
+    expect(page.locator(".ending").last).to_have_text("stopped")
     expect(answer(page)).to_have_text("")
+
+
+def test_a_stop_that_the_server_has_not_heard(front: Front, page: Any) -> None:
+    """Without a network it says so, its cost is unknown, and the server is told afterwards."""
+    held(front, "far away", "It goes on", " and on.")
+    with Cutting(front.served.address[1], events=None) as proxy:
+        page.goto(f"http://127.0.0.1:{proxy.port}/")
+        ask(page, "far away")
+        expect(answer(page)).to_have_text("It goes on")
+        page.context.set_offline(True)
+        proxy.cut()
+        expect(page.locator(".waiting").last).to_contain_text("Connection lost")
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator(".ending").last).to_have_text(UNTOLD)
+        expect(figures(page)).to_contain_text("cost unknown")
+        page.context.set_offline(False)
+        expect(page.locator(".ending").last).to_have_text("stopped")
+        assert front.speaker.wait_gone(front.speaker.requests[-1].connection)
+        expect(figures(page)).to_contain_text("$")
+
+
+def test_a_page_closed_before_the_answer_began(front: Front, page: Any) -> None:
+    """Nobody can ask for it any more: that it may have gone on is said, and no cost is made up."""
+    pause = Pause()
+    front.speaker.answers["too early"] = stream_answer([pause, *chat_events("Unseen.")])
+    page.goto(front.address)
+    ask(page, "too early")
+    expect(page.get_by_text("Waiting for the first word")).to_be_visible()
+    page.reload()
+    expect(page.locator(".ending").last).to_contain_text("may have gone on with it, at a cost")
+    expect(figures(page)).to_contain_text("cost unknown")
+    pause.release()
 
 
 def test_a_free_name_where_a_pattern_allows_it(tmp_path: Path, page: Any) -> None:
@@ -244,6 +276,51 @@ def test_a_server_that_forgot_is_told_honestly(tmp_path: Path, page: Any) -> Non
         page.reload()
         expect(page.locator(".ending").last).to_contain_text("does not know this stream any more")
         expect(answer(page)).to_have_text("All that came")
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_refusal_between_loses_nothing(front: Front, page: Any, status: int) -> None:
+    """What stands before the gateway knows nothing of its streams: reading on is tried again."""
+    pause = held(front, "refused once", "Before", " and behind.")
+    page.goto(front.address)
+    ask(page, "refused once")
+    expect(answer(page)).to_have_text("Before")
+    page.route(
+        "**/v1/streams/**", lambda route: route.fulfill(status=status, body="<h1>no</h1>"), times=1
+    )
+    page.reload()
+    expect(page.locator(".waiting").last).to_contain_text("Connection lost")
+    pause.release()
+    expect(answer(page)).to_have_text("Before and behind.")
+    ended(page)
+
+
+def test_what_was_lost_is_read_on(front: Front, page: Any) -> None:
+    """After some minutes in vain a person is asked; a long sleep before does not count."""
+    pause = held(front, "long away", "Before", " and behind.")
+    page.clock.install()
+    page.goto(front.address)
+    ask(page, "long away")
+    page.clock.run_for(1000)
+    expect(answer(page)).to_have_text("Before")
+    page.route("**/v1/streams/**", lambda route: route.abort())
+    page.reload()
+    lost = page.locator(".waiting").last
+    expect(lost).to_contain_text("Connection lost")
+    page.clock.fast_forward("20:00")
+    expect(lost).to_contain_text("Connection lost")
+    read_on = page.get_by_role("button", name="Read on")
+    for _ in range(60):
+        page.clock.run_for(8000)
+        page.wait_for_timeout(20)
+        if read_on.is_visible():
+            break
+    expect(page.locator(".ending").last).to_contain_text("could not be made again")
+    page.unroute("**/v1/streams/**")
+    read_on.click()
+    pause.release()
+    page.clock.run_for(1000)
+    expect(answer(page)).to_have_text("Before and behind.")
 
 
 def test_what_a_guard_takes_out_is_marked(front: Front, page: Any) -> None:
@@ -509,10 +586,65 @@ def test_a_closed_tab_is_taken_over(front: Front, page: Any, open_page: Callable
     ended(other)
 
 
+def test_a_deleted_conversation_is_answered_no_more(front: Front, page: Any) -> None:
+    """Though another one is open."""
+    held(front, "unwanted", "Before", " and on.")
+    page.goto(front.address)
+    ask(page, "unwanted")
+    expect(answer(page)).to_have_text("Before")
+    asked = front.speaker.requests[-1].connection
+    page.get_by_role("button", name="New conversation").click()
+    item = page.locator(".conversations li")
+    item.hover()
+    item.get_by_role("button", name="Delete").click()
+    assert front.speaker.wait_gone(asked)
+    page.get_by_role("button", name="Undo").click()
+    item.locator(".open").click()
+    expect(answer(page)).to_have_text("Before")
+    expect(page.locator(".ending").last).to_have_text("stopped")
+
+
+def test_deleted_in_one_tab_and_gone_on_with_in_another(
+    front: Front, page: Any, open_page: Callable[..., Any]
+) -> None:
+    """The other tab says so; who asks on there keeps all that it shows."""
+    page.goto(front.address)
+    ask(page, "first")
+    ended(page)
+    other = open_page(page.url, beside=page)
+    expect(answer(other)).to_have_text("You said: first")
+    page.locator(".conversations li").hover()
+    page.locator(".conversations li").get_by_role("button", name="Delete").click()
+    expect(other.locator("#notice")).to_contain_text("was deleted in another tab")
+    ask(other, "second")
+    ended(other)
+    expect(other.locator("#notice")).to_be_hidden()
+    other.reload()
+    expect(other.locator(".question-text")).to_have_text(["first", "second"])
+
+
+def test_a_browser_that_ceases_to_keep(front: Front, page: Any) -> None:
+    """When its database dies the page says so, and goes on without."""
+    page.goto(front.address)
+    ask(page, "kept")
+    ended(page)
+    page.evaluate(
+        "IDBDatabase.prototype.transaction = () => { throw new DOMException('closing', "
+        "'InvalidStateError') }; 0"
+    )
+    ask(page, "not kept")
+    expect(answer(page)).to_have_text("You said: not kept")
+    expect(page.locator("#notice")).to_contain_text("could not keep")
+    page.locator(".conversations li").hover()
+    page.locator(".conversations li").get_by_role("button", name="Delete").click()
+    expect(page.locator(".turn")).to_have_count(0)
+
+
 def test_enter_sends_and_shift_breaks_the_line(front: Front, page: Any) -> None:
     """Enter while an input method composes sends nothing."""
     page.goto(front.address)
     area = page.get_by_label("Message")
+    expect(area).to_be_focused()
     area.press_sequentially("one")
     area.press("Shift+Enter")
     area.press_sequentially("two")
@@ -611,3 +743,89 @@ def test_a_theme_is_chosen_and_kept(front: Front, page: Any) -> None:
     expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
     assert page.evaluate(ground) == dark
     picture(page, "empty-dark")
+
+
+def test_an_edit_stays_in_its_conversation(front: Front, page: Any) -> None:
+    """Whoever goes to another conversation edits no more; nothing is asked there in its place."""
+    page.goto(front.address)
+    ask(page, "question of A")
+    ended(page)
+    page.get_by_role("button", name="New conversation").click()
+    ask(page, "question of B")
+    ended(page)
+    page.locator(".conversations .open", has_text="question of A").click()
+    expect(page.locator(".question-text")).to_have_text("question of A")
+    page.get_by_label("Message").fill("a draft")
+    page.get_by_role("button", name="Edit the question").click()
+    page.get_by_label("Message").fill("A, edited")
+    page.locator(".conversations .open", has_text="question of B").click()
+    expect(page.locator(".question-text")).to_have_text("question of B")
+    expect(page.locator("#editing")).to_be_hidden()
+    expect(page.get_by_label("Message")).to_have_value("a draft")
+    page.get_by_label("Message").press("Enter")
+    expect(page.locator(".question-text")).to_have_text(["question of B", "a draft"])
+
+
+def test_a_model_that_is_gone_is_not_replaced_unasked(front: Front, page: Any) -> None:
+    """The conversation stays readable; what is written stays until a model is chosen."""
+    page.goto(front.address)
+    page.get_by_label("Model").select_option("watched")
+    ask(page, "hello")
+    ended(page)
+    count = len(front.speaker.asked)
+    gone = re.compile(r"/page/settings$")
+    page.route(gone, lambda route: route.fulfill(json=without("watched", route.fetch().json())))
+    page.reload()
+    expect(page.locator("#notice")).to_contain_text("watched is not here any more")
+    expect(page.get_by_label("Model")).to_have_value("")
+    ask(page, "second")
+    expect(page.get_by_label("Message")).to_have_value("second")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("#notice")).to_have_text("Choose a model first.")
+    assert len(front.speaker.asked) == count
+    page.get_by_label("Model").select_option("talker")
+    expect(page.locator("#notice")).to_be_hidden()
+    page.get_by_label("Message").press("Enter")
+    expect(answer(page)).to_have_text("You said: second")
+
+
+def without(name: str, settings: Any) -> Any:
+    """Return the page's settings without a model."""
+    return {**settings, "models": [one for one in settings["models"] if one["id"] != name]}
+
+
+def test_marks_keep_their_rules(front: Front, page: Any) -> None:
+    """Also behind a mark that Markdown swallows, such as one in a link's title."""
+    front.speaker.say(
+        "swallowed",
+        'See [here](https://a.example/x "mail jane.doe@example.com") first.\n\n'
+        "Then call 4111 1111 1111 1111 please.\n\nAnd write bob@example.com now.",
+    )
+    page.goto(front.address)
+    page.get_by_role("button", name="Options").click()
+    page.get_by_label("Guard").select_option("pii")
+    page.get_by_role("button", name="Use these").click()
+    ask(page, "swallowed")
+    ended(page)
+    for rule in ("card", "email"):
+        mark = answer(page).locator("mark", has_text=rule)
+        expect(mark).to_have_attribute("title", f"Taken out by the guard's rule {rule}")
+
+
+def test_escape_in_the_search_clears_it_alone(front: Front, page: Any) -> None:
+    """The answer goes on; with an empty field the same key stops it."""
+    page.goto(front.address)
+    for number in range(6):
+        page.get_by_role("button", name="New conversation").click()
+        ask(page, f"c{number}")
+        ended(page)
+    held(front, "goes on", "It goes on", " and on.")
+    ask(page, "goes on")
+    expect(answer(page)).to_have_text("It goes on")
+    search = page.get_by_label("Search conversations")
+    search.fill("c1")
+    search.press("Escape")
+    expect(search).to_have_value("")
+    expect(page.locator(".turn.streaming")).to_have_count(1)
+    search.press("Escape")
+    expect(page.locator(".ending").last).to_have_text("stopped")

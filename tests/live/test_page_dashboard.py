@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.live.browsing import PHONE, PRICE, picture
+from tests.live.browsing import PHONE, PRICE, expect, picture
 from tests.live.crowds import Crowd
 from tests.live.environments import LIVE, ROOT, needs, node
 from tests.live.provider import Play
@@ -23,7 +23,6 @@ from tests.live.served import Served, model, until, upstream
 
 from deltaweir.testing import unused_port
 
-expect = pytest.importorskip("playwright.sync_api", reason="make test-live installs it").expect
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
 MANY = 200
@@ -150,6 +149,31 @@ def test_an_empty_dashboard_explains_itself(tmp_path: Path, page: Any) -> None:
             expect(page.locator("#dashboard")).to_contain_text(words)
         assert serious(page) == []
         picture(page, "dashboard-empty")
+        page.goto("about:blank")
+
+
+def test_the_last_view_that_was_asked_for_is_shown(tmp_path: Path, page: Any) -> None:
+    """Also where somebody goes back to Chat while the dashboard is still fetched."""
+    with Crowd() as crowd, Served(tmp_path, tables(crowd)) as served:
+        waiting: list[Any] = []
+
+        def hold(route: Any) -> None:
+            waiting.append(route)
+
+        page.route("**/dashboard/main.js", hold)
+        page.goto(Front(crowd, served).address.removesuffix(OPEN))
+        expect(page.get_by_label("Message")).to_be_visible()
+        with page.expect_request("**/dashboard/main.js"):
+            page.get_by_role("link", name="Dashboard").click()
+        page.get_by_role("link", name="Chat").click()
+        expect(page).to_have_url(re.compile("#/$"))
+        with page.expect_response("**/dashboard/plot.js"):
+            waiting[0].continue_()
+        page.wait_for_timeout(200)
+        expect(page.locator("#chat")).to_be_visible()
+        expect(page.locator("#dashboard")).to_be_hidden()
+        page.get_by_role("link", name="Dashboard").click()
+        state(page, "live")
         page.goto("about:blank")
 
 

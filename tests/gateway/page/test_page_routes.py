@@ -251,6 +251,10 @@ def test_comments_stay_at_home() -> None:
 
 
 def test_all_of_it_is_small() -> None:
-    """Compressed, all files together stay below the bar."""
-    sizes = {path: len(asset.compressed) for path, asset in assets().by_path.items()}
+    """Compressed, all that a browser ever fetches stays below the bar; licences it does not."""
+    sizes = {
+        path: len(asset.compressed)
+        for path, asset in assets().by_path.items()
+        if not path.endswith("LICENSE")
+    }
     assert sum(sizes.values()) < MOST_BYTES, sizes

@@ -83,3 +83,22 @@ test("of a long table only what changes has another key", () => {
   assert.equal(after[0][1], "head");
   assert.deepEqual(after.slice(0, 201), before);
 });
+
+test("definitions are counted once each, the first of a name holds", () => {
+  const text = new GrowingText(parser);
+  for (let number = 0; number < 300; number += 1) {
+    text.feed(`[d${number % 100}]: http://x/${number}\n\nSee [d${number % 100}].\n\n`);
+  }
+  text.rest();
+  assert.equal(text.count, 100);
+  const [{ pieces: [{ tokens }] }] = blocksOf(parser, "[d7]", text.env());
+  assert.match(rendered(parser, tokens, text.env()), /href="http:\/\/x\/7"/);
+});
+
+test("prose too long to be read is plain, wherever it stands", () => {
+  for (const before of ["> ", "- ", "# ", "| a |\n|-|\n| "]) {
+    const [{ pieces }] = blocksOf(parser, `${before}${"[a](".repeat(6000)}<b>`, {});
+    const found = pieces.map(({ tokens }) => rendered(parser, tokens, { references: {} })).join("");
+    assert.match(found, /\[a\]\(\[a\]\(.*&lt;b&gt;/s);
+  }
+});

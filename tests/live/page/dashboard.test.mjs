@@ -8,7 +8,7 @@ const { age, count, duration, money, rate, share, short } = await load("format.j
 const { percentile, sum, worthShowing } = await load("percentiles.js");
 const { csv } = await load("csv.js");
 const { fits, held, moves, sorted, who } = await load("rows.js");
-const { MOST_SERIES, RANGES, added, series, slotName, slotTotal, slots, stacked } =
+const { MOST_SERIES, RANGES, added, series, slotName, slotPartly, slotTotal, slots, stacked } =
   await load("series.js");
 const { History, REMEMBERED, line } = await load("history.js");
 
@@ -230,4 +230,19 @@ test("a history forgets what is old, and its line has gaps where nothing was kno
   assert.equal(line([0, 5, 10], size), "M0.0 11.0L5.0 6.0L10.0 1.0");
   assert.equal(line([null, 10, 10], size), "M5.0 1.0L10.0 1.0");
   assert.equal(line([10, null, 10], size), "");
+});
+
+test("a slot in which something has no known cost says so, also among others", () => {
+  const starts = slots(7200, RANGES["24h"]);
+  const hour = slotName(starts.at(-1), "hour");
+  const row = (model, cost_usd, unpriced = 0) => ({ hour, model, cost_usd, unpriced });
+  const of = (rows) => series(rows, { by: "model", unit: "hour", measure: "money", starts });
+  const two = of([row("priced", 1), row("unpriced", null, 1)]);
+  assert.equal(slotTotal(two, 23), 1);
+  assert.ok(slotPartly(two, 23));
+  assert.ok(!slotPartly(two, 22));
+  assert.ok(slotPartly(of([row("partly", 1, 5)]), 23));
+  const names = Array.from({ length: MOST_SERIES + 2 }, (_, number) => row(`m${number}`, number));
+  const many = of([...names, row("z", null, 1)]);
+  assert.deepEqual(many.map(({ gaps }) => gaps[23]), [...new Array(MOST_SERIES).fill(false), true]);
 });

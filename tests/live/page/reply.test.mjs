@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { cutUp, numbers, ours } from "./reading.mjs";
 
 const { decode } = await ours("events.js");
-const { fail, isOpen, newReply, stopped, take } = await ours("chat/reply.js");
+const { fail, isOpen, mayReadOn, newReply, stopped, stopping, take, unheard } = await ours("chat/reply.js");
 
 const ASKED = { question: "q", model: "m", asked: {}, guarded: false };
 
@@ -102,4 +102,29 @@ test("server-sent events, however they are cut", () => {
     const feed = decode();
     assert.deepEqual(cutUp(text, below).flatMap((piece) => feed(piece)), wanted);
   }
+});
+
+test("until the server has heard of a stop, what it costs is open", () => {
+  const reply = { ...newReply("a", ASKED, 0), state: "streaming", stream: "stm_1", cost: 0.1 };
+  stopping(reply);
+  assert.deepEqual([reply.state, reply.stopPending, reply.cost], ["stopped", true, null]);
+  stopped(reply, { usage: { completion_tokens: 9 }, cost_usd: 0.2, source: "engine" });
+  assert.deepEqual([reply.state, reply.stopPending, reply.cost], ["stopped", false, 0.2]);
+});
+
+test("only what has a name at a server that may still know it can be read on", () => {
+  const lost = (stream, error) => {
+    const reply = { ...newReply("a", ASKED, 0), stream };
+    fail(reply, "lost", error);
+    return reply;
+  };
+  assert.ok(mayReadOn(lost("stm_1", { message: "away" })));
+  assert.ok(!mayReadOn(lost("stm_1", { message: "gone", code: "gone" })));
+  assert.ok(!mayReadOn(newReply("a", ASKED, 0)));
+  const early = newReply("a", ASKED, 0);
+  stopping(early);
+  unheard(early, "the page was closed");
+  assert.deepEqual([early.state, early.stopPending, early.cost], ["lost", false, null]);
+  assert.match(early.error.message, /^the page was closed before .* at a cost$/);
+  assert.ok(!mayReadOn(early));
 });

@@ -36,6 +36,8 @@ test("how an answer ended", () => {
   const cases = [
     [{ state: "done", finish: "stop" }, undefined],
     [{ state: "streaming" }, undefined],
+    [{ state: "done", finish: "error" }, "ended: error"],
+    [{ state: "stopped", stoppedBy: "stop", stopPending: true }, "stopping: the server was not told yet"],
     [{ state: "stopped", stoppedBy: "stop" }, "stopped"],
     [{ state: "done", finish: "length", stoppedBy: "budget", asked: { budget: { tokens: 50 } } }, "cut by the budget of 50 tok"],
     [{ state: "done", finish: "length", stoppedBy: "budget", asked: { budget: { usd: 0.02 } } }, "cut by the budget of $0.02"],
@@ -58,6 +60,10 @@ test("sums never hide what is unknown", () => {
   assert.equal(totalsText(totals([known, known])), "4 + 6 tok · $0.20");
   assert.equal(totalsText(totals([known, unknown])), "4 + 6 tok · $0.10 and more, not all known");
   assert.equal(totalsText(totals([unknown])), "2 + 3 tok · cost unknown");
+  assert.equal(totalsText(totals([reply({ state: "failed" })])), "0 + 0 tok · cost unknown");
+  assert.equal(totalsText(totals([{ ...unknown, state: "streaming" }])), "2 + 3 tok · cost unknown");
+  assert.equal(totalsText(totals([reply({ state: "asking" })])), "0 + 0 tok");
+  assert.equal(totalsText(totals([{ ...known, cost: 0 }])), "2 + 3 tok · $0");
 });
 
 test("titles", () => {
@@ -89,6 +95,11 @@ test("two tabs' copies of a turn lose nothing", () => {
   assert.equal(merged(turn([ended]), turn([one])).versions[0].state, "done");
   assert.equal(merged(turn([ended]), turn([one])).open, undefined);
   assert.equal(merged(undefined, turn([one])).open, 1);
+  const stopped = { ...one, state: "stopped", stopPending: false };
+  const untold = { ...stopped, stopPending: true };
+  assert.equal(merged(undefined, turn([untold])).open, 1);
+  assert.equal(merged(turn([untold]), turn([stopped])).open, undefined);
+  assert.equal(merged(turn([stopped]), turn([untold])).open, undefined);
 });
 
 test("an export to be read", () => {

@@ -8,9 +8,16 @@ import { decode } from "./events.js";
 import { patientEvents } from "./patient_reading.js";
 import { prefer, preference } from "./preferences.js";
 
-const KEPT = "deltaweir.key";
+/** What all that this page keeps is called: another gateway may be mounted beside it. */
+export const HERE = `deltaweir${new URL(".", document.baseURI).pathname}`;
+
+const KEPT = `${HERE}key`;
 /** How long events are given out before the page may do something else. */
 const TURN_MS = 8;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 8000;
+/** What of the waiting may be in vain before a person has to say so; sleep does not count. */
+const PATIENCE_MS = 5 * 60 * 1000;
 
 /** An answer that refuses: its status, the error's code, and words for the person. */
 export class Refused extends Error {
@@ -30,7 +37,7 @@ export class Refused extends Error {
 let key = ofThisTab() ?? preference(KEPT);
 
 /**
- * Take a key from now on, for as long as the tab is open, or longer.
+ * Take a key from now on, for as long as the tab is open, or longer; `keygiven` tells of it.
  *
  * @param {string | null} given The key; null forgets it.
  * @param {boolean} keep Whether this browser keeps it after the tab is closed.
@@ -44,6 +51,7 @@ export function useKey(given, keep = false) {
   } catch {
     // storage is off: it holds for this page
   }
+  dispatchEvent(new Event("keygiven"));
 }
 
 function ofThisTab() {
@@ -65,7 +73,7 @@ export function hasKey() {
  * @param {string} path Below the page, such as `v1/models`.
  * @param {RequestInit} options As for `fetch`.
  * @returns {Promise<Response>} An answer with a status below 300.
- * @throws {Refused} The server refuses, or cannot be reached (status 0). An abort is thrown on.
+ * @throws {Refused} The server refuses, has nothing (status 204), or cannot be reached (status 0). An abort is thrown on.
  */
 export async function ask(path, options = {}) {
   const headers = withKey(options.headers);
@@ -76,18 +84,14 @@ export async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, "unreachable", "The server cannot be reached.");
   }
-  if (answer.ok) return answer;
-  throw await refusal(answer);
+  if (answer.ok && answer.status !== 204) return answer;
+  throw refusedWith(answer.status, await answer.text().catch(() => ""));
 }
 
 function withKey(more) {
   const headers = new Headers(more);
   if (key !== null) headers.set("authorization", `Bearer ${key}`);
   return headers;
-}
-
-async function refusal(answer) {
-  return refusedWith(answer.status, await answer.text().catch(() => ""));
 }
 
 function refusedWith(status, text) {
@@ -170,4 +174,53 @@ export async function* events(answer) {
 export function eventsToTheLast(path, { signal } = {}) {
   const address = new URL(path, document.baseURI).href;
   return patientEvents(address, { headers: withKey(), signal }, refusedWith);
+}
+
+/** Waits between tries, longer each time. */
+export class Patience {
+  pause = 0;
+  spent = 0;
+
+  /** A try has brought something: begin anew. */
+  again() {
+    this.pause = this.spent = 0;
+  }
+
+  /** @returns {boolean} Whether it was in vain for too long. */
+  get over() {
+    return this.spent > PATIENCE_MS;
+  }
+
+  /** A try was in vain. */
+  failed() {
+    this.pause = Math.min(LONGEST_PAUSE_MS, this.pause * 2 || FIRST_PAUSE_MS);
+    if (navigator.onLine) this.spent += this.pause;
+  }
+
+  /** @returns {Promise<void>} Until it is time, the network is back, or `hurry` is dispatched. */
+  wait() {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        removeEventListener("online", done);
+        removeEventListener("hurry", done);
+        resolve();
+      };
+      const timer = setTimeout(done, this.pause);
+      addEventListener("online", done);
+      addEventListener("hurry", done);
+    });
+  }
+}
+
+/**
+ * Say why an answer can never be read on.
+ *
+ * @param {Refused} failure
+ * @returns {string | null} Null where a later try may do: only the gateway itself knows better.
+ */
+export function hopeless({ status, code }) {
+  if (status === 204) return "the stream has ended, and its end was not kept";
+  const what = { stream_not_found: "know", stream_gone: "keep all of" }[code];
+  return what ? `the server does not ${what} this stream any more; this is what came` : null;
 }

@@ -6,68 +6,103 @@ import { Refused, askJson, hasKey, useKey } from "./api.js";
 import { followTheme } from "./theme.js";
 import * as chat from "./chat/main.js";
 
-/**
- * @typedef {object} Settings What `GET /page/settings` says; see `gateway/page/settings.py`.
- */
-
 const views = { chat: () => chat, dashboard: () => import("./dashboard/main.js") };
-const door = document.getElementById("door");
+const part = (id) => document.getElementById(id);
+const door = part("door");
+const away = part("away");
+const AGAIN_MS = 3000;
 let settings = null;
 let shown = null;
+let view = null;
+let timer = 0;
 
 async function enter() {
+  clearTimeout(timer);
+  let found;
   try {
-    settings = await askJson("page/settings");
+    found = await askJson("page/settings");
   } catch (error) {
-    if (error instanceof Refused) return refused(error);
-    throw error;
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === 401 || error.status === 403) refused(error);
+    else later();
+    return;
   }
-  door.hidden = true;
+  settings = found;
+  door.hidden = away.hidden = true;
+  part("key").value = "";
   document.querySelector('[data-view="dashboard"]').hidden = !settings.caller.operator;
-  document.getElementById("where").textContent = settings.caller.name ?? "";
-  document.getElementById("other-key").hidden = settings.auth !== "keys";
+  part("where").textContent = settings.caller.name ?? "";
+  part("other-key").hidden = settings.auth !== "keys";
   await show();
 }
 
+/** The server is away, or what stands before it says so: no key would help. */
+function later() {
+  away.hidden = shown !== null;
+  clearTimeout(timer);
+  timer = setTimeout(enter, AGAIN_MS);
+}
+
+/** Nothing goes on behind the door. */
+function close() {
+  settings = null;
+  view?.leave();
+  view = null;
+  if (shown !== null) part(shown).hidden = true;
+  shown = null;
+  document.title = "Deltaweir";
+}
+
 function refused(error) {
+  close();
+  away.hidden = true;
   door.hidden = false;
-  if (shown !== null) document.getElementById(shown).hidden = true;
-  document.getElementById("door-error").textContent =
+  part("door-error").textContent =
     error.status === 401 && !hasKey() ? "" : error.message;
-  document.getElementById("key").focus();
+  part("key").focus();
+}
+
+function wanted() {
+  if (settings === null) return null;
+  const dashboard = location.hash.startsWith("#/dashboard") && settings.caller.operator;
+  return dashboard ? "dashboard" : "chat";
 }
 
 async function show() {
-  if (settings === null) return;
-  const wanted = location.hash.startsWith("#/dashboard") && settings.caller.operator;
-  const name = wanted ? "dashboard" : "chat";
-  if (name === shown && !document.getElementById(name).hidden) return;
-  const view = await views[name]();
-  if (shown !== null && shown !== name) {
-    (await views[shown]()).leave();
-    document.getElementById(shown).hidden = true;
-  }
+  const name = wanted();
+  if (name === null || name === shown) return;
+  const module = await views[name]();
+  // meanwhile the address may be another one, or the door be shown
+  if (name !== wanted() || name === shown) return;
+  view?.leave();
+  if (shown !== null) part(shown).hidden = true;
   shown = name;
+  view = module;
   for (const link of document.querySelectorAll("nav [data-view]")) {
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const root = document.getElementById(name);
+  const root = part(name);
   root.hidden = false;
   await view.enter(root, settings);
 }
 
 door.addEventListener("submit", (event) => {
   event.preventDefault();
-  useKey(document.getElementById("key").value.trim(), document.getElementById("keep-key").checked);
+  const key = part("key");
+  const given = key.value.trim();
+  key.focus();
+  if (given === "") return;
+  useKey(given, part("keep-key").checked);
   enter();
 });
-document.getElementById("other-key").addEventListener("click", () => {
+part("other-key").addEventListener("click", () => {
   useKey(null);
+  close();
   enter();
 });
 // a key may be revoked while the page is open
 addEventListener("keyrefused", enter);
 addEventListener("hashchange", show);
-followTheme(document.getElementById("theme"));
+followTheme(part("theme"));
 enter();

@@ -6,7 +6,7 @@
  * slice a frame, and what takes long each time is done less often.
  */
 
-import { GrowingText, blocksOf, rendered } from "./blocks.js";
+import { GrowingText, LONGEST_PROSE, blocksOf, rendered } from "./blocks.js";
 import { addCode } from "./code_lines.js";
 import { clean, codeBox, element, languageOf, markdownParser, showMarks, tableBox } from "./markdown.js";
 import { hasMarks, markedByForm, markedByVerdicts, mayBecomeMark } from "./marks.js";
@@ -19,8 +19,6 @@ const REST = 2;
 const MANY_ROWS = 300;
 /** So many items or rows go through the sanitiser together. */
 const BATCH = 48;
-/** A paragraph longer than any that is meant to be read is shown as it is written. */
-const LONGEST_PROSE = 20_000;
 
 let parser = null;
 
@@ -47,9 +45,15 @@ export class AnswerView {
    */
   show(text, { guarded, verdicts, done }) {
     if (!text.startsWith(this.seen) || (this.ended && text !== this.seen)) this.#reset();
+    if (this.settled) return;
+    const now = performance.now();
+    if (!done && now < this.next) {
+      this.more();
+      return;
+    }
     if (done && !this.ended) this.#end(text, guarded ? verdicts : null, guarded);
     else if (!done) this.#feed(text, guarded);
-    this.#work();
+    this.#work(now);
   }
 
   #reset() {
@@ -64,6 +68,7 @@ export class AnswerView {
     this.ended = false;
     this.settled = false;
     this.finished = [];
+    this.redefined = 0;
     this.open = [];
     this.next = 0;
     this.worked = performance.now();
@@ -100,8 +105,9 @@ export class AnswerView {
 
   /** What the rules are called is only known at the end. */
   #nameMarks() {
-    for (const [index, node] of [...this.root.querySelectorAll("mark")].entries()) {
-      if (this.marks[index]) node.title = `Taken out by the guard's rule ${this.marks[index].rule}`;
+    for (const node of this.root.querySelectorAll("mark")) {
+      const mark = this.marks[node.number];
+      if (mark) node.title = `Taken out by the guard's rule ${mark.rule}`;
     }
   }
 
@@ -115,23 +121,15 @@ export class AnswerView {
   }
 
   /** Render a slice; ask for more where that was not all. */
-  #work() {
-    const now = performance.now();
-    if (this.settled || (now < this.next && !this.ended)) {
-      if (!this.settled) this.more();
-      return;
-    }
+  #work(now) {
     this.slice = Math.min(LONGEST_SLICE_MS, Math.max(SLICE_MS, (now - this.worked) / 4));
-    this.until = now + this.slice;
-    const all = this.#finishWaiting() && this.#patch(this.#openBlocks());
+    this.until = performance.now() + this.slice;
+    const all = this.#finishWaiting() && this.#patch(this.#openBlocks()) && this.#redefine();
     this.worked = performance.now();
     const took = this.worked - now;
     this.next = took > SLICE_MS ? this.worked + took * REST : 0;
     if (!all) this.more();
-    else if (this.ended) {
-      this.#redefine();
-      this.settled = true;
-    }
+    else this.settled = this.ended;
   }
 
   #late() {
@@ -174,15 +172,15 @@ export class AnswerView {
 
   /** Definitions at the end hold for what stands before them. */
   #redefine() {
-    if (!this.text.count) return;
-    for (const { source, view } of this.finished) {
+    if (!this.ended || !this.text.count) return true;
+    for (; this.redefined < this.finished.length; this.redefined += 1) {
+      if (this.#late()) return false;
+      const { source, view } = this.finished[this.redefined];
       if (!source.includes("]")) continue;
       const [found] = blocksOf(parser, source, this.#env());
-      if (!found) continue;
-      // all at once: there are few, and nothing more comes
-      this.until = Infinity;
-      this.#update(view, found, true);
+      if (found && !this.#update(view, found)) return false;
     }
+    return true;
   }
 
   #newView() {
@@ -192,9 +190,9 @@ export class AnswerView {
   }
 
   /** Returns whether it is all there; otherwise the time was over. */
-  #update(view, found, anew = false) {
+  #update(view, found) {
     const kind = `${found.kind} ${found.open.tag} ${found.open.attrGet("start") ?? ""}`;
-    if (view.kind !== kind || anew) {
+    if (view.kind !== kind) {
       Object.assign(view, { kind, keys: [], nodes: [], head: null, into: null });
       view.root.replaceChildren();
     }

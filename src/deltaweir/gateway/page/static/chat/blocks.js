@@ -27,6 +27,9 @@
  * @property {Piece[]} pieces
  */
 
+/** Prose longer than any that is meant to be read is shown as it is written. */
+export const LONGEST_PROSE = 20_000;
+
 /** A text that grows; gives each finished block once. */
 export class GrowingText {
   /**
@@ -68,7 +71,10 @@ export class GrowingText {
 
   /** @returns {object} The parser's environment for what comes behind the finished blocks. */
   env() {
-    return { references: Object.create(this.definitions) };
+    const { definitions } = this;
+    // not a prototype: each that is added to one is dear
+    const get = (own, label) => own[label] ?? definitions[label];
+    return { references: new Proxy(Object.create(null), { get }) };
   }
 
   /**
@@ -86,8 +92,13 @@ export class GrowingText {
 
   #define(source) {
     if (!source.includes("]:")) return;
-    read(this.markdown, source, { references: this.definitions });
-    this.count = Object.keys(this.definitions).length;
+    const found = Object.create(null);
+    read(this.markdown, source, { references: found });
+    for (const label in found) {
+      if (this.definitions[label]) continue;
+      this.definitions[label] = found[label];
+      this.count += 1;
+    }
   }
 
   #finished() {
@@ -135,6 +146,9 @@ export function blocksOf(markdown, source, env) {
  * @returns {string} HTML that is not sanitised.
  */
 export function rendered(markdown, tokens, env) {
+  for (const token of tokens) {
+    if (token.type === "inline" && token.content.length > LONGEST_PROSE) token.type = "text";
+  }
   const state = new markdown.core.State("", markdown, env);
   state.tokens = tokens;
   for (const rule of markdown.core.ruler.getRules("")) rule(state);

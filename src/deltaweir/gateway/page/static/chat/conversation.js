@@ -37,7 +37,7 @@ const LONGEST_TITLE = 60;
  * @property {number} at When it began; turns are in this order.
  * @property {import("./reply.js").Reply[]} versions
  * @property {number} shown Which version is shown, and sent when the conversation goes on.
- * @property {1} [open] There while one of its answers is on its way.
+ * @property {1} [open] There while one of its answers is on its way, or still to be stopped.
  */
 
 /** @returns {Options} What holds where nothing was chosen. */
@@ -134,12 +134,13 @@ export function merged(stored, given) {
 /** Mark a turn for the index of those that are open. */
 function marked(turn) {
   const { open: _, ...rest } = turn;
-  return rest.versions.some(isOpen) ? { ...rest, open: 1 } : rest;
+  return rest.versions.some((one) => isOpen(one) || one.stopPending) ? { ...rest, open: 1 } : rest;
 }
 
 function knowsMore(one, other) {
   if (isOpen(one) !== isOpen(other)) return isOpen(other);
-  return one.event > other.event;
+  if (one.event !== other.event) return one.event > other.event;
+  return Boolean(other.stopPending) && !one.stopPending;
 }
 
 /**

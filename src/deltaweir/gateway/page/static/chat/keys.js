@@ -36,6 +36,8 @@ export class Shortcuts {
   #pressed(event) {
     if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") {
+      // there it clears the field
+      if (event.target.matches?.("[type=search]:not(:placeholder-shown)")) return;
       this.acts.Escape();
       return;
     }

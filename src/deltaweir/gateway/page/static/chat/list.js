@@ -20,6 +20,7 @@ export class ConversationList {
     this.search = root.querySelector(".search");
     this.none = root.querySelector(".none");
     this.undo = root.querySelector(".undo");
+    this.begin = root.querySelector(".new");
     this.all = [];
     this.current = null;
     this.renaming = null;
@@ -119,13 +120,18 @@ export class ConversationList {
     this.undo.querySelector(".what").textContent = `Deleted “${title}”.`;
     this.undo.querySelector("button").focus();
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.undo.hidden = true;
-    }, UNDO_MS);
+    this.timer = setTimeout(() => this.#hideUndo(), UNDO_MS);
+  }
+
+  #hideUndo() {
+    if (this.undo.contains(document.activeElement)) {
+      (this.items.querySelector(".open") ?? this.begin).focus();
+    }
+    this.undo.hidden = true;
   }
 
   async #undo() {
-    this.undo.hidden = true;
+    this.#hideUndo();
     await this.restore?.();
     this.restore = null;
   }

@@ -2,17 +2,12 @@
  * The answers that are on their way: asked for, read, read on after a loss, stopped, and stored.
  */
 
-import { Refused, ask, askJson, events, eventsToTheLast, send } from "../api.js";
-import { alone } from "./locks.js";
-import { fail, isOpen, stopped, take } from "./reply.js";
+import { HERE, Patience, Refused, ask, askJson, events, eventsToTheLast, hopeless, send } from "../api.js";
+import { fail, isOpen, mayReadOn, stopped, stopping, take, unheard } from "./reply.js";
+import { alone } from "./store.js";
 
 const STORE_MS = 500;
-const LEAVING = "deltaweir.leaving";
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 8000;
-/** How long reading on is tried before a person has to say so. */
-const PATIENCE_MS = 5 * 60 * 1000;
-const HOPELESS = new Set([400, 401, 403, 404, 410]);
+const LEAVING = `${HERE}leaving`;
 
 /** Keeps streams going, whatever the page shows meanwhile. */
 export class Live {
@@ -25,9 +20,16 @@ export class Live {
     this.store = store;
     this.changed = changed;
     this.running = new Map();
+    this.telling = new Set();
+    /** Who asks; undefined while that is not known. */
+    this.caller = undefined;
+    addEventListener("keygiven", () => {
+      this.caller = undefined;
+    });
     addEventListener("pagehide", () => this.#left());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "hidden") this.#storeAll();
+      else dispatchEvent(new Event("hurry"));
     });
   }
 
@@ -47,9 +49,9 @@ export class Live {
     return [...this.running.values()].find((one) => one.turn.id === id)?.turn;
   }
 
-  /** @param {string} id Of an answer. @returns {boolean} Whether it is read here. */
-  has(id) {
-    return this.running.has(id);
+  /** @param {object} reply @returns {boolean} Whether whoever asks now has asked for it. */
+  mine({ caller = null }) {
+    return caller === this.caller;
   }
 
   /**
@@ -61,6 +63,7 @@ export class Live {
    * @param {boolean} resume Whether the stream is kept at the server.
    */
   async start(turn, reply, body, resume) {
+    reply.caller = this.caller;
     const one = this.#enter(turn, reply, resume);
     await alone(reply.id, async () => {
       await this.#store(one);
@@ -78,61 +81,74 @@ export class Live {
   }
 
   /**
-   * Read an answer on which another tab or an earlier page has begun to read.
+   * Go on with what another tab or an earlier page has begun to read or to stop.
    *
-   * @param {object} stored Its turn.
-   * @param {string} id Of the answer.
+   * @param {object} turn
+   * @param {boolean} anew Whether to try once more what was lost.
    */
-  async adopt(stored, id) {
-    if (this.running.has(id)) return;
+  adopt(turn, anew = false) {
+    for (const reply of turn.versions) {
+      if (isOpen(reply) || reply.stopPending || (anew && mayReadOn(reply))) {
+        void this.#adopt(turn, reply, anew);
+      }
+    }
+  }
+
+  async #adopt(stored, { id, caller }, anew) {
+    if (this.running.has(id) || !this.mine({ caller })) return;
     await alone(id, async () => {
       // whoever read it before may have come to its end
       const turn = (await this.store.turn(stored.id)) ?? stored;
       const reply = turn.versions.find((version) => version.id === id);
-      if (!reply || !isOpen(reply) || this.running.has(id)) return;
+      if (!reply || this.running.has(id)) return;
+      if (anew && mayReadOn(reply)) Object.assign(reply, { state: "streaming", error: null });
+      if (reply.stopPending && reply.stream !== null) {
+        void this.#tell(turn, reply);
+        return;
+      }
+      if (!isOpen(reply) && !reply.stopPending) return;
       const one = this.#enter(turn, reply, true);
       this.changed(turn, reply, "begun");
-      if (reply.stream === null) {
-        fail(reply, "lost", { message: "the page was closed before the answer began" });
-      } else {
-        await this.#readOn(one);
-      }
+      if (reply.stream === null) unheard(reply, "the page was closed");
+      else await this.#readOn(one);
       await this.#leave(one);
     });
   }
 
   /**
-   * Stop an answer, here and at the server.
+   * Stop the answers of a turn, here and at the server, whoever reads them.
    *
-   * @param {string} id Of the answer.
+   * @param {object} stored
    */
-  async stop(id) {
-    const one = this.running.get(id);
-    if (!one || one.stopping) return;
-    one.stopping = true;
-    const { reply, turn } = one;
-    stopped(reply, null);
-    this.changed(turn, reply, "text");
-    // who goes before the head came ends nothing at a server that keeps streams, and only with
-    // the head comes the id by which it can be told
-    if (reply.stream === null && one.resume) return;
-    await this.#stopNow(one);
-    this.changed(turn, reply, "text");
+  stop(stored) {
+    for (const open of stored.versions.filter(isOpen)) {
+      const elsewhere = { turn: stored, reply: open, resume: true };
+      const one = this.running.get(open.id) ?? elsewhere;
+      const { turn, reply, resume } = one;
+      one.stopping = true;
+      if (resume) stopping(reply);
+      else stopped(reply, null);
+      this.changed(turn, reply, "text");
+      void this.#store(one);
+      // who goes before the head came ends nothing at a server that keeps streams, and only with
+      // the head comes the id by which it can be told
+      if (reply.stream !== null || !resume) void this.#stopNow(one);
+    }
+  }
+
+  async #stopNow(one) {
+    const { turn, reply, resume, abort } = one;
+    const told = reply.stream === null || (await this.#told(reply));
+    if (!told && resume) void this.#tell(turn, reply);
+    abort?.abort();
+    dispatchEvent(new Event("hurry"));  // it may be waiting
     await this.#store(one);
-  }
-
-  async #stopNow({ reply, abort }) {
-    if (reply.stream !== null) stopped(reply, await this.stopAtServer(reply.stream));
-    abort.abort();
-  }
-
-  /** Try again at once to read on. */
-  hurry() {
-    for (const one of this.running.values()) one.hurry?.();
+    this.changed(turn, reply, "ended");
   }
 
   #enter(turn, reply, resume) {
-    const one = { turn, reply, resume, abort: new AbortController(), timer: null, stopping: false };
+    const [abort, patience] = [new AbortController(), new Patience()];
+    const one = { turn, reply, resume, abort, patience, timer: null, stopping: false };
     this.running.set(reply.id, one);
     return one;
   }
@@ -140,7 +156,8 @@ export class Live {
   async #leave(one) {
     this.running.delete(one.reply.id);
     await this.#store(one);
-    this.changed(one.turn, one.reply, "ended");
+    // that of another caller is still open
+    this.changed(one.turn, one.reply, isOpen(one.reply) ? "waiting" : "ended");
   }
 
   /** Read events to the end of a connection, and on over further ones. */
@@ -161,38 +178,42 @@ export class Live {
     }
     if (!isOpen(reply)) return;
     if (one.resume && reply.stream !== null) await this.#readOn(one);
-    else fail(reply, "lost", { message: "the connection was lost" });
+    else fail(reply, "lost", { message: "the connection was lost", code: "gone" });
   }
 
   /** Read on behind the last event, until it ends or nothing can be read any more. */
   async #readOn(one) {
-    const { reply, turn } = one;
-    let since = Date.now();
-    let pause = 0;
+    const { reply, turn, patience } = one;
     let patient = false;
     while (isOpen(reply)) {
-      if (pause) {
+      if (this.caller === undefined) patience.pause ||= STORE_MS;
+      if (patience.pause) {
         this.changed(turn, reply, "waiting");
-        await waited(pause, one);
+        await patience.wait();
         if (!isOpen(reply)) return;
       }
+      if (this.caller === undefined) continue;
+      if (!this.mine(reply)) return;
       const seen = reply.event;
       const failure = await this.#readOnce(one, patient);
       if (!isOpen(reply)) return;
       if (reply.event > seen) {
-        since = Date.now();
-        pause = 0;
+        patience.again();
         patient &&= failure !== null;
         continue;
       }
       // what came in vain may have been lost on its last way
       patient = true;
-      if (failure && HOPELESS.has(failure.status)) {
-        fail(reply, "lost", { message: lostWords(failure) });
-      } else if (Date.now() - since > PATIENCE_MS) {
+      patience.failed();
+      const words = failure && hopeless(failure);
+      if (words) fail(reply, "lost", { message: words, code: "gone" });
+      else if (patience.over) {
         fail(reply, "lost", { message: "the connection was lost, and could not be made again" });
       }
-      pause = Math.min(LONGEST_PAUSE_MS, pause ? pause * 2 : FIRST_PAUSE_MS);
+      if (failure?.status === 401 && !one.refused) {
+        one.refused = true;
+        dispatchEvent(new Event("keyrefused"));
+      }
     }
   }
 
@@ -203,7 +224,9 @@ export class Live {
     const path = `v1/streams/${encodeURIComponent(reply.stream)}?starting_after=${reply.event}`;
     const connected = Date.now();
     try {
-      const found = patient ? eventsToTheLast(path, { signal }) : await this.#events(path, signal);
+      const found = patient
+        ? eventsToTheLast(path, { signal })
+        : events(await ask(path, { signal, cache: "no-store" }));
       for await (const event of found) {
         if (one.stopping) continue;
         if (take(reply, event, Date.now(), connected)) this.changed(turn, reply, "read on");
@@ -213,56 +236,60 @@ export class Live {
     } catch (error) {
       if (one.stopping) return null;
       if (!(error instanceof Refused)) throw error;
-      if (error.status === 204) {
-        fail(reply, "lost", { message: "the stream has ended, and its end was not kept" });
-      }
       return error;
     }
   }
 
-  async #events(path, signal) {
-    const answer = await ask(path, { signal, cache: "no-store" });
-    if (answer.status === 204) throw new Refused(204, null, "nothing more");
-    return events(answer);
-  }
-
   #refused(one, error) {
-    if (one.stopping) return;
-    if (!(error instanceof Refused)) throw error;
-    fail(one.reply, "failed", error);
+    const { reply, stopping: over } = one;
+    if (!over && !(error instanceof Refused)) throw error;
+    if (!over) fail(reply, "failed", error);
+    else if (!reply.stopPending || reply.stream !== null) return;
+    // what the server refuses does not go on there
+    else if (error.status) stopped(reply, null);
+    else unheard(reply, "the connection was lost");
     if (error.status === 401) dispatchEvent(new Event("keyrefused"));
   }
 
-  /**
-   * Tell the server to stop a stream, whoever reads it; the server may be away for a while.
-   *
-   * @param {string} stream Its id.
-   * @returns {Promise<object | null>} What it has used; null where that was not told.
-   */
-  async stopAtServer(stream) {
-    for (const pause of [0, 500, 2000, 8000]) {
-      if (pause) await new Promise((resolve) => setTimeout(resolve, pause));
-      try {
-        return await askJson(`v1/streams/${encodeURIComponent(stream)}`, { method: "DELETE" });
-      } catch (error) {
-        if (!(error instanceof Refused) || HOPELESS.has(error.status)) return null;
-      }
+  /** Tell the server that an answer was stopped, until it has heard. */
+  async #tell(turn, reply) {
+    const { id } = reply;
+    if (this.telling.has(id)) return;
+    const patience = new Patience();
+    this.telling.add(id);
+    while (!(await this.#told(reply))) {
+      patience.failed();
+      await patience.wait();
     }
-    return null;
+    this.telling.delete(id);
+    // another version may have begun meanwhile
+    const now = this.turn(turn.id) ?? (await this.store.turn(turn.id)) ?? turn;
+    now.versions = now.versions.map((one) => (one.id === id ? reply : one));
+    await this.store.putTurn(now);
+    this.changed(now, reply, "ended");
+  }
+
+  /** One try; returns whether there is no more to tell. */
+  async #told(reply) {
+    if (!this.mine(reply)) return false;
+    let told = null;
+    try {
+      told = await askJson(`v1/streams/${encodeURIComponent(reply.stream)}`, { method: "DELETE" });
+    } catch (error) {
+      if (!(error instanceof Refused) || !hopeless(error)) return false;
+    }
+    stopped(reply, told);
+    return true;
   }
 
   #storeSoon(one) {
     one.timer ??= setTimeout(() => void this.#store(one), STORE_MS);
   }
 
-  async #store(one) {
+  #store(one) {
     clearTimeout(one.timer);
     one.timer = null;
-    try {
-      await this.store.putTurn(one.turn);
-    } catch {
-      dispatchEvent(new Event("notkept"));
-    }
+    return this.store.putTurn(one.turn);
   }
 
   /** Keep what came last: the database is too slow for a page that goes. */
@@ -279,27 +306,4 @@ export class Live {
   #storeAll() {
     for (const one of this.running.values()) void this.#store(one);
   }
-}
-
-/** Wait, but not longer than until the network is back, somebody asks, or the answer is stopped. */
-function waited(milliseconds, one) {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      removeEventListener("online", done);
-      one.abort.signal.removeEventListener("abort", done);
-      one.hurry = undefined;
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    addEventListener("online", done);
-    one.abort.signal.addEventListener("abort", done);
-    one.hurry = done;
-  });
-}
-
-function lostWords({ status, message }) {
-  if (status === 404) return "the server does not know this stream any more; this is what came";
-  if (status === 410) return "the server does not keep all of this stream any more; this is what came";
-  return `the stream could not be read on: ${message}`;
 }

@@ -12,7 +12,10 @@ import { PLACE, ofThisTab, placeOf, showPlace } from "./place.js";
 import { openStore } from "./store.js";
 import { Talk } from "./talk.js";
 
+const CHOOSE = "Choose a model first.";
 let chat = null;
+/** Whether a field with the focus calls up no keyboard on the screen. */
+const fine = () => matchMedia("(pointer: fine)").matches;
 
 /**
  * Show the conversation.
@@ -27,7 +30,7 @@ export async function enter(root, settings) {
 
 /** The other view is shown; answers go on meanwhile. */
 export function leave() {
-  chat?.shortcuts.off();
+  chat?.leave();
 }
 
 class Chat {
@@ -90,27 +93,34 @@ class Chat {
 
   async enter(settings) {
     const first = this.settings === null;
+    this.shown = true;
     this.settings = settings;
     this.talk.settings = settings;
     this.models.offer(settings);
+    if (this.talk.conversation) this.models.value = this.talk.conversation.model;
     this.#showWhere();
     this.shortcuts.on();
     if (!this.store.lasting) {
       this.#notice("This browser keeps nothing here: conversations are gone when this page is closed.");
     }
+    this.live.caller = settings.caller.name;
     if (first) {
       await this.live.recover();
       await this.#openFirst();
-      for (const turn of await this.store.openTurns()) {
-        for (const { id, state } of turn.versions) {
-          if (state === "asking" || state === "streaming") void this.live.adopt(turn, id);
-        }
-      }
     }
+    for (const turn of await this.store.openTurns()) this.live.adopt(turn);
+    dispatchEvent(new Event("hurry"));
+    this.#showPlace();
     this.#showChosen();
     await this.#showList();
     this.root.inert = false;  // what is typed before that would go nowhere
-    if (matchMedia("(pointer: fine)").matches) this.composer.focus();
+    if (fine()) this.composer.focus();
+  }
+
+  leave() {
+    this.shown = false;
+    this.shortcuts.off();
+    for (const dialog of this.root.querySelectorAll("dialog[open]")) dialog.close();
   }
 
   async changedElsewhere(change) {
@@ -133,6 +143,10 @@ class Chat {
     part("empty").addEventListener("click", ({ target }) => {
       if (target.classList.contains("example")) this.#send(target.textContent);
     });
+    this.root.addEventListener("close", ({ target }) => {
+      // a letter may have opened it
+      if (!document.activeElement.matches("main :not(dialog *)")) part(target.id.split("-")[0]).focus();
+    }, true);
     addEventListener("hashchange", () => void this.#placed());
     addEventListener("notkept", () => {
       this.#notice("This browser could not keep the conversation: export it before you leave.");
@@ -140,16 +154,17 @@ class Chat {
   }
 
   #send(text) {
-    const { editing } = this;
+    const { editing, talk } = this;
     this.editing = false;
-    if (!this.models.value) {
+    if (!this.models.value || talk.running) {
+      if (editing) this.#edit();
       this.composer.write(text);
-      this.#notice("Choose a model first.");
+      if (!talk.running) this.#notice(CHOOSE);
       return;
     }
     if (this.store.lasting) this.part("notice").hidden = true;
-    if (editing) void this.talk.again(text);
-    else if (!this.talk.running) void this.talk.ask(text);
+    if (editing && talk.last) void talk.again(text);
+    else void talk.ask(text);
     this.#showPlace();
   }
 
@@ -168,7 +183,7 @@ class Chat {
   #new() {
     this.#openSide(false);
     this.talk.begin();
-    this.composer.edit(null);
+    this.composer.focus();
     this.#showPlace();
     void this.#showList();
     this.#showChosen();
@@ -197,14 +212,15 @@ class Chat {
   async #openFirst() {
     const id = placeOf(location.hash) ?? ofThisTab();
     if (id === null || !(await this.talk.open(id))) {
-      const [turn] = await this.store.openTurns();
+      const open = await this.store.openTurns();
+      const turn = open.find((one) => one.versions.some((reply) => this.live.mine(reply)));
       if (!turn || !(await this.talk.open(turn.conversation))) this.talk.begin();
     }
     this.#showPlace();
   }
 
   #showPlace() {
-    showPlace(this.talk.conversation);
+    if (this.shown) showPlace(this.talk.conversation);
   }
 
   #changed(what) {
@@ -212,9 +228,26 @@ class Chat {
     if (!this.talk || !this.composer) return;
     if (what === "busy") this.composer.busy = this.talk.running !== null;
     if (what === "edit") this.#edit();
+    if (what === "gone") {
+      this.#notice("This conversation was deleted in another tab. Ask on, and it is kept again.");
+      this.part("notice").hidden = !this.talk.gone;
+    }
+    if (what === "conversation") this.#another();
+    if (what === "model") this.#notice(CHOOSE);
+    if (what === "focus") (fine() ? this.composer : this.follow.log).focus();
     if (what === "list") {
       this.#showPlace();
       void this.#showList();
+    }
+  }
+
+  /** Another conversation is open: what was edited was a question of the former one. */
+  #another() {
+    if (this.editing) this.composer.edit(null);
+    const { conversation } = this.talk;
+    if (!conversation) this.models.any();
+    else if (!this.models.value) {
+      this.#notice(`${conversation.model} is not here any more. ${CHOOSE}`);
     }
   }
 
@@ -235,8 +268,10 @@ class Chat {
 
   async #remove(id) {
     const here = this.talk.conversation?.id === id;
-    if (here) this.talk.stop();
     const kept = await this.store.remove(id);
+    // what is put back is how they ended
+    kept.turns = kept.turns.map((turn) => this.live.turn(turn.id) ?? turn);
+    for (const turn of kept.turns) this.live.stop(turn);
     if (here) {
       this.talk.begin();
       this.#showPlace();
@@ -250,6 +285,7 @@ class Chat {
   }
 
   #modelChosen() {
+    if (this.store.lasting) this.part("notice").hidden = true;
     void this.talk.choose({ model: this.models.value });
     this.#showChosen();
   }

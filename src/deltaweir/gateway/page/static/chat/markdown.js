@@ -109,7 +109,7 @@ export function showMarks(root, marks) {
   while (walker.nextNode()) if (hasMarks(walker.currentNode.data)) found.push(walker.currentNode);
   for (const node of found) {
     node.replaceWith(...atMarks(node.data).map((part) =>
-      typeof part === "string" ? part : markNode(marks[part]),
+      typeof part === "string" ? part : markNode(marks[part], part),
     ));
   }
 }
@@ -125,8 +125,10 @@ export function element(tag, name) {
   return made;
 }
 
-function markNode(mark) {
+function markNode(mark, number) {
   const node = element("mark");
+  // not all marks come out as nodes, so their order tells nothing
+  node.number = number;
   node.textContent = mark?.text ?? "";
   node.title = mark?.rule ? `Taken out by the guard's rule ${mark.rule}` : "Taken out by a guard";
   return node;

@@ -32,7 +32,13 @@ export class ModelChoice {
     this.name.placeholder = patterns.join(", ");
     this.select.disabled = models.length + patterns.length === 0;
     if (chosen) this.value = chosen;
-    else this.name.hidden = this.select.value !== OTHER;
+    this.any();
+  }
+
+  /** Choose the first where none is chosen. */
+  any() {
+    if (this.select.selectedIndex < 0) this.select.selectedIndex = 0;
+    this.name.hidden = this.select.value !== OTHER;
   }
 
   /** The model's name; empty where none is chosen. */
@@ -40,6 +46,7 @@ export class ModelChoice {
     return this.select.value === OTHER ? this.name.value.trim() : this.select.value;
   }
 
+  /** Nothing is chosen where it is not offered. */
   set value(id) {
     const known = this.models.some((one) => one.id === id);
     const free = [...this.select.options].some((option) => option.value === OTHER);
@@ -48,6 +55,8 @@ export class ModelChoice {
     } else if (free && id) {
       this.select.value = OTHER;
       this.name.value = id;
+    } else {
+      this.select.selectedIndex = -1;
     }
     this.name.hidden = this.select.value !== OTHER;
   }

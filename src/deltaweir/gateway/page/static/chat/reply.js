@@ -17,7 +17,9 @@ const BURST_MS = 150;
  * @property {object} asked What was asked for beside: `guard`, `budget`, `max_tokens`.
  * @property {boolean} guarded Whether some guard watches it.
  * @property {"asking" | "streaming" | "done" | "stopped" | "failed" | "lost"} state
+ * @property {string | null} [caller] Who asked; null where nobody is told apart.
  * @property {string | null} stream Its id at the server.
+ * @property {boolean} [stopPending] It was stopped, and the server was not told yet.
  * @property {number} event The number of the last event that is in it.
  * @property {string} text
  * @property {string} reasoning
@@ -125,12 +127,42 @@ export function fail(reply, state, error) {
  *   says it has used; null where it said nothing.
  */
 export function stopped(reply, told) {
+  reply.stopPending = false;
   if (told?.usage) reply.usage = told.usage;
   if (told && "cost_usd" in told) reply.cost = told.cost_usd;
   if (told?.source) reply.source = told.source;
   if (!isOpen(reply)) return;
   reply.state = "stopped";
   reply.stoppedBy = "stop";
+}
+
+/**
+ * End an answer that somebody stopped, of which the server is still to be told.
+ *
+ * @param {Reply} reply
+ */
+export function stopping(reply) {
+  stopped(reply, null);
+  Object.assign(reply, { stopPending: true, cost: null });
+}
+
+/**
+ * End an answer that has no name yet by which the server could be asked for it.
+ *
+ * @param {Reply} reply
+ * @param {string} why Such as `the page was closed`.
+ */
+export function unheard(reply, why) {
+  const words = `${why} before the answer began; the server may have gone on with it, at a cost`;
+  Object.assign(reply, { state: "lost", stopPending: false, cost: null, error: broken(words) });
+}
+
+/**
+ * @param {Reply} reply
+ * @returns {boolean} Whether it was lost, and the server may still have the rest.
+ */
+export function mayReadOn({ state, stream, error }) {
+  return state === "lost" && stream !== null && !error.code;
 }
 
 function takeChunk(reply, chunk, now, connected) {

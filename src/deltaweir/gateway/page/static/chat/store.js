@@ -5,10 +5,8 @@
  * so tabs do not destroy each other's work. Each change is told to the other tabs.
  */
 
+import { HERE } from "../api.js";
 import { merged } from "./conversation.js";
-
-const DATABASE = "deltaweir";
-const CHANNEL = "deltaweir";
 
 /**
  * @typedef {object} Change
@@ -32,7 +30,10 @@ export async function openStore(changed) {
   return new Store(database, changed);
 }
 
-/** The conversations of this browser. */
+/**
+ * The conversations of this browser. Where the database fails later, `notkept` tells of it, and
+ * what comes then is in memory.
+ */
 export class Store {
   /**
    * @param {IDBDatabase | null} database Null keeps all in memory.
@@ -41,7 +42,7 @@ export class Store {
   constructor(database, changed) {
     this.database = database;
     this.memory = { conversations: new Map(), turns: new Map() };
-    this.channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(CHANNEL);
+    this.channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(HERE);
     this.channel?.addEventListener("message", (event) => changed(event.data));
   }
 
@@ -60,9 +61,7 @@ export class Store {
 
   /** @param {string} id @returns {Promise<object | undefined>} A conversation. */
   conversation(id) {
-    return this.#read("conversations", (kept) => kept.get(id), () =>
-      this.memory.conversations.get(id),
-    );
+    return this.#one("conversations", id);
   }
 
   /** @param {string} id Of a conversation. @returns {Promise<object[]>} Its turns, in order. */
@@ -75,7 +74,7 @@ export class Store {
 
   /** @param {string} id @returns {Promise<object | undefined>} A turn. */
   turn(id) {
-    return this.#read("turns", (kept) => kept.get(id), () => this.memory.turns.get(id));
+    return this.#one("turns", id);
   }
 
   /** @returns {Promise<object[]>} The turns with an answer that is on its way. */
@@ -120,30 +119,28 @@ export class Store {
    */
   async remove(id) {
     const kept = { conversation: await this.conversation(id), turns: await this.turns(id) };
-    await this.#write(
-      ["conversations", "turns"],
-      (stores) => {
-        stores.conversations.delete(id);
-        for (const turn of kept.turns) stores.turns.delete(turn.id);
-      },
-      () => {
-        this.memory.conversations.delete(id);
-        for (const turn of kept.turns) this.memory.turns.delete(turn.id);
-      },
-    );
+    const takeOut = ({ conversations, turns }) => {
+      conversations.delete(id);
+      for (const turn of kept.turns) turns.delete(turn.id);
+    };
+    await this.#write(["conversations", "turns"], takeOut, () => takeOut(this.memory));
     this.#tell({ conversation: id });
     return kept;
   }
 
   /** @param {{conversation: object, turns: object[]}} kept From `remove`; put back. */
   async restore(kept) {
+    if (!kept.conversation) return;
     await this.putConversation(kept.conversation);
     for (const turn of kept.turns) await this.putTurn(turn);
   }
 
+  #one(name, id) {
+    return this.#read(name, (kept) => kept.get(id), () => this.memory[name].get(id));
+  }
+
   #read(name, ask, remembered) {
-    if (this.database === null) return Promise.resolve(remembered());
-    return new Promise((resolve, reject) => {
+    return this.#tried(remembered, (resolve, reject) => {
       const asked = ask(this.database.transaction(name).objectStore(name));
       asked.onsuccess = () => resolve(asked.result);
       asked.onerror = () => reject(asked.error);
@@ -151,11 +148,7 @@ export class Store {
   }
 
   #write(names, put, remember) {
-    if (this.database === null) {
-      remember();
-      return Promise.resolve();
-    }
-    return new Promise((resolve, reject) => {
+    return this.#tried(remember, (resolve, reject) => {
       const transaction = this.database.transaction(names, "readwrite");
       put(Object.fromEntries(names.map((name) => [name, transaction.objectStore(name)])));
       transaction.oncomplete = () => resolve();
@@ -163,14 +156,35 @@ export class Store {
     });
   }
 
+  async #tried(otherwise, work) {
+    try {
+      if (this.database !== null) return await new Promise(work);
+    } catch {
+      dispatchEvent(new Event("notkept"));
+    }
+    return otherwise();
+  }
+
   #tell(change) {
     this.channel?.postMessage(change);
   }
 }
 
+/**
+ * Do something while no other tab does the same; where that cannot be told, do it.
+ *
+ * @param {string} id Of what is done.
+ * @param {() => Promise<void>} work
+ * @returns {Promise<void>} When it is done.
+ */
+export function alone(id, work) {
+  // only there where the page is served over TLS, or from this machine
+  return navigator.locks ? navigator.locks.request(`${HERE}${id}`, work) : work();
+}
+
 function opened() {
   return new Promise((resolve, reject) => {
-    const asked = indexedDB.open(DATABASE, 1);
+    const asked = indexedDB.open(HERE, 1);
     asked.onupgradeneeded = () => {
       asked.result.createObjectStore("conversations", { keyPath: "id" });
       const turns = asked.result.createObjectStore("turns", { keyPath: "id" });

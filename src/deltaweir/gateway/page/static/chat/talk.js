@@ -9,6 +9,8 @@ import { TurnView } from "./turn_view.js";
 import { ending, totals, totalsText } from "./words.js";
 
 const UNSEEN_MS = 500;
+/** How long is worked on the turns before a frame is drawn. */
+const SLICE_MS = 12;
 
 /** Shows one conversation, and goes on with it. */
 export class Talk {
@@ -19,7 +21,8 @@ export class Talk {
    * @param {import("./models.js").ModelChoice} parts.models
    * @param {import("./follow.js").Follow} parts.follow
    * @param {HTMLElement} parts.root
-   * @param {(what: "list" | "busy" | "options") => void} parts.changed
+   * @param {(what: "list" | "busy" | "edit" | "gone" | "conversation" | "model" | "focus") => void}
+   *   parts.changed `model` where none is chosen, `focus` where what had it goes.
    * @param {(words: string) => void} parts.say Tells people who do not see the page.
    */
   constructor({ store, live, models, follow, root, changed, say }) {
@@ -56,6 +59,7 @@ export class Talk {
     this.conversation = null;
     this.options = noOptions();
     this.#showTurns([]);
+    this.changed("conversation");
   }
 
   /**
@@ -72,7 +76,8 @@ export class Talk {
     this.options = { ...noOptions(), ...conversation.options };
     this.models.value = conversation.model;
     this.#showTurns(turns.map((turn) => this.live.turn(turn.id) ?? turn));
-    for (const turn of this.turns) this.#adopt(turn);
+    for (const turn of this.turns) this.live.adopt(turn);
+    this.changed("conversation");
     return true;
   }
 
@@ -105,6 +110,7 @@ export class Talk {
   async again(question = undefined) {
     const turn = this.last;
     if (!turn || this.running) return;
+    if (!this.models.value) return void this.changed("model");
     const reply = this.#newReply(question ?? turn.versions[turn.shown].question);
     turn.versions.push(reply);
     turn.shown = turn.versions.length - 1;
@@ -114,11 +120,7 @@ export class Talk {
 
   /** Stop the answer that is on its way. */
   stop() {
-    const { running } = this;
-    if (!running) return;
-    if (this.live.has(running.id)) void this.live.stop(running.id);
-    // another tab reads it, and will see its end
-    else if (running.stream) void this.live.stopAtServer(running.stream);
+    for (const turn of this.turns) this.live.stop(turn);
   }
 
   /**
@@ -130,20 +132,19 @@ export class Talk {
     if (changes.options) this.options = changes.options;
     if (this.conversation === null) return;
     Object.assign(this.conversation, changes);
-    await this.#keep();
+    if (!this.gone) await this.store.putConversation(this.conversation);
   }
 
   /** An answer has changed; called many times a second. */
   changedHere(turn, reply, what) {
     const view = this.views.get(turn.id);
+    const at = this.turns.findIndex((one) => one.id === turn.id);
+    if (at >= 0) this.turns[at] = turn;
     if (view === undefined) {
       if (what === "ended") this.changed("list");
       return;
     }
-    if (view.turn !== turn) {
-      this.turns[this.turns.findIndex((one) => one.id === turn.id)] = turn;
-      view.turn = turn;
-    }
+    view.turn = turn;
     if (what === "waiting") view.connection(true);
     if (what === "read on") view.lost = false;
     if (what === "begun") {
@@ -162,8 +163,14 @@ export class Talk {
   /** Another tab has changed a turn, or the conversation. */
   async changedElsewhere({ turn: id }) {
     if (this.conversation === null) return;
-    const now = await this.store.conversation(this.conversation.id);
+    const { conversation } = this;
+    const now = await this.store.conversation(conversation.id);
+    if (this.conversation !== conversation) return;
     if (now) this.conversation = now;
+    if (this.gone !== !now) {
+      this.gone = !now;
+      this.changed("gone");
+    }
     if (id === undefined || this.live.turn(id)) return;
     const turn = await this.store.turn(id);
     if (!turn || turn.conversation !== this.conversation.id) return;
@@ -172,9 +179,9 @@ export class Talk {
       this.#add(turn);
     } else {
       this.turns[at] = turn;
-      this.views.get(id).take(turn);
+      this.views.get(id)?.take(turn);
     }
-    this.#adopt(turn);
+    this.live.adopt(turn);
     this.#after();
   }
 
@@ -183,7 +190,12 @@ export class Talk {
     this.follow.toEnd();
     this.conversation.changed = Date.now();
     Object.assign(this.conversation, { model: this.models.value, options: this.options });
-    await this.#keep();
+    await this.store.putConversation(this.conversation);
+    if (this.gone) {
+      this.gone = false;
+      this.changed("gone");
+      for (const one of before) await this.store.putTurn(one);
+    }
     this.changed("list");
     const said = messages(this.options.system, before, reply.question);
     const { resume } = this.settings;
@@ -201,40 +213,51 @@ export class Talk {
     }, Date.now());
   }
 
-  async #keep() {
-    try {
-      await this.store.putConversation(this.conversation);
-    } catch {
-      dispatchEvent(new Event("notkept"));
-    }
-  }
-
-  #adopt(turn) {
-    for (const reply of turn.versions) if (isOpen(reply)) void this.live.adopt(turn, reply.id);
-  }
-
   #showTurns(turns) {
-    this.turns = [];
+    this.gone = false;
+    this.turns = turns;
+    /** How many of the first are not on the page yet. */
+    this.rest = turns.length;
     this.views.clear();
     this.dirty.clear();
     this.turnsRoot.replaceChildren();
-    for (const turn of turns) this.#add(turn);
+    this.#build(performance.now() + SLICE_MS);
     this.#after();
     this.follow.toEnd();
   }
 
+  /** Put turns on the page, the last ones first; some now, some in later frames. */
+  #build(until) {
+    while (this.rest > 0) {
+      this.rest -= 1;
+      const turn = this.turns[this.rest];
+      const view = this.#view(turn);
+      this.turnsRoot.prepend(view.root);
+      view.place(turn === this.last);
+      if (performance.now() > until) break;
+    }
+    if (this.rest > 0) this.#draw();
+  }
+
   #add(turn) {
+    this.views.get(this.last?.id)?.place(false);
+    this.turns.push(turn);
+    const view = this.#view(turn);
+    this.turnsRoot.append(view.root);
+    view.place(true);
+  }
+
+  #view(turn) {
     const view = new TurnView(turn, this.template, {
       choose: (one, by) => this.#chooseVersion(one, by),
       more: (one) => {
         this.dirty.add(one);
         this.#draw();
       },
+      left: () => this.changed("focus"),
     });
-    this.turns.push(turn);
     this.views.set(turn.id, view);
-    this.turnsRoot.append(view.root);
-    for (const one of this.turns) this.views.get(one.id).place(one === turn);
+    return view;
   }
 
   #draw() {
@@ -243,9 +266,14 @@ export class Talk {
       cancelAnimationFrame(this.frame);
       clearTimeout(timer);
       this.frame = 0;
-      const views = [...this.dirty];
-      this.dirty.clear();
-      for (const view of views) view.update();
+      const until = performance.now() + SLICE_MS;
+      for (const view of [...this.dirty]) {
+        this.dirty.delete(view);
+        view.update();
+        if (performance.now() > until) break;
+      }
+      if (this.dirty.size) this.#draw();
+      if (this.rest > 0) this.#build(until);
       this.#after();
       this.follow.grown();
     };
@@ -263,7 +291,9 @@ export class Talk {
   }
 
   async #chooseVersion(turn, by) {
-    turn.shown = Math.min(turn.versions.length - 1, Math.max(0, turn.shown + by));
+    const wanted = turn.shown + by;
+    if (!turn.versions[wanted]) return;
+    turn.shown = wanted;
     this.views.get(turn.id).update();
     this.follow.grown();
     await this.store.putTurn(turn);
@@ -278,6 +308,8 @@ export class Talk {
       const turn = this.turns.find((one) => one.id === button.closest(".turn").dataset.turn);
       const { text, refusal } = turn.versions[turn.shown];
       void copy(text || refusal, button);
+    } else if (button.classList.contains("read-on")) {
+      this.live.adopt(this.turns.find((one) => one.id === button.closest(".turn").dataset.turn), true);
     } else if (button.classList.contains("retry")) {
       void this.again();
     } else if (button.classList.contains("edit")) {

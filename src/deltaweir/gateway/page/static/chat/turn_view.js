@@ -4,7 +4,7 @@
 
 import { AnswerView } from "./answer_view.js";
 import { element } from "./markdown.js";
-import { isOpen } from "./reply.js";
+import { isOpen, mayReadOn } from "./reply.js";
 import { Sparkline } from "./sparkline.js";
 import { dollars, duration, ending, rate, redactions, speed, tokens } from "./words.js";
 
@@ -21,10 +21,12 @@ export class TurnView {
   /**
    * @param {object} turn
    * @param {HTMLTemplateElement} template
-   * @param {{choose: (turn: object, by: number) => void, more: (view: TurnView) => void}} acts
-   *   `more` asks for another `update` soon.
+   * @param {{choose: (turn: object, by: number) => void, more: (view: TurnView) => void,
+   *   left: () => void}} acts `more` asks for another `update` soon; `left` is called where the
+   *   button that had the focus is hidden.
    */
   constructor(turn, template, acts) {
+    this.acts = acts;
     this.root = template.content.firstElementChild.cloneNode(true);
     this.root.dataset.turn = turn.id;
     const part = (name) => this.root.querySelector(`.${name}`);
@@ -95,8 +97,9 @@ export class TurnView {
     const { versions, shown } = this.turn;
     this.versions.hidden = versions.length < 2;
     set(this.versions.querySelector(".version"), `${shown + 1}/${versions.length}`);
-    this.versions.querySelector(".earlier").disabled = shown === 0;
-    this.versions.querySelector(".later").disabled = shown === versions.length - 1;
+    // not disabled: it may have the focus
+    this.versions.querySelector(".earlier").ariaDisabled = shown === 0;
+    this.versions.querySelector(".later").ariaDisabled = shown === versions.length - 1;
     this.sparkAt = 0;
   }
 
@@ -116,7 +119,9 @@ export class TurnView {
     const found = redactions(reply);
     this.redacted.hidden = found === "";
     set(this.redacted, found);
+    if (open && this.actions.contains(document.activeElement)) this.acts.left();
     this.actions.hidden = open;
+    this.actions.querySelector(".read-on").hidden = !mayReadOn(reply);
     this.actions.querySelector(".copy-answer").hidden = !reply.text && !reply.refusal;
     const { versions } = this.turn;
     this.versions.hidden = versions.length < 2;

@@ -2,6 +2,8 @@
  * Figures and endings in words. No DOM.
  */
 
+import { isOpen } from "./reply.js";
+
 /** @param {number} tokens @returns {string} Such as `48 tok`. */
 export function tokens(tokens) {
   return `${tokens} tok`;
@@ -65,6 +67,7 @@ export function gapsOf(gaps) {
  */
 export function ending(reply) {
   if (reply.state === "failed" || reply.state === "lost") return failure(reply);
+  if (reply.stopPending) return cut("stopping: the server was not told yet");
   if (reply.state === "stopped" || reply.stoppedBy === "stop") return cut("stopped");
   if (reply.state !== "done") return null;
   if (reply.stoppedBy === "budget") return cut(`cut by ${budget(reply.asked.budget)}`);
@@ -93,25 +96,28 @@ export function redactions(reply) {
  * Add up what a conversation has used, every version of every answer.
  *
  * @param {import("./reply.js").Reply[]} replies
- * @returns {{prompt: number, completion: number, cost: number, unknown: boolean}}
+ * @returns {{prompt: number, completion: number, cost: number, unknown: boolean, open: boolean}}
+ *   `unknown` where nobody knows what some of it cost; `open` where that is still to be told.
  */
 export function totals(replies) {
-  const sum = { prompt: 0, completion: 0, cost: 0, unknown: false };
-  for (const { usage, cost, state } of replies) {
+  const sum = { prompt: 0, completion: 0, cost: 0, unknown: false, open: false };
+  for (const reply of replies) {
+    const { usage, cost } = reply;
     sum.prompt += usage?.prompt_tokens ?? 0;
     sum.completion += usage?.completion_tokens ?? 0;
     sum.cost += cost ?? 0;
-    if (usage && cost == null && state !== "streaming") sum.unknown = true;
+    if (cost === undefined && isOpen(reply)) sum.open = true;
+    else if (cost == null) sum.unknown = true;
   }
   return sum;
 }
 
 /** @param {ReturnType<typeof totals>} sum @returns {string} Such as `1 + 2 tok · $0.0012`. */
-export function totalsText(sum) {
-  const cost = sum.unknown
-    ? sum.cost > 0 ? `${dollars(sum.cost)} and more, not all known` : "cost unknown"
-    : dollars(sum.cost);
-  return `${sum.prompt} + ${sum.completion} tok · ${cost}`;
+export function totalsText({ prompt, completion, cost, unknown, open }) {
+  let told = dollars(cost);
+  if (unknown) told = cost > 0 ? `${told} and more, not all known` : dollars(null);
+  else if (open && cost === 0) return `${prompt} + ${completion} tok`;
+  return `${prompt} + ${completion} tok · ${told}`;
 }
 
 function finished(reply) {
@@ -120,10 +126,10 @@ function finished(reply) {
     return cut(most ? `cut at ${tokens(most)}, as asked` : "cut: the longest answer is reached");
   }
   if (reply.finish === "content_filter") return cut("withheld by the provider's filter");
-  if (reply.finish === "tool_calls" || reply.finish === "function_call") {
-    return { kind: "note", text: "the model wants to call a tool; this page has none" };
-  }
-  return null;
+  if (!reply.finish || reply.finish === "stop") return null;
+  const tool = reply.finish === "tool_calls" || reply.finish === "function_call";
+  const text = tool ? "the model wants to call a tool; this page has none" : `ended: ${reply.finish}`;
+  return { kind: "note", text };
 }
 
 function failure(reply) {

@@ -23,7 +23,7 @@ let open = null;
  * Show the dashboard.
  *
  * @param {HTMLElement} root
- * @param {import("../app.js").Settings} settings
+ * @param {object} settings What `GET /page/settings` says; see `gateway/page/settings.py`.
  */
 export async function enter(root, settings) {
   // it is entered again with another key

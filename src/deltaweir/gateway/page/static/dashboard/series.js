@@ -30,6 +30,7 @@ export const MOST_SERIES = 8;
  *   something was, but nobody knows what it cost.
  * @property {number | null} total Their sum, as far as known.
  * @property {boolean} partly Whether something in it has no known cost.
+ * @property {boolean[]} gaps The same for each slot.
  * @property {boolean} others Whether it adds up what is not shown by itself.
  */
 
@@ -110,6 +111,15 @@ export function slotTotal(shown, slot) {
 }
 
 /**
+ * @param {Series[]} shown
+ * @param {number} slot
+ * @returns {boolean} Whether something in the slot has no known cost.
+ */
+export function slotPartly(shown, slot) {
+  return shown.some(({ gaps }) => gaps[slot]);
+}
+
+/**
  * @param {(number | null)[]} values
  * @returns {number | null} The sum of those that are known; null where that is nothing, but
  *   something is not known.
@@ -120,19 +130,21 @@ export function added(values) {
 }
 
 function empty(name, length, others = false) {
-  return { name, values: new Array(length).fill(0), total: null, partly: false, others };
+  const [values, gaps] = [0, false].map((one) => new Array(length).fill(one));
+  return { name, values, gaps, total: null, partly: false, others };
 }
 
 function add(one, place, value, partly) {
   // a slot has one row; before it, the slot's 0 is no more than a gap filled
   one.values[place] = value;
   if (value !== null) one.total = (one.total ?? 0) + value;
-  if (value === null || partly) one.partly = true;
+  if (value === null || partly) one.partly = one.gaps[place] = true;
 }
 
 function merged(small, length) {
   const all = empty(`${small.length} others`, length, true);
   all.values = all.values.map((_, slot) => slotTotal(small, slot));
+  all.gaps = all.gaps.map((_, slot) => slotPartly(small, slot));
   all.total = added(small.map(({ total }) => total));
   all.partly = small.some(({ partly }) => partly);
   return all;

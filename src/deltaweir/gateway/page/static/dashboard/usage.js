@@ -7,7 +7,7 @@ import { csv } from "./csv.js";
 import { make, mark, panel, radios, scroller, table, write } from "./dom.js";
 import { count, money, short } from "./format.js";
 import { Plot, colourName } from "./plot.js";
-import { MEASURES, RANGES, added, rowName, series, slotName, slotTotal, slots } from "./series.js";
+import { MEASURES, RANGES, added, rowName, series, slotName, slotPartly, slotTotal, slots } from "./series.js";
 
 const GROUPS = { model: "Model", key: "Key", upstream: "Upstream" };
 const STYLES = { bars: "Stacked", lines: "Lines" };
@@ -118,46 +118,45 @@ export class Usage {
 
   /** Say in the legend what stands over one slot, or in all. */
   #tell(slot) {
-    const format = this.#format();
     const { starts, range } = this.#report;
-    const all = slot === null ? format(added(this.#shown.map(({ total }) => total)))
-      : format(slotTotal(this.#shown, slot));
     const when = slot === null ? `In ${range.words}` : slotWords(starts[slot], range);
-    write(this.when, `${when}: ${all}${slot === null && this.#partly() ? "+" : ""}`);
-    this.#shown.forEach(({ values, total, partly }, place) => {
-      const text = slot === null ? format(total) + (partly && total !== null ? "+" : "")
-        : format(values[slot]);
-      write(this.legend.children[place].querySelector(".value"), text);
+    write(this.when, `${when}: ${this.#all(slot)}`);
+    this.#shown.forEach((one, place) => {
+      write(this.legend.children[place].querySelector(".value"), this.#one(one, slot));
     });
   }
 
-  #partly() {
-    const all = added(this.#shown.map(({ total }) => total));
-    return all !== null && this.#shown.some(({ partly }) => partly);
+  /** A value in words; with a plus where something of unknown cost is in it. */
+  #worded(value, partly) {
+    const format = this.#measure() === "money" ? money : count;
+    return format(value) + (partly && value !== null ? "+" : "");
   }
 
-  #format() {
-    return this.#measure() === "money" ? money : count;
+  /** What one series comes to in a slot, or in all where that is null. */
+  #one({ values, gaps, total, partly }, slot) {
+    return slot === null ? this.#worded(total, partly) : this.#worded(values[slot], gaps[slot]);
+  }
+
+  #all(slot) {
+    const shown = this.#shown;
+    if (slot !== null) return this.#worded(slotTotal(shown, slot), slotPartly(shown, slot));
+    return this.#worded(added(shown.map(({ total }) => total)), shown.some(({ partly }) => partly));
   }
 
   #summary(measure) {
     const { range, by } = this.#report;
-    const format = this.#format();
-    const all = format(added(this.#shown.map(({ total }) => total)));
     const what = `${MEASURES[measure].name} by ${GROUPS[by].toLowerCase()} in ${range.words}`;
     if (this.#shown.length === 0) return `${what}: nothing`;
-    const [{ name, total }] = this.#shown;
-    return `${what}: ${all} in all, most of it ${name} with ${format(total)}`;
+    const [most] = this.#shown;
+    return `${what}: ${this.#all(null)} in all, most of it ${most.name} with ${this.#one(most, null)}`;
   }
 
   #table(measure) {
     const { starts, range } = this.#report;
-    const format = this.#format();
-    const rows = starts.map((start, slot) => [slotWords(start, range),
-      ...this.#shown.map(({ values }) => format(values[slot])),
-      format(slotTotal(this.#shown, slot))]).reverse();
-    rows.push(["In all", ...this.#shown.map(({ total }) => format(total)),
-      format(added(this.#shown.map(({ total }) => total)))]);
+    const row = (name, slot) => [name, ...this.#shown.map((one) => this.#one(one, slot)),
+      this.#all(slot)];
+    const rows = starts.map((start, slot) => row(slotWords(start, range), slot)).reverse();
+    rows.push(row("In all", null));
     const caption = `${MEASURES[measure].name} in ${range.words}, in UTC`;
     const shown = table(caption, ["Time", ...this.#shown.map(({ name }) => name), "All"], rows);
     const there = this.details.querySelector("table");
