@@ -36,10 +36,10 @@ except deltaweir.ContextLengthExceeded as error:
 
 print("The answer is not whole in time; what came is kept:")
 try:
-    client.chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, timeout=2)
+    client.chat.completions.create(model=MODEL, messages=QUESTION, temperature=0, timeout=5)
 except deltaweir.StallTimeout as error:
     print(f"  {error}")
-    if error.partial:
+    if error.partial and error.partial.reply.choices:
         print(f"  text={error.partial.reply.choices[0].message.content[:40]!r}...")
         print(f"  usage={error.partial.usage.completion_tokens} tokens")
 

@@ -268,6 +268,7 @@ def streams(stack: contextlib.ExitStack, port: int, tag: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its kill is no signal")
 @pytest.mark.live  # it takes long
+@pytest.mark.timeout(180)
 def test_a_server_killed_among_its_streams(tmp_path: Path) -> None:
     """The next start closes what the dead one left, from the last checkpoint; none is double."""
     config = configured(tmp_path)
