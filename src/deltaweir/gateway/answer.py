@@ -17,7 +17,7 @@ import msgspec
 from deltaweir.client.frames import StreamFrames
 from deltaweir.client.streams import AsyncStream
 from deltaweir.endings import Ending
-from deltaweir.errors import DeltaweirError, ServiceUnavailable
+from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
 from deltaweir.gateway.lane import Receive, Send
 from deltaweir.schema.frames import error_body
 from deltaweir.wire.sse import DONE, HEARTBEAT
@@ -57,6 +57,19 @@ async def send_json(
     ]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+class NotAllowed(InvalidRequest):
+    """A method that a route does not take.
+
+    Args:
+        message: What it takes.
+        allowed: The same for the header ``Allow``.
+    """
+
+    def __init__(self, message: str, *, allowed: bytes) -> None:
+        super().__init__(message, status=405, code="not_allowed")
+        self.headers = [(b"allow", allowed)]
 
 
 async def send_error(

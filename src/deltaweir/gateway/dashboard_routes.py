@@ -12,7 +12,7 @@ from deltaweir.accounts import Opened
 from deltaweir.client.requests import new_request_id
 from deltaweir.errors import DeltaweirError, InvalidRequest, PermissionDenied, ServiceUnavailable
 from deltaweir.gateway.access import Caller
-from deltaweir.gateway.answer import STREAM_HEADERS, send_error, send_json
+from deltaweir.gateway.answer import STREAM_HEADERS, NotAllowed, send_error, send_json
 from deltaweir.gateway.dashboard import item
 from deltaweir.gateway.dashboard_feed import DashboardFeed
 from deltaweir.gateway.lane import Lane, Receive, Send
@@ -174,9 +174,7 @@ def may_see(caller: Caller, opened: Opened) -> bool:
 
 def _only_get(scope: Scope) -> None:
     if scope["method"] != "GET":
-        error = InvalidRequest("this takes GET", status=405, code="not_allowed")
-        error.headers = [(b"allow", b"GET")]  # type: ignore[attr-defined]  # the answer's
-        raise error
+        raise NotAllowed("this takes GET", allowed=b"GET")
 
 
 def _streamed(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from deltaweir.client.requests import new_request_id
 from deltaweir.endings import Ending
 from deltaweir.errors import DeltaweirError, InvalidRequest
-from deltaweir.gateway.answer import send_error, send_json, stream_head
+from deltaweir.gateway.answer import NotAllowed, send_error, send_json, stream_head
 from deltaweir.gateway.errands import Errand
 from deltaweir.gateway.journal_reader import JournalReader
 from deltaweir.gateway.lane import Lane, Receive, Send
@@ -24,14 +24,6 @@ _NOT_KEPT = [(b"cache-control", b"no-store")]
 """A browser may keep a 404 or a 410, for whoever asks next from another point."""
 _LAST_EVENT_ID = b"last-event-id"
 _STARTING_AFTER = "starting_after"
-
-
-class _NotAllowed(InvalidRequest):
-    """A method that a route does not take."""
-
-    def __init__(self, message: str, *, allowed: bytes) -> None:
-        super().__init__(message, status=405, code="not_allowed")
-        self.headers = [(b"allow", allowed)]
 
 
 class OneStream:
@@ -53,7 +45,7 @@ class OneStream:
             elif scope["method"] == "GET":
                 await self._read(scope, receive, send, request_id)
             else:
-                raise _NotAllowed("a stream takes GET and DELETE", allowed=b"GET, DELETE")
+                raise NotAllowed("a stream takes GET and DELETE", allowed=b"GET, DELETE")
         except DeltaweirError as error:
             self._gateway.refused(scope, error, request_id=request_id)
             await send_error(send, error, request_id=request_id, headers=_NOT_KEPT)
@@ -114,7 +106,7 @@ class StreamUsage:
         request_id = scope.get(REQUEST_ID) or new_request_id()
         try:
             if scope["method"] != "GET":
-                raise _NotAllowed("usage takes GET", allowed=b"GET")
+                raise NotAllowed("usage takes GET", allowed=b"GET")
             caller = await self._gateway.caller_of(scope)
             gateway = self._gateway
             stream = await gateway.stream(scope["path_params"]["id"], caller, as_admin=True)
