@@ -20,9 +20,9 @@ from benchmarks.measure import heading, rounds, row
 
 from deltaweir.accounts import Opened, Tally
 from deltaweir.allowances import KeyRecord, KeyTerms, digest_of, quotas_of
-from deltaweir.gateway.keys import Key, KeyRing
-from deltaweir.gateway.ledger import Ledger
-from deltaweir.gateway.limits import Limits
+from deltaweir.gateway.keys.keys import Key, KeyRing
+from deltaweir.gateway.keys.limits import Limits
+from deltaweir.gateway.ledger.ledger import Ledger
 from deltaweir.stores.sqlite import SqliteLedger
 from deltaweir.stores.sqlite_keys import SqliteKeys
 

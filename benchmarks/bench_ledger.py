@@ -21,8 +21,8 @@ from benchmarks.measure import closing, heading, ratio, rounds, row
 from tests.live.databases import Postgres
 
 from deltaweir.accounts import Attempt, Closed, Opened, Tally
-from deltaweir.gateway.ledger import Handle, Ledger
-from deltaweir.gateway.ledger_config import LedgerConfig
+from deltaweir.gateway.config.ledger import LedgerConfig
+from deltaweir.gateway.ledger.ledger import Handle, Ledger
 from deltaweir.schema.chunk import Choice, Chunk, Delta
 from deltaweir.stores.sqlite import SqliteLedger
 from deltaweir.weir import Weir

@@ -17,7 +17,7 @@ from benchmarks.measure import closing, heading, rounds, row
 from deltaweir.adapters.recording_files import RecordedFile, RecordingFile
 from deltaweir.client.recorder import Recorder, recorded
 from deltaweir.client.streams import Stream
-from deltaweir.gateway.tape import Tape
+from deltaweir.gateway.answering.tape import Tape
 from deltaweir.recorded_request import RecordTo
 from deltaweir.recording import event_line
 from deltaweir.schema.frames import FrameWriter

@@ -27,9 +27,9 @@ from benchmarks.guard_texts import TEXTS
 from benchmarks.measure import closing, heading, ratio, rounds, row
 from benchmarks.served_streams import PLAIN, Servers
 
-from deltaweir.gateway.mirror import Mirror
-from deltaweir.gateway.publication import Owner, Publication
-from deltaweir.gateway.streams import Stream
+from deltaweir.gateway.streams.mirror import Mirror
+from deltaweir.gateway.streams.publication import Owner, Publication
+from deltaweir.gateway.streams.streams import Stream
 from deltaweir.journal import Journal
 from deltaweir.stores.failures import StoreUnavailable
 from deltaweir.stores.valkey import ValkeyLine

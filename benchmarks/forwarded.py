@@ -20,10 +20,10 @@ from deltaweir.client.clocks import Timeouts
 from deltaweir.client.exchange import StreamExchange
 from deltaweir.client.metering import ModelBasis, metering, weir_for
 from deltaweir.client.provider import outgoing, provider_of
-from deltaweir.gateway.journal_reader import JournalReader
-from deltaweir.gateway.outflow import Outflow
-from deltaweir.gateway.publication import Owner, Publication
-from deltaweir.gateway.runs import Run
+from deltaweir.gateway.lanes.outflow import Outflow
+from deltaweir.gateway.runs.runs import Run
+from deltaweir.gateway.streams.publication import Owner, Publication
+from deltaweir.gateway.streams.reader import JournalReader
 from deltaweir.guard.guard import StreamGuard
 from deltaweir.guard.policy import Policy
 from deltaweir.journal import Journal

@@ -27,10 +27,10 @@ from typing import Any, NamedTuple, cast
 
 import uvicorn
 
-import deltaweir.gateway.answering as gateway_answering
+import deltaweir.gateway.answering.answering as gateway_answering
 from deltaweir.client.embedded import Call, Prepared
-from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig, ServerConfig
-from deltaweir.gateway.server import Server
+from deltaweir.gateway.config.file import Config, LedgerConfig, ModelConfig, ServerConfig
+from deltaweir.gateway.server.server import Server
 from deltaweir.schema.frames import FrameWriter
 from deltaweir.types import Choice, Chunk, Delta, Usage
 from deltaweir.wire.sse import DONE

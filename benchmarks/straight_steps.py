@@ -36,7 +36,7 @@ STEPS = {
         " b'%x\\r\\n%b%b%b' % (len(before) + len(told) + len(after), before, told[1:], after)"
     ),
 }
-"""Statements over all chunks of a stream, by what they do; see `deltaweir.gateway.straight`."""
+"""Statements over a stream's chunks, by what they do; see `deltaweir.gateway.runs.straight`."""
 _EMPTY = "for data in ready: pass"
 _MARK = b'"content":"'
 

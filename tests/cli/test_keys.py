@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from deltaweir.allowances import window_of
 from deltaweir.cli.app import app
-from deltaweir.gateway.keys import KeyRing
+from deltaweir.gateway.keys.keys import KeyRing
 from deltaweir.leases import Pot
 from deltaweir.stores.sqlite_key_leases import SqliteLeases
 

@@ -9,7 +9,7 @@ import pytest
 
 from deltaweir.cli.possible import exposed, refuse_impossible
 from deltaweir.errors import InvalidRequest
-from deltaweir.gateway.config import (
+from deltaweir.gateway.config.file import (
     Config,
     LedgerConfig,
     ModelConfig,

@@ -8,7 +8,7 @@ import pytest
 
 from deltaweir.cli.possible import ledger_notes, refuse_impossible
 from deltaweir.errors import InvalidRequest
-from deltaweir.gateway.config import Config, LedgerConfig
+from deltaweir.gateway.config.file import Config, LedgerConfig
 from deltaweir.testing import unused_port
 
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from deltaweir.cli.serve import _check, _started
-from deltaweir.gateway.config import embedded_config
+from deltaweir.gateway.config.file import embedded_config
 
 KEY = "sk-this-is-secret"
 FILE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deltaweir.cli.served import address, served
-from deltaweir.gateway.config import (
+from deltaweir.gateway.config.file import (
     Config,
     LedgerConfig,
     ModelConfig,
@@ -15,7 +15,7 @@ from deltaweir.gateway.config import (
     UpstreamConfig,
     embedded_config,
 )
-from deltaweir.gateway.guards import GuardConfig, ModerationConfig
+from deltaweir.gateway.config.guards import GuardConfig, ModerationConfig
 
 KEY = "sk-this-is-secret"
 

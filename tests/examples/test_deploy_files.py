@@ -11,15 +11,15 @@ import msgspec
 import pytest
 import yaml
 
-from deltaweir.gateway.config import (
+from deltaweir.gateway.config.file import (
     Config,
     LedgerConfig,
     ServerConfig,
     StoreConfig,
     load_config,
 )
-from deltaweir.gateway.metric_families import FAMILIES
-from deltaweir.gateway.supervisor import GRACE_S
+from deltaweir.gateway.metrics.families import FAMILIES
+from deltaweir.gateway.server.supervisor import GRACE_S
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

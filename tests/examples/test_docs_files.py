@@ -19,7 +19,7 @@ from tests.examples.blocks import ROOT, Block, blocks, pages
 
 from deltaweir.adapters.rule_files import rules_from
 from deltaweir.cli.app import app
-from deltaweir.gateway.config import load_config
+from deltaweir.gateway.config.file import load_config
 
 KNOWN = {
     *("console", "haproxy", "html", "ini", "js", "json", "nginx", "promql", "python", "sh"),

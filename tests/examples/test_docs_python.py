@@ -26,7 +26,7 @@ from tests.examples.blocks import ROOT, Block, blocks
 from tests.gateway.conftest import Running, served
 
 import deltaweir
-from deltaweir.gateway.config import (
+from deltaweir.gateway.config.file import (
     Config,
     LedgerConfig,
     ModelConfig,

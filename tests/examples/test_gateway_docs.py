@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from deltaweir.cli.app import app
 from deltaweir.client.clocks import Timeouts
 from deltaweir.endings import Ending
-from deltaweir.gateway.config import (
+from deltaweir.gateway.config.file import (
     Config,
     LedgerConfig,
     ModelConfig,
@@ -27,7 +27,7 @@ from deltaweir.gateway.config import (
     UpstreamConfig,
     load_config,
 )
-from deltaweir.gateway.guards import GuardConfig, ModerationConfig
+from deltaweir.gateway.config.guards import GuardConfig, ModerationConfig
 from deltaweir.testing import Peer, chat_events, stream_answer
 from deltaweir.testing.faults import Step
 

@@ -18,14 +18,14 @@ import pytest
 from msgspec.structs import replace
 
 from deltaweir.accounts import Row
-from deltaweir.gateway.config import (
+from deltaweir.gateway.config.file import (
     Config,
     LedgerConfig,
     ModelConfig,
     embedded_config,
     ledger_path,
 )
-from deltaweir.gateway.server import Server
+from deltaweir.gateway.server.server import Server
 from deltaweir.stores.sqlite import SqliteLedger
 from deltaweir.wire.sse import Decoder
 

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 import deltaweir
 from deltaweir.client.streams import AsyncStream, Stream
 from deltaweir.errors import InvalidRequest, StreamFailed
-from deltaweir.gateway.config import embedded_config, load_config
+from deltaweir.gateway.config.file import embedded_config, load_config
 from deltaweir.testing import AsyncScript, Script
 from deltaweir.types import Choice, Chunk, Delta, Reply
 from deltaweir.weir import Weir

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from deltaweir.gateway.config import Config, LedgerConfig, ServerConfig
+from deltaweir.gateway.config.file import Config, LedgerConfig, ServerConfig
+from deltaweir.gateway.config.upstream import UpstreamConfig
 from deltaweir.gateway.readiness import readiness
 from deltaweir.gateway.service import Gateway
-from deltaweir.gateway.upstream_config import UpstreamConfig
 
 
 def gateway(path: Path, **server: Any) -> Gateway:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.upstreams import Front, fronted
+from tests.gateway.fronts import Front, fronted
 from tests.live.cutting import Cutting
 from tests.live.environments import chromium, needs
 

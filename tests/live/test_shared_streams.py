@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.upstreams import Client
+from tests.gateway.fronts import Client
 from tests.live.served import Served, model, until, upstream
 from tests.live.valkeys import Valkey
 

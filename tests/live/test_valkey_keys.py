@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway import test_keys as rings
+from tests.gateway.keys import test_keys as rings
 from tests.live.valkeys import Valkey
 from tests.stores import test_sqlite_key_leases as lease_files
 from tests.stores import test_sqlite_keys as key_files
 
 from deltaweir.allowances import KeyTerms
 from deltaweir.errors import InvalidRequest, ServiceUnavailable
-from deltaweir.gateway.keys import KeyRing
-from deltaweir.gateway.store_config import STALE_S, StoreConfig
+from deltaweir.gateway.config.store import STALE_S, StoreConfig
+from deltaweir.gateway.keys.keys import KeyRing
 from deltaweir.stores.books import KeyStore, LeaseStore
 from deltaweir.stores.failures import LedgerBusy, LedgerDamaged, StoreUnavailable, StoreUnsure
 from deltaweir.stores.valkey import ALONE_S, Script, ValkeyLine

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gateway import test_limits as file
-from tests.gateway.test_limits import LIMIT_S, STILL, Crowd, World, admit, end, key
+from tests.gateway.keys import test_limits as file
+from tests.gateway.keys.test_limits import LIMIT_S, STILL, Crowd, World, admit, end, key
 from tests.live.valkeys import Valkey
 
-from deltaweir.gateway.keys import Key
-from deltaweir.gateway.limits import Limits
-from deltaweir.gateway.trips import Pace
+from deltaweir.gateway.keys.keys import Key
+from deltaweir.gateway.keys.limits import Limits
+from deltaweir.gateway.keys.trips import Pace
 from deltaweir.stores.valkey import ValkeyLine
 from deltaweir.stores.valkey_books import fields_of
 from deltaweir.stores.valkey_keys import ValkeyKeys

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deltaweir.gateway.ledger_config import LedgerConfig
-    from deltaweir.gateway.store_config import StoreConfig
+    from deltaweir.gateway.config.ledger import LedgerConfig
+    from deltaweir.gateway.config.store import StoreConfig
 
 DEFAULT = "deltaweir.toml"
 
@@ -27,7 +27,7 @@ def ledger_of(given: Path | None) -> LedgerConfig:
         InvalidRequest: The file is not there, or names no ledger.
     """
     # heavy: only these commands pay for it
-    from deltaweir.gateway.config import LedgerConfig, ledger_in
+    from deltaweir.gateway.config.file import LedgerConfig, ledger_in
 
     path = configuration(given)
     return LedgerConfig() if path is None else ledger_in(path)
@@ -49,7 +49,7 @@ def store_of(given: Path | None) -> StoreConfig:
         InvalidRequest: The file is not there, or its store is none.
     """
     # heavy: only these commands pay for it
-    from deltaweir.gateway.config import StoreConfig, store_in
+    from deltaweir.gateway.config.file import StoreConfig, store_in
 
     path = configuration(given)
     return StoreConfig() if path is None else store_in(path)

@@ -43,7 +43,7 @@ def doubts(models: tuple[str, ...], config: Path | None) -> Iterator[str]:
         config: The configuration that was named, if any.
     """
     # heavy: only a new key pays for it
-    from deltaweir.gateway.config import outline_in
+    from deltaweir.gateway.config.file import outline_in
 
     file = configuration(config)
     if file is None:

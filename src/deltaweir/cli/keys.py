@@ -230,7 +230,7 @@ def _tell_names(given: str, config: Path | None) -> None:
 def _store(config: Path | None, *, create: bool = False) -> Iterator[KeyStore]:
     """Open the store of a configuration, or without one its ledger's file."""
     from deltaweir.errors import InvalidRequest
-    from deltaweir.gateway.config import ledger_path
+    from deltaweir.gateway.config.file import ledger_path
     from deltaweir.stores.sqlite_keys import SqliteKeys
     from deltaweir.stores.valkey_keys import ValkeyKeys
 

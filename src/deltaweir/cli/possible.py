@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deltaweir.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from deltaweir.gateway.config import Config, LedgerConfig, ModelConfig
+    from deltaweir.gateway.config.file import Config, LedgerConfig, ModelConfig
     from deltaweir.meter.prices import Price
 
 
@@ -54,7 +54,7 @@ def ledger_notes(ledger: LedgerConfig) -> str | None:
         InvalidRequest: It refuses what is configured, or a newer version wrote it.
     """
     # heavy: only a check pays for it
-    from deltaweir.gateway.ledger_reading import in_postgres
+    from deltaweir.gateway.ledger.reading import in_postgres
     from deltaweir.stores.failures import (
         LedgerDamaged,
         LedgerMisconfigured,

@@ -19,7 +19,7 @@ from deltaweir.cli.show import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deltaweir.gateway.config import Config
+    from deltaweir.gateway.config.file import Config
 
 _MOST_WORKERS = 256
 _GATEWAYS_OWN = ("prometheus_client", "starlette", "uvicorn")
@@ -94,10 +94,10 @@ def serve(
     from deltaweir.errors import EngineMissing
 
     try:
-        from deltaweir.gateway.json_log import take_over_uvicorn
-        from deltaweir.gateway.listening import bound
-        from deltaweir.gateway.server import Server, settle
-        from deltaweir.gateway.supervisor import Supervisor
+        from deltaweir.gateway.log.json_lines import take_over_uvicorn
+        from deltaweir.gateway.server.listening import bound
+        from deltaweir.gateway.server.server import Server, settle
+        from deltaweir.gateway.server.supervisor import Supervisor
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in _GATEWAYS_OWN:
             raise
@@ -162,7 +162,7 @@ def log_to_stderr(*, as_json: bool = False) -> None:
         as_json: Whether all lines of the process, whoever writes them, are JSON objects.
     """
     if as_json:
-        from deltaweir.gateway.json_log import log_json
+        from deltaweir.gateway.log.json_lines import log_json
 
         log_json(sys.stderr)
         return
@@ -178,7 +178,7 @@ def log_to_stderr(*, as_json: bool = False) -> None:
 def _failures_logged(*, as_json: bool) -> Iterator[None]:
     """Log why the server ends, instead of only saying so, where lines are JSON."""
     from deltaweir.errors import DeltaweirError
-    from deltaweir.gateway.listening import AddressUnavailable
+    from deltaweir.gateway.server.listening import AddressUnavailable
 
     try:
         try:
@@ -201,7 +201,7 @@ def _settings(path: Path | None, model: str | None, **given: Any) -> Config:
     from msgspec.structs import replace
 
     from deltaweir.cli.possible import refuse_impossible
-    from deltaweir.gateway.config import embedded_config, load_config
+    from deltaweir.gateway.config.file import embedded_config, load_config
 
     if model is not None and path is not None:
         raise typer.BadParameter("--model and --config exclude each other")
@@ -237,7 +237,7 @@ def _check(settings: Config, path: Path | None) -> None:
     from deltaweir.cli.possible import ledger_notes
     from deltaweir.cli.served import served
     from deltaweir.errors import InvalidRequest, ModelNotFound
-    from deltaweir.gateway.loopback import embedded_in
+    from deltaweir.gateway.server.loopback import embedded_in
     from deltaweir.models.catalogue import find
 
     for name in embedded_in(settings):
@@ -265,7 +265,7 @@ def _check(settings: Config, path: Path | None) -> None:
 
 def _prepare(settings: Config, *, load_here: bool) -> None:
     """Download and load the embedded models now, so that the first client need not wait."""
-    from deltaweir.gateway.loopback import embedded_in
+    from deltaweir.gateway.server.loopback import embedded_in
 
     names = embedded_in(settings)
     if not names:

@@ -10,8 +10,8 @@ from deltaweir.cli.show import dollars
 from deltaweir.meter.budget import NO_LIMIT, Limit
 
 if TYPE_CHECKING:
-    from deltaweir.gateway.config import Config, ModelConfig
-    from deltaweir.gateway.guards import GuardConfig
+    from deltaweir.gateway.config.file import Config, ModelConfig
+    from deltaweir.gateway.config.guards import GuardConfig
 
 _GAP = "  "
 _MOST_COLUMNS = 28

@@ -19,7 +19,7 @@ from deltaweir.cli.usage_names import names_of_keys, shown_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deltaweir.gateway.ledger_config import LedgerConfig
+    from deltaweir.gateway.config.ledger import LedgerConfig
     from deltaweir.usage_report import Group, Line
 
 BAR_COLUMNS = 20
@@ -89,7 +89,7 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other")
     groups, window = _asked(by, since, until)
     # heavy: only this command pays for it
-    from deltaweir.gateway.ledger_reading import reading
+    from deltaweir.gateway.ledger.reading import reading
     from deltaweir.usage_report import report
 
     where = _ledger(config, ledger)
@@ -129,7 +129,7 @@ def _place(name: str | None) -> tuple[bool, str]:
 
 def _ledger(config: Path | None, ledger: str | None) -> LedgerConfig:
     from deltaweir.errors import InvalidRequest
-    from deltaweir.gateway.ledger_config import LedgerConfig
+    from deltaweir.gateway.config.ledger import LedgerConfig
 
     if config is not None and ledger is not None:
         raise typer.BadParameter("--config and --ledger exclude each other")

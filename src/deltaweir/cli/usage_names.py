@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deltaweir.gateway.ledger_config import LedgerConfig
-    from deltaweir.gateway.store_config import StoreConfig
+    from deltaweir.gateway.config.ledger import LedgerConfig
+    from deltaweir.gateway.config.store import StoreConfig
     from deltaweir.stores.books import KeyStore
 
 
@@ -32,7 +32,7 @@ def names_of_keys(ledger: LedgerConfig, store: StoreConfig) -> dict[str, str]:
 
 
 def _keys(ledger: LedgerConfig, store: StoreConfig) -> KeyStore:
-    from deltaweir.gateway.ledger_config import ledger_path
+    from deltaweir.gateway.config.ledger import ledger_path
     from deltaweir.stores.sqlite_keys import SqliteKeys
     from deltaweir.stores.valkey_keys import ValkeyKeys
 

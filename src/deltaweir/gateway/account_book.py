@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 from deltaweir.errors import InvalidRequest
-from deltaweir.gateway.access import Access
-from deltaweir.gateway.ledger import Ledger
-from deltaweir.gateway.ledger_config import LedgerConfig
+from deltaweir.gateway.config.ledger import LedgerConfig
+from deltaweir.gateway.keys.access import Access
+from deltaweir.gateway.ledger.ledger import Ledger
 from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.usage_report import Line
 
@@ -115,7 +115,7 @@ class AccountBook:
         """Return what was used, with all that has happened so far; blocks.
 
         Args:
-            **chosen: As for `deltaweir.gateway.ledger.Ledger.usage`.
+            **chosen: As for `deltaweir.gateway.ledger.ledger.Ledger.usage`.
 
         Raises:
             InvalidRequest: This server has no ledger, or a group has an unknown name.

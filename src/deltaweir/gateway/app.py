@@ -15,20 +15,20 @@ from starlette.routing import Match, Route
 
 from deltaweir.client.requests import new_request_id
 from deltaweir.errors import InvalidRequest, PermissionDenied
-from deltaweir.gateway.answer import send_error
-from deltaweir.gateway.completions import Completions
+from deltaweir.gateway.config.server import OWN_ROUTES
 from deltaweir.gateway.cross_site import check_site
-from deltaweir.gateway.dashboard_routes import DashboardRoute, StreamList
-from deltaweir.gateway.lane import Message, Send
+from deltaweir.gateway.lanes.answer import send_error
+from deltaweir.gateway.lanes.lane import Message, Send
+from deltaweir.gateway.log.refusals import REQUEST_ID
 from deltaweir.gateway.openapi import document
 from deltaweir.gateway.page.routes import page_routes
-from deltaweir.gateway.passthrough import Passthrough, passes
 from deltaweir.gateway.readiness import readiness
-from deltaweir.gateway.refusal_log import REQUEST_ID
-from deltaweir.gateway.reports import Reports, as_json, refusal, refusing
-from deltaweir.gateway.server_config import OWN_ROUTES
+from deltaweir.gateway.routes.completions import Completions
+from deltaweir.gateway.routes.dashboard import DashboardRoute, StreamList
+from deltaweir.gateway.routes.passthrough import Passthrough, passes
+from deltaweir.gateway.routes.reports import Reports, as_json, refusal, refusing
+from deltaweir.gateway.routes.streams import OneStream, StreamUsage
 from deltaweir.gateway.service import Gateway
-from deltaweir.gateway.stream_routes import OneStream, StreamUsage
 
 
 def application(gateway: Gateway) -> Starlette:

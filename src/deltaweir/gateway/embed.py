@@ -12,10 +12,10 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from deltaweir.client.streams import AsyncStream, Stream
-from deltaweir.gateway.answer import Answer
 from deltaweir.gateway.app import application
-from deltaweir.gateway.config import Config, embedded_config, load_config
-from deltaweir.gateway.lane import Receive, Send
+from deltaweir.gateway.config.file import Config, embedded_config, load_config
+from deltaweir.gateway.lanes.answer import Answer
+from deltaweir.gateway.lanes.lane import Receive, Send
 from deltaweir.gateway.service import Authorize, Gateway
 
 HEARTBEAT_S = 15.0

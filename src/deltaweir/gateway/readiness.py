@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deltaweir.gateway.access import Access
+    from deltaweir.gateway.keys.access import Access
     from deltaweir.gateway.service import Gateway
 
 

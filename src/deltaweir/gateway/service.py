@@ -14,23 +14,23 @@ from starlette.requests import Request
 
 from deltaweir.endings import Ending
 from deltaweir.errors import AuthenticationFailed, DeltaweirError
-from deltaweir.gateway import gauges
-from deltaweir.gateway.access import Access, Caller, Needs
 from deltaweir.gateway.account_book import AccountBook
-from deltaweir.gateway.allowance import Allowance
-from deltaweir.gateway.config import Config
-from deltaweir.gateway.dashboard_feed import DashboardFeed
-from deltaweir.gateway.guards import Guards
-from deltaweir.gateway.journal_reader import JournalReader
-from deltaweir.gateway.metrics import Metrics
-from deltaweir.gateway.refusal_log import KEY, refusal_of
-from deltaweir.gateway.routing import Routing
-from deltaweir.gateway.rows import is_stream_id
+from deltaweir.gateway.config.file import Config
+from deltaweir.gateway.config.guards import Guards
+from deltaweir.gateway.dashboard.feed import DashboardFeed
+from deltaweir.gateway.keys.access import Access, Caller, Needs
+from deltaweir.gateway.keys.allowance import Allowance
+from deltaweir.gateway.ledger.rows import is_stream_id
+from deltaweir.gateway.log.refusals import KEY, refusal_of
+from deltaweir.gateway.log.streams import StreamLog
+from deltaweir.gateway.metrics import gauges
+from deltaweir.gateway.metrics.metrics import Metrics
+from deltaweir.gateway.metrics.summary import Endpoint, Summary
 from deltaweir.gateway.running import Running
-from deltaweir.gateway.shared import Shared
-from deltaweir.gateway.stream_log import StreamLog
-from deltaweir.gateway.streams import Stream, Streams, may, no_stream, not_resumable
-from deltaweir.gateway.summary import Endpoint, Summary
+from deltaweir.gateway.streams.reader import JournalReader
+from deltaweir.gateway.streams.shared import Shared
+from deltaweir.gateway.streams.streams import Stream, Streams, may, no_stream, not_resumable
+from deltaweir.gateway.upstreams.routing import Routing
 
 _log = logging.getLogger("deltaweir.gateway")
 

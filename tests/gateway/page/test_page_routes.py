@@ -20,7 +20,7 @@ from tests.gateway.conftest import Running, configured, request, running, served
 
 import deltaweir
 from deltaweir.allowances import KeyRecord, KeyTerms, digest_of
-from deltaweir.gateway.config import Config, ledger_path
+from deltaweir.gateway.config.file import Config, ledger_path
 from deltaweir.gateway.page.assets import assets
 from deltaweir.gateway.page.routes import POLICY
 from deltaweir.stores.sqlite_keys import SqliteKeys

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from deltaweir.gateway.page.assets import INDEX, Asset, assets
 from deltaweir.gateway.page.settings import settings
-from deltaweir.gateway.reports import as_json, refusing
+from deltaweir.gateway.routes.reports import as_json, refusing
 from deltaweir.gateway.service import Gateway
 
 POLICY = (

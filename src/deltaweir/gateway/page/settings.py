@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deltaweir import __version__
-from deltaweir.gateway.access import Caller
-from deltaweir.gateway.model_config import ModelConfig
+from deltaweir.gateway.config.model import ModelConfig
+from deltaweir.gateway.keys.access import Caller
 from deltaweir.gateway.service import Gateway
 
 

@@ -1,0 +1,1 @@
+"""The configuration: its tables, what they may hold, and what changes while the server runs."""

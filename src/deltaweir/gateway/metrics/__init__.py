@@ -1,0 +1,1 @@
+"""What all streams add up to, for whoever asks ``GET /metrics``."""

@@ -1,0 +1,1 @@
+"""The gateway as processes: one, or several that answer at one address."""

@@ -1,0 +1,1 @@
+"""Streams that outlive their connection: kept, read by many, stopped, shared between gateways."""
