@@ -144,7 +144,7 @@ def running(**options: Any) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[Running]:
     """A gateway that all tests share which do not stop it."""
-    with running(heartbeat_s=0.05, drain_s=5, max_body_mib=0.1) as one:
+    with running(drain_s=5, max_body_mib=0.1) as one:
         yield one
 
 

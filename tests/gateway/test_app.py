@@ -164,11 +164,12 @@ def test_other_routes_and_methods(gateway: Running, path: str, method: str, stat
     assert set(json.loads(raw)["error"]) == {"message", "type", "param", "code"}
 
 
-def test_heartbeats_have_one_newline_and_stand_between_events(gateway: Running) -> None:
+def test_heartbeats_have_one_newline_and_stand_between_events() -> None:
     """Silence is filled with comments that no client takes for an event."""
     long = "word " * 200  # some tenths of a second, several heartbeats
     body = hello(stream=True, messages=[{"role": "user", "content": long}])
-    _, _, raw = request(gateway, CHAT, body)
+    with running(heartbeat_s=0.05) as gateway:
+        _, _, raw = request(gateway, CHAT, body)
     assert raw.startswith(b": keep-alive\n")
     assert b": keep-alive\n\n" not in raw
     assert events(raw)[-1] == "[DONE]"
