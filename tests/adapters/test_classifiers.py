@@ -131,7 +131,7 @@ def test_a_failure_is_one_error_without_the_text(
     began = time.monotonic()
     with pytest.raises(ClassifierFailed, match="'tone'") as caught:
         ask(one)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4
     assert isinstance(caught.value, DeltaweirError)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None

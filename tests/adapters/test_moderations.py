@@ -152,7 +152,7 @@ def test_an_endpoint_that_is_slow_or_hangs_up_is_given_up(ask: Way, answer: Sequ
         began = time.monotonic()
         with pytest.raises(ClassifierFailed, match=r"no verdict within 0\.06 s"):
             ask(judge_of(peer.base_url, SHORT_S))
-        assert SHORT_S <= time.monotonic() - began < 1.0
+        assert SHORT_S <= time.monotonic() - began < 5
 
 
 def test_an_endpoint_that_cannot_be_reached_gives_no_verdict(ask: Way) -> None:

@@ -227,12 +227,12 @@ def test_a_file_is_read_from_its_path(build: Any, tmp_path: Path) -> None:
 
 
 def test_a_vocabulary_of_150000_tokens_is_read_quickly(build: Any, tmp_path: Path) -> None:
-    """The head of a big vocabulary takes well under a second even on a slow machine."""
+    """The head of a big vocabulary takes well under a second of a slow machine."""
     path = tmp_path / "big.gguf"
     path.write_bytes(build.gguf(build.items(tokens=[f"token{n}" for n in range(150_000)])))
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert read_head(path).vocabulary == 150_000
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_missing_file_is_unavailable(tmp_path: Path) -> None:

@@ -149,13 +149,13 @@ def test_a_pause_ends_with_the_other_side_or_the_peer() -> None:
             sock.sendall(ASK)
             assert peer.wait_requests(1)
             assert not peer.wait_gone(timeout_s=0)
-        assert peer.wait_gone(timeout_s=1)
+        assert peer.wait_gone(timeout_s=4)
         with connected(peer) as kept:
             kept.sendall(ASK)
             assert peer.wait_requests(2)
             began = time.monotonic()
             peer.__exit__(None, None, None)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 4
             assert rest(kept) == b""
 
 

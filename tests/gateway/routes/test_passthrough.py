@@ -360,7 +360,7 @@ def test_a_client_that_hangs_up_ends_the_upstream(gate: Gate, where: str) -> Non
                 read(sock, b"one")
             left = time.monotonic()
         assert peer.wait_gone()
-        assert time.monotonic() - left < 1
+        assert time.monotonic() - left < 4
     until(lambda: gate.answers == 0)
     until(lambda: ("abandoned", "u0") in gate.endings())
 
