@@ -126,6 +126,9 @@ class Weir(Generic[ChunkT]):
             return self._without_choices(chunk)
         self._last = chunk
         self._kind = self._kind or type(chunk)
+        for choice in chunk.choices:
+            if choice.finish_reason == "":  # so LocalAI, older Ollama and SGLang say null
+                choice.finish_reason = None
         if self._control is not None:
             shown = self._controlled(chunk, self._control, now)
             return self._with_usage(shown) if self.usage_everywhere else shown
