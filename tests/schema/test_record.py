@@ -255,6 +255,16 @@ def test_malformed_text_is_refused(text: bytes | str) -> None:
         Chunk.model_validate_json(text)
 
 
+def test_dumps_take_the_options_that_programs_for_pydantic_give() -> None:
+    """What did not come is never dumped, and a required null need not be."""
+    one = Chunk.model_validate({"choices": [{"delta": {"content": "a"}}], "id": "c", "x": None})
+    assert one.model_dump(exclude_unset=True) == one.model_dump()
+    assert one.model_dump_json(exclude_unset=True) == one.model_dump_json()
+    short = one.model_dump(exclude_none=True)
+    assert json.loads(one.model_dump_json(exclude_none=True)) == short
+    assert short["choices"] == [{"delta": {"content": "a"}, "index": 0}]
+
+
 def test_whole_numbers_may_come_with_a_fraction() -> None:
     """As clocks give them to servers written in Python; a caller is told instead."""
     one = Chunk.model_validate_json(
