@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -302,6 +303,25 @@ def test_silence_is_complete_only_when_all_choices_have_ended(
     passed(weir, [Chunk.model_validate(one.model_dump()) for one in chunks])
     assert weir.complete is complete
     assert weir.ending is (Ending.COMPLETE if complete else Ending.TRUNCATED)
+
+
+@pytest.mark.parametrize("control", [{}, {"guard": 2}, {"budget": 99}])
+def test_an_empty_reason_is_none(control: dict[str, int]) -> None:
+    """Servers written in Go say ``""`` where nothing has ended: the text goes on all the same."""
+
+    def fresh() -> Weir[Chunk]:
+        guard = Holding(control["guard"]) if "guard" in control else None
+        budget = Allowance(control["budget"]) if "budget" in control else None
+        return Weir(Chunk, guard=guard, budget=budget)
+
+    chunks = [chunk({**said(text), "finish_reason": ""}) for text in ("Hel", "lo ", "you")]
+    weir = fresh()
+    out = passed(weir, [*copy.deepcopy(chunks), chunk(done())])
+    assert (content(out), ends(out), weir.complete) == ("Hello you", ["stop"], True)
+    cut = fresh()
+    out = passed(cut, chunks)
+    assert ends(out) == []
+    assert cut.ending is Ending.TRUNCATED
 
 
 # --- without guard and budget --------------------------------------------------------------

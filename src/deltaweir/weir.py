@@ -130,8 +130,8 @@ class Weir(Generic[ChunkT]):
             shown = self._controlled(chunk, self._control, now)
             return self._with_usage(shown) if self.usage_everywhere else shown
         for choice in chunk.choices:
-            ended = choice.finish_reason is not None or not self._open.get(choice.index, True)
-            self._open[choice.index] = not ended
+            reason = choice.finish_reason = choice.finish_reason or None  # as in `_controlled`
+            self._open[choice.index] = reason is None and self._open.get(choice.index, True)
         return self._with_usage((chunk,)) if self.usage_everywhere else (chunk,)
 
     def takes_texts(self, index: int) -> bool:
@@ -219,6 +219,7 @@ class Weir(Generic[ChunkT]):
         choices: Sequence[Choice | TextChoice] = chunk.choices
         for choice in choices:
             self._open.setdefault(choice.index, True)
+            choice.finish_reason = choice.finish_reason or None  # LocalAI and others say ""
         if len(choices) == 1 and not control.travelling and self._open[choices[0].index]:
             text = "" if self._said else only_text(choices[0])
             if text:

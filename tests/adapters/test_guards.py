@@ -78,6 +78,7 @@ def test_a_guard_that_looks_elsewhere_lets_text_pass() -> None:
         ([], "no rules"),
         (["pii", 3], "a rule of type int"),
         (b"pii", "type bytes"),
+        ({"id": "word", "literals": ["bad"]}, "type dict"),
     ],
 )
 def test_what_is_no_guard_is_refused(rules: Any, message: str) -> None:
@@ -169,3 +170,20 @@ def test_a_guard_with_a_classifier_is_for_streams() -> None:
     guard = Guard(classifier=Classifier(bool))
     with pytest.raises(InvalidRule, match="to be given to a client"):
         guard.feed("text")
+
+
+def test_a_text_ends_once() -> None:
+    """The end comes once; what is fed behind it would be another text."""
+    guard = Guard(BAD)
+    assert guard.feed("ba") == ""
+    assert [guard.finish(), guard.finish(), guard.finish(cut=True)] == ["ba", "", ""]
+    with pytest.raises(InvalidRule, match=r"fresh\(\)"):
+        guard.feed("d")
+    assert guard.fresh().feed("good") == "good"
+
+
+@pytest.mark.parametrize("piece", [None, b"bad"])
+def test_a_piece_is_a_text(piece: Any) -> None:
+    """A delta without content is the usual reason, and the message names it."""
+    with pytest.raises(InvalidRule, match=f"type {type(piece).__name__}"):
+        Guard(BAD).feed(piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import json
 import types
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.foreign_objects import KINDS, STREAMS, Old, Strict, chat, ours, text, usage
 
+from deltaweir.client.classic_objects import ClassicObject
 from deltaweir.client.foreign import chunk_of, likened, tells_all
 from deltaweir.errors import StreamFailed
 from deltaweir.types import Choice, Chunk, Delta, TextChoice, TextChunk, Usage
@@ -190,6 +192,15 @@ def test_a_dict_keeps_order_and_nulls() -> None:
     assert (made["usage"], made["system_fingerprint"]) == (None, None)
     assert list(made["choices"][0]) == list(original["choices"][0])
     assert made["choices"][0]["logprobs"] is None
+
+
+def test_a_chunk_of_the_classic_surface() -> None:
+    """It stays a dict with attributes, in the order that its stream has."""
+    original = ClassicObject.construct_from(chat("Hi", usage=None))
+    made = likened(original, cut())
+    assert type(made) is type(made.choices[0].delta) is ClassicObject
+    assert json.loads(json.dumps(made)) == made
+    assert (list(made)[: len(original)], made.usage) == (list(original), None)
 
 
 def test_reasoning_keeps_its_name() -> None:

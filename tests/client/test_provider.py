@@ -254,3 +254,18 @@ def test_a_provider_is_a_value() -> None:
     """Two providers of the same description are one."""
     assert provider_of("http://h") == provider_of("http://H/")
     assert isinstance(provider_of("http://h"), Provider)
+
+
+@pytest.mark.parametrize("retries", ["2", None, 1.5])
+def test_retries_are_a_number(retries: object) -> None:
+    """Another type names the option."""
+    with pytest.raises(InvalidRequest, match="max_retries"):
+        provider_of("http://h", retries=retries)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}", KEY.encode(), 5])
+def test_a_key_that_no_server_would_know(key: object) -> None:
+    """It is refused at once, since a file's line break is easily taken along; it is never told."""
+    with pytest.raises(InvalidRequest, match="api_key") as caught:
+        provider_of("http://h", api_key=key)  # type: ignore[arg-type]
+    assert (caught.value.param, KEY in str(caught.value)) == ("api_key", False)

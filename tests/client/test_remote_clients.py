@@ -17,6 +17,7 @@ from deltaweir.errors import (
     InvalidRequest,
     RateLimited,
     StallTimeout,
+    StreamFailed,
     StreamTruncated,
 )
 from deltaweir.testing import (
@@ -319,3 +320,22 @@ async def test_the_classic_surface_awaited_leaves_no_connection() -> None:
         reply = await deltaweir.ChatCompletion.acreate(model="m", **call)
         assert reply.choices[0].message.content == "Hi"
     assert [request.connection for request in peer.requests] == [0, 1]
+
+
+def test_a_page_where_a_reply_was_asked_for(way: Blocking) -> None:
+    """A wrong address is the likeliest reason; nothing of the page is told."""
+    page = stream_answer(
+        [b"<p>log in</p>"], framing="length", headers={"content-type": "text/html"}
+    )
+    with pytest.raises(StreamFailed, match=r"with text/html where JSON .* base_url") as caught:
+        asked(way, page, stream=False)
+    assert "log in" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_model_is_a_name(way: Blocking, stream: bool) -> None:
+    """A model of another type is the caller's mistake, whoever would answer."""
+    client = way.client(base_url="http://127.0.0.1:1/v1")
+    for asked_of in (client, way.client()):
+        with pytest.raises(InvalidRequest, match="int"):
+            way.call(asked_of.chat.completions.create, messages=HELLO, model=5, stream=stream)

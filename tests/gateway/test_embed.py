@@ -190,3 +190,22 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A configuration that cannot be read is a typed error."""
     with pytest.raises(InvalidRequest, match="cannot read"):
         deltaweir.asgi(str(tmp_path / "none.toml"))
+
+
+async def test_what_is_no_stream_of_ours() -> None:
+    """It is refused where it is given, with what to do about it."""
+
+    async def create() -> Any:
+        raise AssertionError
+
+    asking = create()
+    for stream, hint in (
+        (asking, "awaited"),
+        (iter([chunk("a")]), r"watch\(\)"),
+        (None, "NoneType"),
+    ):
+        with pytest.raises(InvalidRequest, match=hint) as caught:
+            deltaweir.sse_response(stream)  # type: ignore[arg-type]
+        assert caught.value.param == "stream"
+    with pytest.raises(RuntimeError, match="cannot reuse"):  # it ended before it asked anybody
+        await asking

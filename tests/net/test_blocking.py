@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -249,3 +251,49 @@ def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
         with pytest.raises(ConnectionFailed, match="no address"):
             Pool(proxy="").take(origin_of(peer)).open(1)
+
+
+FORKED = """
+import os, sys
+from deltaweir.client.provider import provider_of
+from deltaweir.net.blocking import Pool
+
+def opened():
+    connection = pool.take(origin)
+    connection.open(5)
+    assert served(connection)
+    return connection
+
+def served(connection):
+    connection.send(b"GET / HTTP/1.1\\r\\n\\r\\n", 5)
+    return connection.receive(5).startswith(b"HTTP/1.1 200")
+
+pool, origin = Pool(proxy=""), provider_of(sys.argv[1]).origin
+idle, used = opened(), opened()
+pool.give(idle)
+child = os.fork()
+if child == 0:
+    own = opened()
+    pool.give(used)  # whose answer the child has read to its end
+    pool.give(own)
+    assert pool.take(origin) is own
+    idle.close()
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+assert pool.take(origin) is idle and served(idle) and served(used)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_shares_no_connection() -> None:
+    """It makes its own, since two readers of one would get each other's answers."""
+    with Peer(ANSWER) as peer:
+        ended = subprocess.run(
+            [sys.executable, "-c", FORKED, peer.base_url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert peer.connections == 3

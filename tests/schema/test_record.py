@@ -255,6 +255,32 @@ def test_malformed_text_is_refused(text: bytes | str) -> None:
         Chunk.model_validate_json(text)
 
 
+def test_dumps_take_the_options_that_programs_for_pydantic_give() -> None:
+    """What did not come is never dumped, and a required null need not be."""
+    one = Chunk.model_validate({"choices": [{"delta": {"content": "a"}}], "id": "c", "x": None})
+    assert one.model_dump(exclude_unset=True) == one.model_dump()
+    assert one.model_dump_json(exclude_unset=True) == one.model_dump_json()
+    short = one.model_dump(exclude_none=True)
+    assert json.loads(one.model_dump_json(exclude_none=True)) == short
+    assert short["choices"] == [{"delta": {"content": "a"}, "index": 0}]
+
+
+def test_whole_numbers_may_come_with_a_fraction() -> None:
+    """As clocks give them to servers written in Python; a caller is told instead."""
+    one = Chunk.model_validate_json(
+        b'{"created":1746709563.492141,"usage":{"completion_tokens":7.0},"x":1.5}'
+    )
+    assert (one.created, one.usage, one["x"]) == (1746709563, Usage(completion_tokens=7), 1.5)
+    assert type(one.created) is int
+    for far in ("1e300", "-1e300"):
+        with pytest.raises(StreamFailed, match="created"):
+            Chunk.model_validate_json(b'{"created":%b}' % far.encode())
+    with pytest.raises(StreamFailed):
+        Chunk.model_validate({"created": float("nan")})
+    with pytest.raises(InvalidRequest, match="max_tokens"):
+        ChatRequest.model_validate({"messages": [], "max_tokens": 7.5})
+
+
 def test_many_brackets_are_not_deep() -> None:
     """A long list of logprobs is read, though it has many brackets."""
     tokens = [{"token": "a", "logprob": -1.0, "top_logprobs": []} for _ in range(99)]

@@ -135,6 +135,13 @@ def test_a_stream_and_a_whole_reply_are_one_recording(serving: Recordings) -> No
         assert create(serving).usage.total_tokens == 7
 
 
+def test_a_folder_may_be_told_as_a_text(tmp_path: Path) -> None:
+    """As most functions for files allow."""
+    made(tmp_path)
+    with Recordings(str(tmp_path), "t", mode="none") as serving:
+        assert create(serving).choices[0].message.content == "Hello"
+
+
 def test_a_text_completion_is_recorded_as_well(tmp_path: Path) -> None:
     """Each endpoint has recordings of its own."""
     text = b'data: {"choices":[{"index":0,"text":"Hi","finish_reason":"stop"}]}\n\n'
@@ -172,6 +179,15 @@ def test_an_answer_is_cut_on_demand(serving: Recordings) -> None:
     with pytest.raises(StreamTruncated):
         list(stream)
     assert stream.text == "Hel"
+    assert create(serving).choices[0].message.content == "Hello"
+
+
+def test_a_whole_reply_has_no_events_to_count(serving: Recordings) -> None:
+    """A fault that it cannot have is told, since the test would else pass without one."""
+    serving.cut_after(2)
+    with pytest.raises(InvalidRequest, match="stream"):
+        create(serving)
+    serving.pass_on()
     assert create(serving).choices[0].message.content == "Hello"
 
 

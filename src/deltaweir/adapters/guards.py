@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, get_args
 
 from deltaweir.adapters.rule_files import rules_named
@@ -72,6 +72,7 @@ class Guard:
         """The rules with all options settled; they can be shared."""
         plan = policy.plan("content")
         self._filter = None if plan is None else TextFilter(plan)
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"Guard({len(self.policy.rules)} rules)"
@@ -90,8 +91,13 @@ class Guard:
         """Take the next piece of the text, and return what may be shown now.
 
         Raises:
-            InvalidRule: The guard has a classifier, which only streams ask.
+            InvalidRule: The piece is no text, or the text has ended; or the guard has a
+                classifier, which only streams ask.
         """
+        if not isinstance(text, str):
+            raise _unusable(f"a text of type {type(text).__name__}", 'a str, such as content or ""')
+        if self._ended:
+            raise _unusable("text behind finish()", "another text to be fed to its own fresh()")
         if self.policy.judges:
             raise _unusable(
                 "text for a guard with a classifier", "to be given to a client or to watch"
@@ -99,13 +105,14 @@ class Guard:
         return text if self._filter is None else self._filter.feed(text)
 
     def finish(self, cut: bool = False) -> str:  # noqa: FBT002  # the public form of it
-        """End the text, once, and return the last that may be shown.
+        """End the text, and return the last that may be shown; nothing from then on.
 
         Args:
             cut: Whether the text was cut by anybody but its writer: then what a rule could
                 still cover, had it gone on, is dropped.
         """
-        return "" if self._filter is None else self._filter.finish(cut=cut)
+        ended, self._ended = self._ended, True
+        return "" if ended or self._filter is None else self._filter.finish(cut=cut)
 
     def fresh(self) -> Self:
         """Return a guard with the same rules for another text."""
@@ -132,7 +139,7 @@ def policy_from(value: Any) -> Policy:
         return value
     if isinstance(value, Guard):
         return value.policy
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         parts = [*value]
         rules = [part for part in parts if not isinstance(part, Guard)]
         policy = Guard(rules).policy if rules or not parts else NOTHING
@@ -153,7 +160,7 @@ def _rules(value: Any) -> Sequence[Rule]:
         return rules_named(os.fspath(value))
     if isinstance(value, Rule):
         return (checked_rule(value),)
-    if not isinstance(value, Iterable) or isinstance(value, bytes):
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
         raise _unusable(f"rules of type {type(value).__name__}", _EXPECTED)
     rules: list[Rule] = []
     own = set[str]()

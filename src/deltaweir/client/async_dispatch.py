@@ -73,7 +73,7 @@ class AsyncDispatch:
     def provider(self, model: str | None) -> Provider | None:
         """Return the provider that a model's prompts go to; None for the embedded model."""
         return provider_for(
-            self.settings, os.environ, embedded=model is not None and is_embedded(model)
+            self.settings, os.environ, embedded=isinstance(model, str) and is_embedded(model)
         )
 
     async def stream(

@@ -36,6 +36,12 @@ class ClassicObject(dict[str, Any]):
     def __str__(self) -> str:
         return json.dumps(self, indent=2)
 
+    @classmethod
+    def construct_from(cls, values: Mapping[str, Any]) -> Self:
+        """Return an object of these items, whose mappings have attributes likewise."""
+        made: Self = _attributed(values)
+        return made
+
     def to_dict(self) -> dict[str, Any]:
         """Return the object as a dict; what is inside keeps its attributes."""
         return dict(self)

@@ -90,8 +90,10 @@ def likened(original: Any, chunk: AnyChunk) -> Any:
     if isinstance(original, Record):
         return chunk
     dumped = chunk.model_dump()
+    if isinstance(original, dict):
+        dumped = _ordered(original, dumped)
     if kind is dict:
-        return _ordered(original, dumped)
+        return dumped
     for name in ("construct_from", "model_validate", "model_construct"):
         make = getattr(kind, name, None)
         if make is None:

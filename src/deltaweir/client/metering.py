@@ -228,7 +228,7 @@ def metering(
         if prompt is None:
             raise InvalidRequest(
                 "got a budget in usd for a prompt that cannot be counted; set one in tokens, "
-                'such as "500tok"',
+                'such as "500tok", or give watch() the prompt that was sent, as prompt=',
                 param="budget",
             )
         prompt_tokens, price = prompt.tokens, basis.price(model)

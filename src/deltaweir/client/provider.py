@@ -108,10 +108,8 @@ def provider_of(
         raise _no_address("expected one such as https://api.openai.com/v1")
     if parts.username is not None:
         raise _no_address("it has a user name or password, which belong into api_key or headers")
-    if retries < 0:
-        raise InvalidRequest(
-            f"got max_retries={retries!r}, expected a number from 0", param="max_retries"
-        )
+    _check_key(api_key)
+    _check_retries(retries)
     named = {"openai-organization": organization, "openai-project": project}
     given = {name: value for name, value in named.items() if value is not None}
     more = _checked(given) | _checked(headers or {})
@@ -124,6 +122,28 @@ def provider_of(
         query="&".join(pairs),
         retries=retries,
     )
+
+
+def _check_key(key: Any) -> None:
+    """Refuse a key that no server would know; nothing of it is told."""
+    if key is None:
+        return
+    if not isinstance(key, str):
+        raise InvalidRequest(
+            f"got an api_key of type {type(key).__name__}, expected a text", param="api_key"
+        )
+    if key != key.strip():
+        raise InvalidRequest(
+            "got an api_key that begins or ends with a blank or a line break; strip() it",
+            param="api_key",
+        )
+
+
+def _check_retries(retries: Any) -> None:
+    if not isinstance(retries, int) or retries < 0:
+        raise InvalidRequest(
+            f"got max_retries={retries!r}, expected a number from 0", param="max_retries"
+        )
 
 
 def host_of(name: str | None) -> str | None:

@@ -89,8 +89,7 @@ class WholeExchange(Attempt[Chunk]):
             value = parsed(body)
             if isinstance(value, dict) and value.get("error"):
                 raise self._said(value) from None
-            error.request_id = self.request_id
-            raise
+            raise self._unreadable(value, error) from error
         if tells_error(reply):
             raise self._said(reply.__dict__)
         return reply
@@ -110,6 +109,17 @@ class WholeExchange(Attempt[Chunk]):
         if self._bytes > MAX_REPLY_BYTES:
             raise StreamFailed(f"the server's reply is larger than {MAX_REPLY_BYTES} bytes")
         self.ended = self._reader.complete
+
+    def _unreadable(self, value: object, error: DeltaweirError) -> DeltaweirError:
+        """Return the error of a body that is no answer; of a page, how it may have come about."""
+        media = ((self.head and self.head.get("content-type")) or "").partition(";")[0].strip()
+        if value is None and media and "json" not in media.lower():
+            error = StreamFailed(
+                f"the server answered with {media[:80]} where JSON was asked for; "
+                "check the base_url"
+            )
+        error.request_id = self.request_id
+        return error
 
     def _said(self, value: object) -> DeltaweirError:
         return stream_error(

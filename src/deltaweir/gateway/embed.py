@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from deltaweir.client.streams import AsyncStream, Stream
+from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.app import application
 from deltaweir.gateway.config.file import Config, embedded_config, load_config
 from deltaweir.gateway.lanes.answer import Answer
@@ -108,8 +110,24 @@ def sse_response(
         headers: Further headers.
         heartbeat_s: Seconds of silence before a heartbeat.
         annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
+
+    Raises:
+        InvalidRequest: It is no stream of ours.
     """
+    if not isinstance(stream, AsyncStream | Stream):
+        raise _unfit(stream)
     return StreamResponse(stream, headers=headers or {}, heartbeat_s=heartbeat_s, annotate=annotate)
+
+
+def _unfit(stream: Any) -> InvalidRequest:
+    """Return the error for what cannot be sent; a coroutine ends, so that it never asks."""
+    got, wanted = f"a value of type {type(stream).__name__}", "a stream of a client"
+    if inspect.iscoroutine(stream):
+        stream.close()
+        got, wanted = "a coroutine", "the stream that it gives when it is awaited"
+    elif hasattr(stream, "__iter__") or hasattr(stream, "__aiter__"):
+        wanted += "; deltaweir.watch() makes one of other streams"
+    return InvalidRequest(f"got {got}, expected {wanted}", param="stream")
 
 
 def asgi(

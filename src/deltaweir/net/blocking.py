@@ -3,12 +3,16 @@
 One thread uses a connection; any thread may close it. A reader in the middle of a wait wakes
 by ``shutdown``, and only then lets go of the descriptor itself: a descriptor closed under a
 reader may already be another connection's when the reader looks again.
+
+A forked child has a share in each connection of its parent. It uses none of them, or one would
+get the other's answers, and only lets go of its share, since ``shutdown`` ends both.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import socket
 import ssl
 import time
@@ -53,6 +57,8 @@ class Connection:
         self.fresh = True
         """Whether it has not yet served a request."""
         self.idle_since = 0.0
+        self.process = os.getpid()
+        """The process that made it."""
         self._tls = tls
         self._socket: socket.socket | None = None
         # set in this order by whoever uses and whoever closes, so that one of them sees both
@@ -147,10 +153,11 @@ class Connection:
         self._closed = True
         sock = self._socket
         if sock is not None:
+            mine = self.process == os.getpid()
             with contextlib.suppress(OSError):  # it may be closed by either side already
-                # past TLS, whose state belongs to the reader
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            if not self._busy:
+                if mine:  # past TLS, whose state belongs to the reader
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            if not (mine and self._busy):
                 sock.close()
 
     def __del__(self) -> None:
@@ -251,6 +258,7 @@ class Pool:
         self._tls: ssl.SSLContext | None = None
         # a deque's ends may be used from several threads without a lock
         self._idle: dict[Route, collections.deque[Connection]] = {}
+        self._process = os.getpid()
         self._closed = False
 
     def take(self, origin: Origin, *, fresh: bool = False) -> Connection:
@@ -264,6 +272,8 @@ class Pool:
             InvalidRequest: The proxy or the certificates are not usable.
         """
         route = self.route(origin)
+        if self._process != os.getpid():
+            self._idle, self._process = {}, os.getpid()
         idle = self._idle.setdefault(route, collections.deque())
         while idle and not fresh:
             with contextlib.suppress(IndexError):  # another thread was faster
@@ -289,6 +299,9 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose response has ended, for another request."""
+        if connection.process != os.getpid():
+            connection.close()
+            return
         connection.fresh = False
         connection.idle_since = time.monotonic()
         idle = self._idle.setdefault(connection.route, collections.deque())

@@ -22,6 +22,9 @@ _DEEPEST = 100
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?([^`]+)`$")
 """Where msgspec says which field has the wrong type."""
 
+_EXACT = 2.0**53
+"""The largest number below which a float tells each whole one; NaN is not below it."""
+
 _SHORT = 400
 """Bytes of text too few to nest so deeply that it could do harm."""
 
@@ -43,6 +46,7 @@ class Field(NamedTuple):
     default: Any
     record: type[Record] | None
     nullable: bool
+    whole: bool
 
 
 @functools.cache
@@ -60,6 +64,7 @@ def fields_of(cls: type[Record]) -> tuple[Field, ...]:
             field.default,
             _record_in(hints[field.name]),
             type(None) in typing.get_args(hints[field.name]),
+            int in (hints[field.name], *typing.get_args(hints[field.name])),
         )
         for field in msgspec.structs.fields(cls)
         if field.encode_name == field.name
@@ -169,7 +174,8 @@ def _split(
             continue  # null for a field that cannot be null means "not there"
         here = (*path, name)
         if field.record is None:
-            known[name] = inner
+            peers = field.whole and cls.invalid.fault == "peer"
+            known[name] = _whole(inner) if peers else inner
         elif isinstance(inner, Mapping):
             known[name] = _split(field.record, inner, here, unknown)
         elif isinstance(inner, list | tuple):
@@ -180,3 +186,8 @@ def _split(
         else:
             known[name] = inner
     return known
+
+
+def _whole(value: Any) -> Any:
+    """Return a number without its fraction: SambaNova tells ``created`` as its clock does."""
+    return int(value) if isinstance(value, float) and abs(value) <= _EXACT else value

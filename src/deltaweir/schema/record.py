@@ -78,11 +78,17 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
         own.update(own.pop("__aside__", {}))
         return own
 
-    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
+    def model_dump(
+        self,
+        *,
+        exclude_none: bool = False,
+        exclude_unset: bool = True,  # noqa: ARG002  # as programs for pydantic give it
+    ) -> dict[str, Any]:
         """Return the record as plain dicts and lists, unknown fields last.
 
         Args:
             exclude_none: Also leave out required keys that hold null.
+            exclude_unset: Nothing: what is not there is never dumped.
         """
         return {
             name: _plain(value, exclude_none=exclude_none)
@@ -90,13 +96,21 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
             if not (exclude_none and value is None)
         }
 
-    def model_dump_json(self, *, indent: int | None = None) -> str:
+    def model_dump_json(
+        self,
+        *,
+        indent: int | None = None,
+        exclude_none: bool = False,
+        exclude_unset: bool = True,  # noqa: ARG002  # as for `model_dump`
+    ) -> str:
         """Return the record as JSON text, compact unless an indent is given.
 
         Args:
             indent: Spaces per level; None writes one line.
+            exclude_none: Also leave out required keys that hold null.
+            exclude_unset: Nothing: what is not there is never dumped.
         """
-        text = msgspec.json.encode(self.model_dump())
+        text = msgspec.json.encode(self.model_dump(exclude_none=exclude_none))
         return (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
 
     def keys(self) -> list[str]:

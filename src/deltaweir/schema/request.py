@@ -105,8 +105,13 @@ def chat_request(fields: Mapping[str, Any]) -> ChatRequest:
     messages = fields.get("messages")
     if messages is None:
         raise InvalidRequest("got no messages, expected a list of messages", param="messages")
-    if isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping | Record):
-        fields = {**fields, "messages": list(messages)}
+    if not isinstance(messages, Iterable) or isinstance(messages, str | bytes | Mapping | Record):
+        raise InvalidRequest(
+            f"got messages of type {type(messages).__name__}, expected a list such as "
+            '[{"role": "user", "content": "Hello"}]',
+            param="messages",
+        )
+    fields = {**fields, "messages": list(messages)}
     return ChatRequest.model_validate(_plain(fields))
 
 

@@ -68,7 +68,7 @@ class Recordings(Peer):
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | os.PathLike[str],
         name: str,
         *,
         mode: Mode | None = None,
@@ -80,7 +80,7 @@ class Recordings(Peer):
                 f"got {said[:20]!r} for {MODE_VARIABLE}, expected one of none, once and all"
             )
         super().__init__(())
-        self._folder = folder
+        self._folder = Path(folder)
         self._name = name
         self._mode: Mode = said
         self._client = client or _client_now()
@@ -201,6 +201,12 @@ class Recordings(Peer):
             asked = {**fields, "model": f"{REPLAY}{path}"}
             stream = _create(client, kind, asked) if fields.get("stream") else None
             if stream is None:
+                if fault not in (None, stream_answer):
+                    raise InvalidRequest(
+                        "got a whole reply to break, expected a request with stream=True: its "
+                        "faults come after so many events",
+                        param="stream",
+                    )
                 whole = _create(client, kind, {**asked, "stream": False})
                 return json_answer(whole.model_dump())
             frames = stream.sse(annotate=False)
