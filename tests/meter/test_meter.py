@@ -158,6 +158,13 @@ def test_zero_is_a_figure() -> None:
     assert (account.counted, account.difference) == (3, -3)
 
 
+@pytest.mark.parametrize("first", ["", "a"])
+def test_zeros_while_the_answer_goes_on_are_no_figure(first: str) -> None:
+    """LocalAI has them on each chunk, so that a stream which is cut would seem to be free."""
+    account = metered(chunk(first, usage=used(0, 0)), chunk("bcd", usage=used(0, 0))).account()
+    assert (figures(account.usage), account.source) == ((7, len(first) + 3), "counted")
+
+
 def test_a_later_usage_overwrites() -> None:
     """Usage in a stream is cumulative: it is never added up."""
     meter = metered(chunk("a", usage=used(5, 1)), chunk("b", usage=used(5, 2)))
