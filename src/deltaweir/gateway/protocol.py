@@ -33,6 +33,7 @@ REQUEST_S = 60.0
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 _TOO_LATE = _REFUSAL % b"408 Request Timeout"
+_STOPPING = _REFUSAL % b"503 Service Unavailable"
 _OFFERING = (b"upgrade", b"http2-settings")
 """Headers that offer another protocol; without the first, none is offered."""
 
@@ -184,6 +185,12 @@ class Protocol(HttpToolsProtocol):
         kept = (one for one in self.headers if one[0] not in _OFFERING)
         fields = b"".join(b"%b: %b\r\n" % one for one in kept)
         return b"%b %b HTTP/%b\r\n%b\r\n" % (parser.get_method(), self.url, version, fields)
+
+    def shutdown(self) -> None:
+        """Close, once what is answered is out; a request that is not whole is not waited for."""
+        super().shutdown()
+        if self._part is _Part.BODY:
+            self._refuse(_STOPPING)
 
     def pause_writing(self) -> None:
         """Hold the lane, as too much waits for the client."""
