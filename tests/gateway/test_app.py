@@ -155,7 +155,14 @@ def test_models_health_and_description(gateway: Running) -> None:
 
 @pytest.mark.parametrize(
     ("path", "method", "status"),
-    [("/nope", "GET", 404), (CHAT, "GET", 405), ("/healthz", "POST", 405)],
+    [
+        ("/nope", "GET", 404),
+        (CHAT, "GET", 405),
+        ("/healthz", "POST", 405),
+        # no redirect, which would send a prompt on to plain HTTP where a proxy has the TLS
+        (f"{CHAT}/", "POST", 404),
+        ("/v1/streams/", "GET", 404),
+    ],
 )
 def test_other_routes_and_methods(gateway: Running, path: str, method: str, status: int) -> None:
     """What is not there is an error in OpenAI's form too."""

@@ -82,6 +82,8 @@ class _Application(Starlette):
 
     def __init__(self, gateway: Gateway, direct: Mapping[str, Completions], **options: Any) -> None:
         super().__init__(**options)
+        # its target would be built from the Host, and be plain HTTP where a proxy has the TLS
+        self.router.redirect_slashes = False
         self._gateway = gateway
         self._direct = direct
         self._origins = gateway.config.server.cors_origins
@@ -188,6 +190,8 @@ class _Control:
             hint = "; let the base_url end with /v1"
         elif f"{path}/" in OWN_ROUTES or path in OWN_ROUTES:
             hint = "; it takes an id behind it"
+        elif path.removesuffix("/") in OWN_ROUTES:
+            hint = "; leave out the slash at its end"
         elif path.startswith("/v1/"):
             hint = "; whoever runs this server can pass it on by [server] passthrough"
         error = InvalidRequest(f"there is no {path}{hint}", status=404, code="not_found")
