@@ -30,6 +30,20 @@ from deltaweir.gateway.server_config import OWN_ROUTES
 from deltaweir.gateway.service import Gateway
 from deltaweir.gateway.stream_routes import OneStream, StreamUsage
 
+_READABLE = (
+    "x-request-id",
+    "x-deltaweir-stream-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
+"""Headers of an answer that a page of another origin may read, beside the harmless few."""
+
 
 def application(gateway: Gateway) -> Starlette:
     """Return the routes as an ASGI application, to be served or mounted."""
@@ -39,7 +53,7 @@ def application(gateway: Gateway) -> Starlette:
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["x-request-id", "x-deltaweir-stream-id"],
+        expose_headers=_READABLE,
     )
     control, reports = _Control(gateway), Reports(gateway)
     direct = {
