@@ -155,7 +155,14 @@ def test_models_health_and_description(gateway: Running) -> None:
 
 @pytest.mark.parametrize(
     ("path", "method", "status"),
-    [("/nope", "GET", 404), (CHAT, "GET", 405), ("/healthz", "POST", 405)],
+    [
+        ("/nope", "GET", 404),
+        (CHAT, "GET", 405),
+        ("/healthz", "POST", 405),
+        # no redirect, which would send a prompt on to plain HTTP where a proxy has the TLS
+        (f"{CHAT}/", "POST", 404),
+        ("/v1/streams/", "GET", 404),
+    ],
 )
 def test_other_routes_and_methods(gateway: Running, path: str, method: str, status: int) -> None:
     """What is not there is an error in OpenAI's form too."""
@@ -243,12 +250,29 @@ def test_stopping_tells_streams_that_do_not_end_in_time() -> None:
         server.join()
 
 
+def test_stopping_waits_for_no_request_that_is_not_whole(caplog: pytest.LogCaptureFixture) -> None:
+    """Whose body has not come is told of the stop, and nothing is logged as a fault."""
+    with running() as server:
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(head + b"{")
+            until(lambda: bool(server.server.server_state.tasks))
+            server.stop()
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        server.join()
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
 def test_pages_of_other_origins() -> None:
     """Only configured origins may read answers; a preflight is answered."""
     with running(cors_origins=("https://chat.example",)) as server:
         for origin, allowed in (("https://chat.example", True), ("https://evil.example", False)):
             _, headers, _ = request(server, "/v1/models", method="GET", headers={"Origin": origin})
             assert (headers.get("access-control-allow-origin") == origin) is allowed
+        # by these OpenAI's client knows whether and when to ask again
+        readable = headers["access-control-expose-headers"].split(", ")
+        assert {"retry-after", "retry-after-ms", "x-should-retry"} <= {*readable}
         _, headers, _ = request(
             server,
             CHAT,

@@ -30,6 +30,20 @@ from deltaweir.gateway.routes.reports import Reports, as_json, refusal, refusing
 from deltaweir.gateway.routes.streams import OneStream, StreamUsage
 from deltaweir.gateway.service import Gateway
 
+_READABLE = (
+    "x-request-id",
+    "x-deltaweir-stream-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
+"""Headers of an answer that a page of another origin may read, beside the harmless few."""
+
 
 def application(gateway: Gateway) -> Starlette:
     """Return the routes as an ASGI application, to be served or mounted."""
@@ -39,7 +53,7 @@ def application(gateway: Gateway) -> Starlette:
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["x-request-id", "x-deltaweir-stream-id"],
+        expose_headers=_READABLE,
     )
     control, reports = _Control(gateway), Reports(gateway)
     direct = {
@@ -82,6 +96,8 @@ class _Application(Starlette):
 
     def __init__(self, gateway: Gateway, direct: Mapping[str, Completions], **options: Any) -> None:
         super().__init__(**options)
+        # its target would be built from the Host, and be plain HTTP where a proxy has the TLS
+        self.router.redirect_slashes = False
         self._gateway = gateway
         self._direct = direct
         self._origins = gateway.config.server.cors_origins
@@ -188,6 +204,8 @@ class _Control:
             hint = "; let the base_url end with /v1"
         elif f"{path}/" in OWN_ROUTES or path in OWN_ROUTES:
             hint = "; it takes an id behind it"
+        elif path.removesuffix("/") in OWN_ROUTES:
+            hint = "; leave out the slash at its end"
         elif path.startswith("/v1/"):
             hint = "; whoever runs this server can pass it on by [server] passthrough"
         error = InvalidRequest(f"there is no {path}{hint}", status=404, code="not_found")

@@ -124,6 +124,11 @@ def test_small_prices_that_are_meant(tmp_path: Path) -> None:
     assert (model.own_price.rates.output, model.own_price.request) == (1_000, 10**8)
 
 
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    """Editors on Windows put one before a file that they save as UTF-8."""
+    assert load(tmp_path, f"\ufeff{MODEL}").models[0].name == "a"
+
+
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     """Whoever comes with LiteLLM's file is told where its keys are translated."""
     path = tmp_path / "config.yaml"
@@ -196,6 +201,45 @@ def test_what_is_no_path(pattern: str) -> None:
     """Passed on are paths below /v1/, with a star at most at their end."""
     with pytest.raises(InvalidRequest, match="expected a path such as /v1/embeddings"):
         ServerConfig(passthrough=(pattern,))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://a.example/",
+        "https://a.example/app",
+        "a.example",
+        "a.example:3000",
+        "https://*.a.example",
+        "https://A.example",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://user:secret@a.example",
+        "",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin(origin: str) -> None:
+    """It would let no page in, and nobody would be told why."""
+    with pytest.raises(
+        InvalidRequest, match=r"cors_origins: got .*https://app\.example\.com"
+    ) as caught:
+        ServerConfig(cors_origins=("https://b.example", origin))
+    assert "secret" not in str(caught.value)
+
+
+def test_origins_whose_pages_may_call() -> None:
+    """All, those of a host or an address, of a sandbox, and of programs that show pages."""
+    origins = (
+        "*",
+        "null",
+        "https://a.example",
+        "http://a.example:443",
+        "http://localhost:3000",
+        "http://[::1]:5500",
+        "chrome-extension://abcdef",
+        "https://xn--bcher-kva.example",
+    )
+    assert ServerConfig(cors_origins=origins).cors_origins == origins
 
 
 def test_routes_that_are_passed_on() -> None:

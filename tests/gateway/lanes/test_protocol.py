@@ -103,6 +103,54 @@ def test_trailers_are_no_headers(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
+    "offer",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        b"Connection: close, upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    ],
+    ids=["of HTTP/2", "of WebSocket"],
+)
+@given(cuts=st.lists(st.integers(1, 300), max_size=6))
+def test_an_offer_of_another_protocol_changes_nothing(offer: bytes, cuts: list[int]) -> None:
+    """Java's client sends one with each request; what follows it is its body, and no request."""
+    body = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
+    request = POST + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    async def answer() -> Reader:
+        app = Reader()
+        async with asked(app) as (reader, writer):
+            at = 0
+            for end in sorted(cut % len(request) for cut in cuts):
+                writer.write(request[at:end])
+                at = end
+                await asyncio.sleep(0)
+            writer.write(request[at:])
+            assert (await reader.readuntil(body)).startswith(b"HTTP/1.1 200")
+        return app
+
+    app = asyncio.run(answer())
+    assert app.bodies == [body]
+    assert [scope["path"] for scope in app.scopes] == ["/"]
+
+
+async def test_a_request_may_follow_an_offer_of_another_protocol() -> None:
+    """Both are answered, whether one of them has a body or not."""
+    offer = b"GET /one HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    app = Reader()
+    async with asked(app, offer + offer + SIZED + b"0123456789") as (reader, _):
+        await reader.readuntil(b"0123456789")
+    assert [scope["path"] for scope in app.scopes] == ["/one", "/one", "/"]
+
+
+async def test_a_tunnel_is_refused() -> None:
+    """CONNECT asks for another protocol too, and for nothing else."""
+    app = Reader()
+    async with asked(app, b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n") as (reader, _):
+        assert (await rest_of(reader)).startswith(b"HTTP/1.1 400 ")
+    assert app.scopes == []
+
+
+@pytest.mark.parametrize(
     ("begin", "more"),
     [(BODY, MANY), (BODY + b"x: ", b"a" * len(MANY)), (b"2;", b"a" * len(MANY))],
     ids=["fields", "one field", "an extension of a chunk"],

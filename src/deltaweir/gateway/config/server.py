@@ -33,6 +33,10 @@ OWN_ROUTES = (
 """Routes that are answered here; below those that end with a slash, all are."""
 _PASSED = re.compile(r"/v1/(?:[A-Za-z0-9._~-]+/)*(?:[A-Za-z0-9._~-]+\*?|\*)")
 
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
+"""What a browser sends as ``Origin``: all in lower case, and nothing behind the port."""
+_USUAL_PORT = re.compile(r"http://.*:80|https://.*:443")
+
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table ``[server]``.
@@ -79,7 +83,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     log: Log = "text"
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of bounds, and routes that cannot be passed on."""
+        """Refuse numbers out of bounds, and origins and routes that are none."""
         if not self.host:
             raise InvalidRequest("host: got an empty text, expected an address", param="host")
         within("port", self.port, 0, _MOST_PORT)
@@ -91,8 +95,21 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         within("journal_ttl_s", self.journal_ttl_s, 0, _DAY_S)
         within("journal_mib", self.journal_mib, 1, _MOST_JOURNAL_MIB)
         within("resume_wait_s", self.resume_wait_s, 0, _DAY_S)
+        for origin in self.cors_origins:
+            _check_origin(origin)
         for pattern in self.passthrough:
             _check_passed(pattern)
+
+
+def _check_origin(origin: str) -> None:
+    """Refuse what would match no page's origin, and so let none in without a word."""
+    if not _ORIGIN.fullmatch(origin) or _USUAL_PORT.fullmatch(origin):
+        raise InvalidRequest(
+            f"cors_origins: got {origin.rpartition('@')[2]!r}, expected an origin as browsers "
+            "send it, such as https://app.example.com or http://localhost:3000: scheme and host in "
+            'lower case, a port unless it is the usual one, and nothing behind; or "*" for all',
+            param="cors_origins",
+        )
 
 
 def _check_passed(pattern: str) -> None:

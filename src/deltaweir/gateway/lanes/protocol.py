@@ -5,6 +5,9 @@ piece before. What a client sends beyond heads and bodies, such as trailers (RFC
 7.1.2), is dropped, and bounded like a head. How long a connection may be idle between requests
 stays uvicorn's business.
 
+An offer to speak another protocol, such as Java's client and ``curl --http2`` make of HTTP/2, is
+left alone (RFC 9110, section 7.8). uvicorn would lose the body behind it, or take it for a request.
+
 A client of HTTP/1.0 knows no chunked bodies (RFC 9112, section 6.1), so its answer ends with
 the connection. uvicorn would send it chunks all the same.
 """
@@ -13,8 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from array import array
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -28,6 +33,9 @@ REQUEST_S = 60.0
 _REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 _TOO_LATE = _REFUSAL % b"408 Request Timeout"
+_STOPPING = _REFUSAL % b"503 Service Unavailable"
+_OFFERING = (b"upgrade", b"http2-settings")
+"""Headers that offer another protocol; without the first, none is offered."""
 
 
 class _Part(enum.Enum):
@@ -65,6 +73,34 @@ class _Unlimited(int):
         return self
 
 
+class _Parser(httptools.HttpRequestParser):
+    """A parser that reads on behind an offer of another protocol, where its base stops.
+
+    Args:
+        protocol: What it calls.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self._protocol = protocol
+
+    def feed_data(self, data: bytes | bytearray | memoryview[int] | array[int]) -> None:
+        """Take bytes; a head that makes an offer is read again without it."""
+        parser, rest = self, memoryview(data)
+        while rest:
+            try:
+                super(_Parser, parser).feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                rest = rest[offer.args[0] :]
+                head = self._protocol.head_without_offer()
+                # the old one takes nothing more where the client wants the connection closed
+                parser = self._protocol.parser = _Parser(self._protocol)
+                super(_Parser, parser).feed_data(head)
+            else:
+                return
+
+
 class Protocol(HttpToolsProtocol):
     """One connection of a client; asyncio and the parser call it."""
 
@@ -79,6 +115,10 @@ class Protocol(HttpToolsProtocol):
     _since = 0.0
     _part_bytes = 0
     _clock: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.parser = _Parser(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -112,6 +152,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for nothing more."""
+        if self._is_offer:
+            return
         self._part = _Part.NOTHING
         super().on_message_complete()
 
@@ -122,6 +164,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Offer the request a lane, and set a client of HTTP/1.0 up for a body without frames."""
+        if self._is_offer:
+            return
         self._wait_for(_Part.BODY)
         scope: Any = self.scope
         offer: dict[str, Any] = {"connection": self, "cycle": None}
@@ -133,6 +177,20 @@ class Protocol(HttpToolsProtocol):
         if cycle is not None and cycle.scope.get("http_version") == "1.0":
             cycle.chunked_encoding = False
             cycle.expected_content_length = _Unlimited()
+
+    def head_without_offer(self) -> bytes:
+        """Return the newest head as if it did not offer another protocol."""
+        parser: Any = self.parser
+        version = parser.get_http_version().encode()
+        kept = (one for one in self.headers if one[0] not in _OFFERING)
+        fields = b"".join(b"%b: %b\r\n" % one for one in kept)
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (parser.get_method(), self.url, version, fields)
+
+    def shutdown(self) -> None:
+        """Close, once what is answered is out; a request that is not whole is not waited for."""
+        super().shutdown()
+        if self._part is _Part.BODY:
+            self._refuse(_STOPPING)
 
     def pause_writing(self) -> None:
         """Hold the lane, as too much waits for the client."""
@@ -157,6 +215,12 @@ class Protocol(HttpToolsProtocol):
             self._clock.cancel()
         if self.lane is not None:
             self.lane.client_left()
+
+    @property
+    def _is_offer(self) -> bool:
+        """Whether the newest head offers another protocol, and will be read without that."""
+        # CONNECT is for nothing else: it has no path, and is refused for that
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     @property
     def _answering(self) -> bool:
