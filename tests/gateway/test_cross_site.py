@@ -29,7 +29,6 @@ def test_a_page_that_may(origins: tuple[str, ...]) -> None:
     "headers",
     [
         [],
-        [(b"origin", b"https://evil.example")],
         [(b"sec-fetch-site", b"same-origin"), (b"origin", b"http://127.0.0.1:8080")],
         [(b"sec-fetch-site", b"same-site"), (b"origin", b"http://127.0.0.1:3000")],
         [(b"sec-fetch-site", b"none")],
@@ -38,6 +37,31 @@ def test_a_page_that_may(origins: tuple[str, ...]) -> None:
 def test_everybody_else(headers: list[tuple[bytes, bytes]]) -> None:
     """Programs say nothing of the kind, and our own page is of the same origin."""
     check_site("POST", headers, ())
+
+
+@pytest.mark.parametrize(
+    ("origin", "called"),
+    [
+        (b"http://192.168.1.5:8080", {b"host": b"192.168.1.5:8080"}),
+        (b"http://box.local", {b"host": b"Box.local:8080"}),
+        (b"http://[fd00::5]:8080", {b"host": b"[fd00::5]:8080"}),
+        (b"http://[fd00::5]", {b"host": b"[fd00::5]:8080"}),
+        (b"http://chat.lan", {b"host": b"127.0.0.1:8080", b"x-forwarded-host": b"chat.lan"}),
+    ],
+)
+def test_our_own_page_where_browsers_say_less(origin: bytes, called: dict[bytes, bytes]) -> None:
+    """By plain HTTP from another machine they tell the origin alone: it has the server's name."""
+    check_site("POST", [(b"origin", origin), *called.items()], ())
+
+
+@pytest.mark.parametrize("origin", [b"http://evil.example", b"null", b"http://[fd00::6]:8080"])
+@pytest.mark.parametrize("host", [b"192.168.1.5:8080", b"[fd00::5]:8080", b""])
+def test_a_page_of_another_site_where_browsers_say_less(origin: bytes, host: bytes) -> None:
+    """An origin of another name is refused, and let in like any other by the configuration."""
+    headers = [(b"host", host), (b"origin", origin)]
+    with pytest.raises(PermissionDenied, match="cors_origins"):
+        check_site("POST", headers, ())
+    check_site("POST", headers, (origin.decode(),))
 
 
 def test_what_only_reads() -> None:
