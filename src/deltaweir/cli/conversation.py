@@ -139,13 +139,14 @@ class Conversation:
     @contextlib.contextmanager
     def _apart(self) -> Iterator[None]:
         """Set an answer that is laid out apart from what people typed before and after it."""
-        if not self._asking.markdown:
+        gap = [""] if self._asking.markdown else []
+        editing = self._lines.editing
+        for line in gap:
+            say(line)
+        with without_echo(enter=editing) if gap or editing else contextlib.nullcontext():
             yield
-            return
-        say("")
-        with without_echo():
-            yield
-        say("")
+        for line in gap:
+            say(line)
 
 
 def _terminal(steering: Steering, *, keep_history: bool) -> LineInput:
