@@ -101,7 +101,7 @@ def sse_response(
 
     The right headers, heartbeats in silence, an error event when it breaks, ``[DONE]`` when it
     is whole; a client that hangs up ends the computation. What fails before the first chunk
-    is answered with its status.
+    is answered with its status; what ``create`` raises is the route's to answer.
 
     Args:
         stream: What a client's ``create(stream=True)`` returned.
