@@ -18,7 +18,7 @@ from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.embedded import weights_of, without_provider
 from deltaweir.client.playback import is_replay
 from deltaweir.client.streams import Stream
-from deltaweir.errors import DeltaweirError, EngineMissing, ModelNotFound
+from deltaweir.errors import APIStatusError, DeltaweirError, EngineMissing, ModelNotFound
 from deltaweir.models.catalogue import default_entry, find
 from deltaweir.models.weights import is_embedded
 
@@ -185,11 +185,9 @@ class Asking:
         self._patience_s = PATIENCE_S
         with stream:
             code, failure = self._show(stream)
-            if (
-                self.stats
-                and not self._is_asked_anew(failure)
-                and (stream.usage is not None or stream.complete)
-            ):
+            if isinstance(failure, APIStatusError) and stream.timing.first_content is None:
+                return Answered(code, error=failure)  # it was refused: nothing was used
+            if self.stats and (stream.usage is not None or stream.complete):
                 (say_faint if self.markdown else say)(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
             return Answered(code, message, failure, stream)
