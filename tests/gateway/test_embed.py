@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,22 @@ async def test_what_fails_before_the_first_chunk_has_its_status() -> None:
     stream, _ = opened(InvalidRequest("no", param="messages"))
     status, _, body = await ask(deltaweir.sse_response(stream))
     assert (status, json.loads(body)["error"]["param"]) == (400, "messages")
+
+
+async def test_what_is_no_stream_is_refused_with_the_way() -> None:
+    """A call that was not awaited, or a whole reply, is noticed in the route that made it."""
+    stream, _ = opened(chunk("a", "stop"))
+
+    async def create() -> Any:
+        return stream
+
+    forgotten: Any = create()
+    with pytest.raises(InvalidRequest, match=r"got a coroutine, .*with await"):
+        deltaweir.sse_response(forgotten)
+    assert inspect.getcoroutinestate(forgotten) == inspect.CORO_CLOSED
+    whole: Any = Reply()
+    with pytest.raises(InvalidRequest, match=r"got a Reply, .*stream=True"):
+        deltaweir.sse_response(whole)
 
 
 async def test_what_fails_later_is_an_error_event() -> None:

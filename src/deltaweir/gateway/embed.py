@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from deltaweir.client.streams import AsyncStream, Stream
+from deltaweir.errors import InvalidRequest
 from deltaweir.gateway.answer import Answer
 from deltaweir.gateway.app import application
 from deltaweir.gateway.config import Config, embedded_config, load_config
@@ -108,7 +110,18 @@ def sse_response(
         headers: Further headers.
         heartbeat_s: Seconds of silence before a heartbeat.
         annotate: Whether finish chunks carry usage and cost under ``deltaweir``.
+
+    Raises:
+        InvalidRequest: It is no stream, but a call that was not awaited, or a whole reply.
     """
+    if not isinstance(stream, AsyncStream | Stream):
+        if inspect.iscoroutine(stream):
+            stream.close()
+        raise InvalidRequest(
+            f"got a {type(stream).__name__}, expected a stream: "
+            "create(..., stream=True), with await where the client is an AsyncClient",
+            param="stream",
+        )
     return StreamResponse(stream, headers=headers or {}, heartbeat_s=heartbeat_s, annotate=annotate)
 
 
