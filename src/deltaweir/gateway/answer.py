@@ -9,6 +9,7 @@ goes wrong later is an error event, after which no ``[DONE]`` comes.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,10 +18,17 @@ import msgspec
 from deltaweir.client.frames import StreamFrames
 from deltaweir.client.streams import AsyncStream
 from deltaweir.endings import Ending
-from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
+from deltaweir.errors import (
+    ConnectionFailed,
+    DeltaweirError,
+    InvalidRequest,
+    ServiceUnavailable,
+)
 from deltaweir.gateway.lane import Receive, Send
 from deltaweir.schema.frames import error_body
 from deltaweir.wire.sse import DONE, HEARTBEAT
+
+_log = logging.getLogger("deltaweir.gateway")
 
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -193,6 +201,12 @@ class Answer:
         await self._send_message({"type": "http.response.body", "body": b""})
 
     async def _broke(self, error: DeltaweirError) -> None:
+        if isinstance(error, ConnectionFailed):
+            # where a provider is concerns whoever runs this server alone
+            _log.warning("%s (%s)", error.message, self._request_id)
+            begun = self._stream.timing.first_content is not None
+            what = "'s connection broke" if begun else " could not be reached"
+            error = ConnectionFailed(f"the provider{what}")
         error.request_id = error.request_id or self._request_id
         if not self._started:
             await send_error(self._send_message, error, request_id=self._request_id)
