@@ -20,6 +20,8 @@ from deltaweir.errors import ContextLengthExceeded
 _RETRY_TEMPERATURE = 0.8
 """How much chance there is in another answer, where nobody said; the same one would be none."""
 
+_AS_A_MESSAGE = "To ask something that begins with /, begin it with //."
+
 
 class LineInput(Protocol):
     """Where lines come from."""
@@ -97,8 +99,12 @@ class Conversation:
             case Unknown(name, nearest):
                 near = f" Did you mean /{nearest}?" if nearest else ""
                 say(f"There is no command /{name}; /help lists them.{near}")
-                say("To ask something that begins with /, begin it with //.")
+                say(_AS_A_MESSAGE)
             case Wanted(command, argument):
+                if argument and not command.argument and command.name != "help":
+                    say(f"/{command.name} stands alone; nothing was done.")
+                    say(_AS_A_MESSAGE)
+                    return False
                 if command.name == "quit":
                     return True
                 self._obey(command.name, argument)
