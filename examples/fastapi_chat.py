@@ -1,4 +1,4 @@
-"""A chat in the browser: one route that streams, and a page of 15 lines that reads it.
+"""A chat in the browser: one route that streams, and a small page that reads it.
 
 ::
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 import deltaweir
 
@@ -32,26 +32,41 @@ end.onclick = () => abort?.abort();
 send.onclick = async () => {
   abort = new AbortController();
   answer.textContent = cost.textContent = "";
-  const body = JSON.stringify({ message: ask.value });
+  try {
+    await read(JSON.stringify({ message: ask.value }), abort.signal);
+  } catch (error) {
+    if (error.name !== "AbortError") cost.textContent = error.message;
+  }
+};
+async function read(body, signal) {
   const headers = { "content-type": "application/json" };
-  const reply = await fetch("/chat", { method: "POST", headers, body, signal: abort.signal });
+  const reply = await fetch("/chat", { method: "POST", headers, body, signal });
+  if (!reply.ok) throw new Error((await reply.json()).error.message);
   const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = ""; ; ) {
     const { value, done } = await reader.read();
-    if (done) break;
+    if (done) throw new Error("the stream broke off");
     const events = (text += value).split("\\n\\n");
     text = events.pop();
-    for (const data of events.flatMap((event) => event.match(/^data: {.*/gm) ?? [])) {
+    for (const data of events.flatMap((event) => event.match(/^data: .*/gm) ?? [])) {
+      if (data === "data: [DONE]") return;
       const chunk = JSON.parse(data.slice(6));
-      answer.textContent += chunk.choices?.[0]?.delta.content ?? chunk.error?.message ?? "";
+      if (chunk.error) throw new Error(chunk.error.message);
+      answer.textContent += chunk.choices[0]?.delta.content ?? "";
       if (chunk.deltaweir) cost.textContent = `${chunk.deltaweir.usage.completion_tokens} tok`;
     }
   }
-};
+}
 </script>"""
 
 app = FastAPI()
 client = deltaweir.AsyncClient()
+
+
+@app.exception_handler(deltaweir.DeltaweirError)
+async def refused(_: Any, error: deltaweir.DeltaweirError) -> JSONResponse:
+    """Give what is refused before anybody is asked its status."""
+    return JSONResponse({"error": {"message": error.message, "code": error.code}}, error.status)
 
 
 @app.get("/")
@@ -62,7 +77,7 @@ def page() -> HTMLResponse:
 
 @app.post("/chat")
 async def chat(request: dict[str, Any]) -> Any:
-    """Stream an answer; what fails before the first chunk has a status of its own."""
+    """Stream an answer."""
     stream = await client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": request["message"]}],

@@ -13,7 +13,7 @@
          │   │                          └─ BudgetExceeded         policy
          │   ├─ AuthenticationError   ─ AuthenticationFailed      caller
          │   ├─ PermissionDeniedError ─ PermissionDenied          caller
-         │   ├─ NotFoundError         ─ ModelNotFound             caller, and a BadRequestError
+         │   ├─ NotFoundError         ─ ModelNotFound             caller
          │   ├─ RateLimitError        ─ RateLimited               policy
          │   └─ InternalServerError   ─ ServiceUnavailable        peer
          ├─ APIConnectionError        ─ ConnectionFailed          network
@@ -25,8 +25,9 @@
              ├─ ModelCorrupt                                      machine
              └─ EngineMissing                                     machine
 
-Code for the openai package catches the middle column, whose names and meaning are its own;
-code for Deltaweir the right one. A message names what was got and what was wanted, and never
+Behind a name of the openai package stands ours, which says more and is a subclass: code for that
+package catches the one, code for Deltaweir the other. `ModelNotFound` is a `BadRequestError` too.
+The last column says who is at fault. A message names what was got and what was wanted, and never
 holds text of a prompt, a reply or a key.
 """
 

@@ -142,7 +142,7 @@ def test_where_markdown_can_be_live(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows shows nothing before it is read")
 def test_what_is_typed_meanwhile_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terminal's echo is off, and back however it ends; without a terminal there is none."""
+    """No echo, and for an editor Enter itself; all is back however it ends. Or no terminal."""
     import pty
     import termios
 
@@ -151,10 +151,12 @@ def test_what_is_typed_meanwhile_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
         with os.fdopen(end, "rb", buffering=0) as stdin:
             monkeypatch.setattr(sys, "stdin", stdin)
             before = termios.tcgetattr(end)
-            with contextlib.suppress(KeyboardInterrupt), without_echo():
-                assert not termios.tcgetattr(end)[3] & termios.ECHO
-                raise KeyboardInterrupt
-            assert termios.tcgetattr(end) == before
+            for enter in (False, True):
+                with contextlib.suppress(KeyboardInterrupt), without_echo(enter=enter):
+                    assert not termios.tcgetattr(end)[3] & termios.ECHO
+                    assert bool(termios.tcgetattr(end)[0] & termios.ICRNL) is not enter
+                    raise KeyboardInterrupt
+                assert termios.tcgetattr(end) == before
     finally:
         os.close(controller)
     monkeypatch.setattr(sys, "stdin", io.StringIO())

@@ -94,6 +94,15 @@ def test_nothing_asked_for(run: Run) -> None:
     assert " + 0 tokens (engine) · $0 · whole" in ended.err
 
 
+def test_a_providers_model_without_a_provider(run: Run) -> None:
+    """It is told how a provider is named."""
+    none = dict.fromkeys(("DELTAWEIR_BASE_URL", "OPENAI_API_KEY"), "")
+    ended = run("chat", "--model", "gpt-4o", "hi", env=none)
+    assert (ended.code, ended.out) == (1, "")
+    assert "no embedded model is called 'gpt-4o'; the catalogue has: qwen2.5" in ended.err
+    assert ended.err.endswith("by --base-url, DELTAWEIR_BASE_URL or OPENAI_API_KEY.\n")
+
+
 def test_complete(run: Run) -> None:
     """A completion writes the new text alone."""
     ended = run("complete", *MODEL, "--max-tokens", "4", "1 2 3 4")

@@ -163,6 +163,19 @@ def test_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert asking.questions == ["/etc"]
 
 
+def test_a_message_that_looks_like_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says is not thrown away with all that was said, and nobody has to leave."""
+    asking = Asking(Answered(0, said("a")), Answered(0, said("b")))
+    talk(asking, "one", "/reset my router, how?", "/quit\nsmoking, how?", "/help me", "two")
+    shown = capsys.readouterr().err
+    assert "/reset stands alone; nothing was done." in shown
+    assert "/quit stands alone; nothing was done." in shown
+    assert shown.count("begin it with //.") == 2
+    assert "shows this" in shown
+    assert asking.questions == ["one", "two"]
+    assert said("a") in asking.asked[1]["messages"]
+
+
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """What all answers used is added up, those too that were forgotten."""
     answers = (Answered(0, said(text), stream=Stream()) for text in "ab")  # type: ignore[arg-type]

@@ -97,6 +97,25 @@ def test_a_conversation(terminal: Start, tmp_path: Path) -> None:
     assert "+one\n+two\n" in kept.read_text()
 
 
+@pytest.mark.parametrize("options", [(), ("--no-markdown",)])
+def test_what_is_typed_ahead_is_asked_next(terminal: Start, options: tuple[str, ...]) -> None:
+    """Enter sends while an answer arrives too, as soon as that has ended."""
+    pause = Pause()
+    begin, word, *rest = chat_events("One", " two.", usage=(3, 4))
+    with Peer(stream_answer([begin, word, pause, *rest]), said("Again.")) as peer:
+        started = converse(terminal, peer, *options)
+        started.until(READY)
+        started.type("first\r")
+        started.until("One")
+        started.type("second\r")
+        pause.release()
+        started.until("Again.")
+        started.until(READY)
+        started.type("\x04")
+        assert started.end() == 0
+    assert questions(peer) == [["first"], ["first", "One two.", "second"]]
+
+
 def test_ctrl_c_at_every_stage(terminal: Start) -> None:
     """It clears the line, stops a wait, stops an answer and keeps what came; twice it leaves."""
     waits, at_first = stuck()

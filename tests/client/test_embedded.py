@@ -57,9 +57,10 @@ def test_a_prepared_call_has_all_that_a_stream_needs(smollm2: Weights) -> None:
 
 
 def test_an_unknown_model_names_those_that_exist() -> None:
-    """Before the engine is looked at."""
-    with pytest.raises(ModelNotFound, match="smollm2"):
+    """Before the engine is looked at; and how a provider would be asked for it."""
+    with pytest.raises(ModelNotFound, match=r"(?s)smollm2.*none is named.*OPENAI_API_KEY") as told:
         weights_of("gpt-unknown")
+    assert told.value.param == "model"
 
 
 def test_weights_that_are_missing_or_no_model_are_told_apart(tmp_path: Path) -> None:

@@ -141,6 +141,11 @@ def test_an_example_runs(surroundings: str, cells: list[Block]) -> None:
     if "app" in names:
         answers = asyncio.run(asked(names["app"]))
         assert answers, "no route of the application was asked"
+    if "refused" in names:
+        # nobody knows what this provider takes
+        names["client"] = names["client"].with_options(budget="1usd")
+        body = asyncio.run(answer(names["app"], "POST", "/chat", {}, b'{"message": "Hi"}'))
+        assert json.loads(body)["error"]["code"] == "invalid_request"
 
 
 async def asked(app: Any) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.routing import Mount
 
 import deltaweir
 from deltaweir.client.streams import AsyncStream, Stream
-from deltaweir.errors import InvalidRequest, StreamFailed
+from deltaweir.errors import ConnectionFailed, InvalidRequest, StreamFailed
 from deltaweir.gateway.config.file import embedded_config, load_config
 from deltaweir.testing import AsyncScript, Script
 from deltaweir.types import Choice, Chunk, Delta, Reply
@@ -90,6 +91,23 @@ async def test_what_fails_before_the_first_chunk_has_its_status() -> None:
     stream, _ = opened(InvalidRequest("no", param="messages"))
     status, _, body = await ask(deltaweir.sse_response(stream))
     assert (status, json.loads(body)["error"]["param"]) == (400, "messages")
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [((), "the provider could not be reached"), ((chunk("a"),), "the provider's connection broke")],
+)
+async def test_where_the_provider_is_stands_in_the_log_alone(
+    caplog: pytest.LogCaptureFixture, steps: Sequence[Any], told: str
+) -> None:
+    """A reader learns no address of a network that is not theirs."""
+    stream, _ = opened(*steps, ConnectionFailed("no connection to 10.0.0.5:8000: refused"))
+    _, headers, body = await ask(deltaweir.sse_response(stream))
+    error = json.loads(body.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]
+    assert (error["message"], error["code"]) == (told, "connection_failed")
+    assert b"10.0.0.5" not in body
+    assert "no connection to 10.0.0.5:8000: refused (req_1)" in caplog.text
+    assert headers["x-request-id"] == "req_1"
 
 
 async def test_what_fails_later_is_an_error_event() -> None:
@@ -202,6 +220,7 @@ async def test_what_is_no_stream_of_ours() -> None:
     for stream, hint in (
         (asking, "awaited"),
         (iter([chunk("a")]), r"watch\(\)"),
+        (Reply(), r"a Reply, .*stream=True"),
         (None, "NoneType"),
     ):
         with pytest.raises(InvalidRequest, match=hint) as caught:

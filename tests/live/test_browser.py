@@ -80,3 +80,16 @@ def test_stop_ends_the_answer(page: Any) -> None:
     page.get_by_label("Message").fill("Say hello.")
     page.get_by_role("button", name="Send").click()
     page.wait_for_function("cost.textContent.includes('tok')", timeout=60_000)
+
+
+def test_what_broke_off_is_not_shown_as_whole(page: Any) -> None:
+    """A stream without its end, and a refusal, are said so below the answer."""
+    begun = 'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}\n\n'
+    page.route("**/chat", lambda route: route.fulfill(body=begun))
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_function("cost.textContent === 'the stream broke off'")
+    assert page.inner_text("#answer") == "Hel"
+    refusal = '{"error": {"message": "no such model", "code": "model_not_found"}}'
+    page.route("**/chat", lambda route: route.fulfill(status=404, body=refusal))
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_function("cost.textContent === 'no such model'")

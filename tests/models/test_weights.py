@@ -70,9 +70,8 @@ def test_a_missing_file_is_unavailable(name: str) -> None:
 @pytest.mark.parametrize("name", ["gpt-9", "", "zero\0", "a/zero\0.gguf"])
 def test_any_other_name_is_not_found(name: str) -> None:
     """What is neither a catalogue name nor a path is an unknown model."""
-    with pytest.raises(ModelNotFound, match="the catalogue has") as caught:
+    with pytest.raises(ModelNotFound, match=r"the catalogue has.*\n.* path of a \.gguf file"):
         resolve(name)
-    assert "base_url" in caught.value.message  # it may well be a provider's
 
 
 def test_a_corrupt_file_is_refused(tmp_path: Path) -> None:

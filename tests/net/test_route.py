@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from pathlib import Path
@@ -25,6 +26,7 @@ from deltaweir.wire.http1 import ResponseReader
 
 PLAIN = Origin("http", "h", 80)
 SECURE = Origin("https", "h", 443)
+REFUSED = f"[Errno {errno.ECONNREFUSED}] Connect call failed"
 AUTHORITY = Path(__file__).parent.parent / "data" / "tls" / "authority.pem"
 
 
@@ -179,7 +181,8 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path, content: str | N
     ("error", "words"),
     [
         (TimeoutError(), "no connection to h:443 in time"),
-        (ConnectionRefusedError(111, "Connection refused"), "h:443: Connection refused"),
+        (ConnectionRefusedError(111, "no"), "h:443: connection refused; is it running?"),
+        (OSError(f"many: {REFUSED} ('::1', 1), {REFUSED} ('127.0.0.1', 1)"), "; is it running?"),
         (OSError("many things"), "h:443: many things"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (ssl.SSLError(1, "odd"), "does not speak TLS as it should (odd)"),

@@ -159,10 +159,13 @@ def can_be_live() -> bool:
 
 
 @contextlib.contextmanager
-def without_echo() -> Iterator[None]:
+def without_echo(*, enter: bool = False) -> Iterator[None]:
     """Keep a terminal from showing what is typed meanwhile, which would tear the answer apart.
 
     It is not lost: it stands in the next input line.
+
+    Args:
+        enter: Whether Enter comes as itself, for an editor; it would else be Ctrl-J there.
     """
     try:
         import termios
@@ -177,6 +180,8 @@ def without_echo() -> Iterator[None]:
         return
     quiet = [*before]
     quiet[3] &= ~termios.ECHO
+    if enter:
+        quiet[0] &= ~termios.ICRNL
     termios.tcsetattr(number, termios.TCSANOW, quiet)
     try:
         yield

@@ -15,10 +15,10 @@ from deltaweir.cli.reconnected import Reconnections, is_refused
 from deltaweir.cli.show import PATIENCE_S, Waiting, has_colours, say, say_faint, statistics
 from deltaweir.client.blocking import Client
 from deltaweir.client.destination import Settings, provider_for
-from deltaweir.client.embedded import weights_of
+from deltaweir.client.embedded import weights_of, without_provider
 from deltaweir.client.playback import is_replay
 from deltaweir.client.streams import Stream
-from deltaweir.errors import DeltaweirError, EngineMissing
+from deltaweir.errors import APIStatusError, DeltaweirError, EngineMissing, ModelNotFound
 from deltaweir.models.catalogue import default_entry, find
 from deltaweir.models.weights import is_embedded
 
@@ -81,7 +81,10 @@ def way_to(model: str | None, *, base_url: str | None, api_key: str | None) -> W
     provider = provider_for(settings, os.environ, embedded=embedded)
     client = Client(base_url=base_url, api_key=api_key, resume=True)
     if provider is None:
-        return Way(client, announce(model), remote=False)
+        try:
+            return Way(client, announce(model), remote=False)
+        except ModelNotFound as error:
+            raise without_provider(error, option="--base-url") from None
     where = "a server on this machine" if is_here(provider.origin.host) else "over the network"
     say(f"{provider.origin.authority}, {where}{f', {model}' if model else ''}")
     return Way(client, model, remote=True)
@@ -182,11 +185,9 @@ class Asking:
         self._patience_s = PATIENCE_S
         with stream:
             code, failure = self._show(stream)
-            if (
-                self.stats
-                and not self._is_asked_anew(failure)
-                and (stream.usage is not None or stream.complete)
-            ):
+            if isinstance(failure, APIStatusError) and stream.timing.first_content is None:
+                return Answered(code, error=failure)  # it was refused: nothing was used
+            if self.stats and (stream.usage is not None or stream.complete):
                 (say_faint if self.markdown else say)(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
             return Answered(code, message, failure, stream)

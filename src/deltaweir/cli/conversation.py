@@ -20,6 +20,8 @@ from deltaweir.errors import ContextLengthExceeded
 _RETRY_TEMPERATURE = 0.8
 """How much chance there is in another answer, where nobody said; the same one would be none."""
 
+_AS_A_MESSAGE = "To ask something that begins with /, begin it with //."
+
 
 class LineInput(Protocol):
     """Where lines come from."""
@@ -97,8 +99,12 @@ class Conversation:
             case Unknown(name, nearest):
                 near = f" Did you mean /{nearest}?" if nearest else ""
                 say(f"There is no command /{name}; /help lists them.{near}")
-                say("To ask something that begins with /, begin it with //.")
+                say(_AS_A_MESSAGE)
             case Wanted(command, argument):
+                if argument and not command.argument and command.name != "help":
+                    say(f"/{command.name} stands alone; nothing was done.")
+                    say(_AS_A_MESSAGE)
+                    return False
                 if command.name == "quit":
                     return True
                 self._obey(command.name, argument)
@@ -139,13 +145,14 @@ class Conversation:
     @contextlib.contextmanager
     def _apart(self) -> Iterator[None]:
         """Set an answer that is laid out apart from what people typed before and after it."""
-        if not self._asking.markdown:
+        gap = [""] if self._asking.markdown else []
+        editing = self._lines.editing
+        for line in gap:
+            say(line)
+        with without_echo(enter=editing) if gap or editing else contextlib.nullcontext():
             yield
-            return
-        say("")
-        with without_echo():
-            yield
-        say("")
+        for line in gap:
+            say(line)
 
 
 def _terminal(steering: Steering, *, keep_history: bool) -> LineInput:

@@ -29,12 +29,18 @@ _GATEWAYS_OWN = ("prometheus_client", "starlette", "uvicorn")
 def serve(
     model: options.Model = None,
     host: Annotated[
-        str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen: 127.0.0.1.")
+        str | None,
+        typer.Option("--host", metavar="ADDRESS", help="Where to listen. Default: 127.0.0.1."),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", "-p", metavar="N", min=0, max=65535, help="Which port: 8080; 0 takes any."
+            "--port",
+            "-p",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Which port; 0 takes any. Default: 8080.",
         ),
     ] = None,
     workers: Annotated[
@@ -45,7 +51,7 @@ def serve(
             metavar="N",
             min=1,
             max=_MOST_WORKERS,
-            help="How many processes answer: 1. Each can keep one core busy.",
+            help="How many processes answer; each can keep one core busy. Default: 1.",
         ),
     ] = None,
     config: Annotated[

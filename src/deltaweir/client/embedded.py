@@ -17,6 +17,7 @@ from deltaweir.client.clocks import Timeouts, timeouts_of
 from deltaweir.client.destination import Settings
 from deltaweir.client.guarding import UNGUARDED, Guarded, guard_in, guarded
 from deltaweir.client.requests import Model, ModelList, limit_in, new_request_id, request_of
+from deltaweir.errors import ModelNotFound
 from deltaweir.meter.budget import NO_LIMIT, Limit
 from deltaweir.models.catalogue import catalogue, default_entry
 from deltaweir.models.progress import Progress
@@ -127,6 +128,20 @@ def _limited(request: AnyRequest, tokens: int) -> AnyRequest:
     return limited
 
 
+def without_provider(error: ModelNotFound, *, option: str = "base_url") -> ModelNotFound:
+    """Return the error with what is likely to be wrong: the model is a provider's.
+
+    Args:
+        error: No embedded model has the name.
+        option: How a provider's address would be given.
+    """
+    return ModelNotFound(
+        f"{error.message}\nA provider would be asked for it, but none is named: by {option}, "
+        "DELTAWEIR_BASE_URL or OPENAI_API_KEY.",
+        param=error.param,
+    )
+
+
 _known: dict[str, Weights] = {}
 _looking: dict[str, threading.Lock] = {}  # a pull of one model does not hold up another
 if hasattr(os, "register_at_fork"):  # a thread that was looking does not exist in the child
@@ -147,7 +162,10 @@ def weights_of(name: str, *, progress: Progress | None = None) -> Weights:
     with _looking.setdefault(name, threading.Lock()):
         known = _known.get(name)
         if known is None or not known.path.exists():
-            known = resolve(name, progress=progress or TerminalProgress())
+            try:
+                known = resolve(name, progress=progress or TerminalProgress())
+            except ModelNotFound as error:
+                raise without_provider(error) from None
             _known[name] = known
         return known
 

@@ -103,7 +103,7 @@ def sse_response(
 
     The right headers, heartbeats in silence, an error event when it breaks, ``[DONE]`` when it
     is whole; a client that hangs up ends the computation. What fails before the first chunk
-    is answered with its status.
+    is answered with its status; what ``create`` raises is the route's to answer.
 
     Args:
         stream: What a client's ``create(stream=True)`` returned.
@@ -121,12 +121,12 @@ def sse_response(
 
 def _unfit(stream: Any) -> InvalidRequest:
     """Return the error for what cannot be sent; a coroutine ends, so that it never asks."""
-    got, wanted = f"a value of type {type(stream).__name__}", "a stream of a client"
+    got, wanted = f"a {type(stream).__name__}", "a stream: create(..., stream=True)"
     if inspect.iscoroutine(stream):
         stream.close()
         got, wanted = "a coroutine", "the stream that it gives when it is awaited"
     elif hasattr(stream, "__iter__") or hasattr(stream, "__aiter__"):
-        wanted += "; deltaweir.watch() makes one of other streams"
+        wanted += "; deltaweir.watch() makes one of others"
     return InvalidRequest(f"got {got}, expected {wanted}", param="stream")
 
 

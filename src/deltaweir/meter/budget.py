@@ -56,8 +56,8 @@ def check_prompt(limit: Limit, price: Price | None, prompt_tokens: int) -> None:
         return
     if price is None:
         raise InvalidRequest(
-            "got a budget in usd for a model whose price is not known; set one in tokens, such "
-            'as "500tok", or the price in a gateway\'s configuration',
+            "got a budget in usd for a model whose price is not known; set one in tokens, such as "
+            "500tok, or in a gateway's configuration the model's price",
             param="budget",
         )
     cost = price.prompt_cost(prompt_tokens)

@@ -140,8 +140,7 @@ def find(name: str) -> Entry:
         got = name if len(name) <= _SHOWN_NAME_CHARS else f"{name[:_SHOWN_NAME_CHARS]}..."
         message = (
             f"no embedded model is called {got!r}; the catalogue has: {known}.\n"
-            "Weights of your own go by path: --model FILE.gguf. Others are a provider's: give its "
-            "base_url, or set OPENAI_API_KEY or DELTAWEIR_BASE_URL"
+            "Weights of your own go by the path of a .gguf file."
         )
         raise ModelNotFound(message, param="model")
     return entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import socket
 import ssl
 import struct
@@ -18,6 +19,8 @@ from deltaweir.errors import ConnectionFailed, InvalidRequest, StreamFailed
 from deltaweir.wire.http1 import ResponseReader, encode_request
 
 _REFUSED = "proxy_refused"
+# of a host with several addresses asyncio tells all in one error, as text
+_REFUSED_ONE = f"[Errno {errno.ECONNREFUSED}]"
 _LINGER = "hh" if sys.platform == "win32" else "ii"
 
 
@@ -184,6 +187,8 @@ def connect_error(route: Route, error: OSError) -> ConnectionFailed:
         what = f"{route.origin.host} does not speak TLS as it should ({why})"
     elif isinstance(error, TimeoutError):
         what = f"no connection to {where} in time"
+    elif isinstance(error, ConnectionRefusedError) or _REFUSED_ONE in str(error):
+        what = f"no connection to {where}: connection refused; is it running?"
     else:
         what = f"no connection to {where}: {error.strerror or error}"
     failed = ConnectionFailed(what)

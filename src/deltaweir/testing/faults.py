@@ -3,7 +3,8 @@
 An answer is a list of steps; bytes alone are sent as they are::
 
     Peer(stream_answer(chat_events("Hel", "lo")))          # a whole stream, chunked
-    Peer([*stream_answer(chat_events("Hel", end=False), end=False), Drop()])   # cut off
+    hel = chat_events("Hel", finish=None, done=False)
+    Peer([*stream_answer(hel, end=False), Drop()])         # cut off
     Peer(error_answer(429, "slow down", headers={"retry-after": "0"}), ...)    # then the next
 
 What is bytes among a body's parts is framed; other steps stand between the frames as they are.

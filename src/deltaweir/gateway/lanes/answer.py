@@ -1,4 +1,4 @@
-"""One request at the gateway: a stream of frames, or one JSON body.
+"""An answer at the gateway: one of our streams as frames, an error, one JSON body.
 
 While a stream runs, one task reads the model and writes frames, one waits for the client to
 hang up, and one keeps the connection awake; none of them is made per chunk. The first
@@ -9,18 +9,18 @@ goes wrong later is an error event, after which no ``[DONE]`` comes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from typing import Any
-
-import msgspec
 
 from deltaweir.client.frames import StreamFrames
 from deltaweir.client.streams import AsyncStream
-from deltaweir.endings import Ending
-from deltaweir.errors import DeltaweirError, InvalidRequest, ServiceUnavailable
+from deltaweir.errors import ConnectionFailed, DeltaweirError, InvalidRequest
 from deltaweir.gateway.lanes.lane import Receive, Send
 from deltaweir.schema.frames import error_body
 from deltaweir.wire.sse import DONE, HEARTBEAT
+
+_log = logging.getLogger("deltaweir.gateway")
 
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -119,7 +119,6 @@ class Answer:
         self._send_message = send
         self._request_id = request_id
         self._heartbeat_s = heartbeat_s
-        self._annotate = annotate
         self._headers = [
             *STREAM_HEADERS,
             (b"x-request-id", request_id.encode()),
@@ -128,14 +127,8 @@ class Answer:
         self._frames = StreamFrames(stream, annotate=annotate, usage_asked=usage_asked)
         self._started = False
         self._gone = False
-        self._stopping = False
         self._last_sent = 0.0
         self._sending = False
-
-    def stop(self) -> None:
-        """End the stream since the server stops; the client is told."""
-        self._stopping = True
-        self._stream._stop(Ending.FAILED)  # noqa: SLF001  # nobody here has hung up
 
     async def stream(self) -> None:
         """Send the reply as an event stream."""
@@ -153,33 +146,6 @@ class Answer:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
 
-    async def whole(self, finish: Callable[[Any], Any]) -> None:
-        """Send the reply as one JSON body.
-
-        Args:
-            finish: Gives the reply its last form.
-        """
-        watcher = asyncio.get_running_loop().create_task(self._watch())
-        try:
-            async with self._stream as stream:
-                async for _ in stream:
-                    pass
-            if self._gone:
-                return
-            if self._stopping:
-                raise _stopping()
-            reply = finish(self._stream.reply())
-            if self._annotate:
-                reply.deltaweir = self._frames.account()
-            body = msgspec.json.encode(reply.model_dump())
-            await send_json(self._send_message, 200, body, request_id=self._request_id)
-        except DeltaweirError as error:
-            if not self._gone:
-                await send_error(self._send_message, error, request_id=self._request_id)
-        finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
-
     async def _frames_out(self) -> None:
         async for chunk in self._stream._own():  # noqa: SLF001  # a watched stream has others
             if self._frames.needs_account(chunk):
@@ -187,12 +153,16 @@ class Answer:
             await self._write(self._frames.frame(chunk))
         if self._gone:
             return
-        if self._stopping:
-            raise _stopping()
         await self._write(DONE)
         await self._send_message({"type": "http.response.body", "body": b""})
 
     async def _broke(self, error: DeltaweirError) -> None:
+        if isinstance(error, ConnectionFailed):
+            # where a provider is concerns whoever runs this server alone
+            _log.warning("%s (%s)", error.message, self._request_id)
+            begun = self._stream.timing.first_content is not None
+            what = "'s connection broke" if begun else " could not be reached"
+            error = ConnectionFailed(f"the provider{what}")
         error.request_id = error.request_id or self._request_id
         if not self._started:
             await send_error(self._send_message, error, request_id=self._request_id)
@@ -227,7 +197,3 @@ class Answer:
             if wait <= 0 and not self._sending:
                 await self._write(HEARTBEAT)
             await asyncio.sleep(wait if wait > 0 else self._heartbeat_s)
-
-
-def _stopping() -> ServiceUnavailable:
-    return ServiceUnavailable("the server is stopping; ask again")
