@@ -15,6 +15,9 @@ from deltaweir.models.weights import Weights, resolve
 
 __all__ = ["reference", "smollm2"]
 
+LIVE_S = 240
+"""Seconds until a live test is given up that names no other limit."""
+
 # a minute of examples on every run; `HYPOTHESIS_PROFILE=thorough` and `make fuzz` look longer
 settings.register_profile("quick", max_examples=40)
 settings.register_profile("thorough", max_examples=400)
@@ -38,6 +41,13 @@ def smollm2(request: pytest.FixtureRequest) -> Weights:
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         return resolve("smollm2", progress=TerminalProgress(lines=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests of the default model and of other programs the time that a busy machine takes."""
+    for item in items:
+        if item.get_closest_marker("live") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LIVE_S))
 
 
 def pytest_collection_finish() -> None:

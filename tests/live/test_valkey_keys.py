@@ -27,7 +27,7 @@ from deltaweir.stores.valkey_leases import ValkeyLeases
 from deltaweir.stores.valkey_url import address_of
 from deltaweir.testing.ports import unused_port
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 Lines = Callable[[], ValkeyLine]
 PASSWORD, WRONG = "s/e#c:r@t", "another-one"
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 from types import TracebackType
 from typing import Self
+
+_PORTS = range(10_000, 32_768)
+"""Below those of connections, which begin at 32768 on Linux and at 49152 elsewhere (RFC 6335)."""
+_TRIES = 100
+_generator = random.SystemRandom()  # processes that test side by side choose different ones
 
 
 class Unreachable:
@@ -44,7 +51,15 @@ class Unreachable:
 
 
 def unused_port() -> int:
-    """Return a port on which nobody listens: connections to it are refused."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port on which nobody listens: connections to it are refused.
+
+    It is none that the system gives to whoever asks for any port, nor to the near end of a
+    connection, so that it stays unused while a server there is down. A test may listen on it.
+
+    Raises:
+        OSError: No port was found.
+    """
+    for port in _generator.sample(_PORTS, _TRIES):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError(f"found no unused port in {_TRIES} tries between {_PORTS[0]} and {_PORTS[-1]}")

@@ -163,12 +163,12 @@ export class Live {
   /** Read events to the end of a connection, and on over further ones. */
   async #read(one, answer) {
     const { reply, turn } = one;
-    const connected = Date.now();
     try {
       for await (const event of events(answer)) {
         if (one.stopping) continue;
         const began = reply.first !== null;
-        if (take(reply, event, Date.now(), connected)) {
+        // nothing waited for this connection, so all its gaps count
+        if (take(reply, event, Date.now(), reply.began)) {
           this.changed(turn, reply, !began && reply.first !== null ? "begun" : "text");
         }
         this.#storeSoon(one);
