@@ -94,7 +94,8 @@ def test_a_list_for_programs() -> None:
         ],
         "revoked": None,
     }
-    (line,) = keys("list").stdout.splitlines()
+    titles, line = keys("list").stdout.splitlines()
+    assert titles.split("\t") == ["id", "name", "state", "limits", "used", "expires"]
     cells = line.split("\t")
     assert cells[:3] == [made[3:15], "ci", "active"]
     assert cells[3:5] == [
