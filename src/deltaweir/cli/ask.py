@@ -18,7 +18,13 @@ from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.embedded import weights_of
 from deltaweir.client.playback import is_replay
 from deltaweir.client.streams import Stream
-from deltaweir.errors import DeltaweirError, EngineMissing
+from deltaweir.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    DeltaweirError,
+    EngineMissing,
+)
 from deltaweir.models.catalogue import default_entry, find
 from deltaweir.models.weights import is_embedded
 
@@ -94,6 +100,16 @@ class Answered(NamedTuple):
     message: Any = None
     error: DeltaweirError | None = None
     stream: Stream[Any, Any] | None = None
+
+
+def _is_unheard(error: DeltaweirError) -> bool:
+    """Say whether nobody began to answer, so that nothing was used.
+
+    Where a clock ran out, somebody may have begun.
+    """
+    refused = isinstance(error, APIStatusError)
+    unreached = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
+    return error.partial is None and (refused or unreached)
 
 
 class Asking:
@@ -182,6 +198,8 @@ class Asking:
         self._patience_s = PATIENCE_S
         with stream:
             code, failure = self._show(stream)
+            if failure is not None and _is_unheard(failure):
+                return Answered(code, error=failure)
             if (
                 self.stats
                 and not self._is_asked_anew(failure)
