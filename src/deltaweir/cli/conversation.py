@@ -130,7 +130,9 @@ class Conversation:
             say("The answer before it stays.")
         if answered.stream is not None:
             stream = answered.stream
-            self._transcript.used_by(stream.account(both=True), stream.cost)
+            self._transcript.used_by(
+                stream.account(both=True), stream.cost, model=self._steering.model
+            )
             if answered.code == CUT and not self._asking.stats:
                 say(f"cut by the {stream.stopped_by}")
         if isinstance(answered.error, ContextLengthExceeded) and self._transcript.begun:

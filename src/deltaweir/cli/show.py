@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0
 """How long a wait may be before it is explained, in seconds."""
 _REDRAW_S = 0.2
-_COLUMNS = 80
-"""How wide a terminal is that does not say so."""
 
 # A model may write anything; what moves the cursor or sets a title is not for a terminal.
 _REMOVED = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
@@ -71,11 +69,11 @@ def say_faint(text: str) -> None:
 
 def stderr_columns() -> int:
     """Return how wide the terminal is that stderr goes to; stdout may go elsewhere."""
-    with contextlib.suppress(ValueError, OSError):
-        if columns := int(os.environ.get("COLUMNS") or 0):
-            return columns
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
-    return _COLUMNS
+    if not sys.stdout.isatty():
+        with contextlib.suppress(ValueError, OSError):
+            if columns := os.get_terminal_size(sys.stderr.fileno()).columns:
+                return columns
+    return shutil.get_terminal_size().columns
 
 
 def has_colours() -> bool:
