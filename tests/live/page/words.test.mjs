@@ -34,7 +34,9 @@ test("times", () => {
 
 test("how an answer ended", () => {
   const cases = [
-    [{ state: "done", finish: "stop" }, undefined],
+    [{ state: "done", finish: "stop", text: "Hello." }, undefined],
+    [{ state: "done", finish: "stop", refusal: "No." }, undefined],
+    [{ state: "done", finish: "stop" }, "the answer is empty"],
     [{ state: "streaming" }, undefined],
     [{ state: "done", finish: "error" }, "ended: error"],
     [{ state: "stopped", stoppedBy: "stop", stopPending: true }, "stopping: the server was not told yet"],

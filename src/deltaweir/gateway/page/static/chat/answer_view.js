@@ -185,6 +185,8 @@ export class AnswerView {
 
   #newView() {
     const view = { root: element("div", "block"), kind: "", keys: [], nodes: [], head: null, into: null };
+    // Arabic and Hebrew begin at the right, and so do their lists and tables
+    view.root.dir = "auto";
     this.root.append(view.root);
     return view;
   }

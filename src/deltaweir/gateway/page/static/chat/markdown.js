@@ -20,7 +20,8 @@ const DEEPEST = 6;
 
 /** @returns {object} The parser for answers. */
 export function markdownParser() {
-  const markdown = window.markdownit({ html: false, linkify: true });
+  // a line of a poem or an address ends where the model ended it
+  const markdown = window.markdownit({ html: false, linkify: true, breaks: true });
   // main.py and README.md are no hosts, though .py and .md are countries
   markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
   markdown.validateLink = (address) => ADDRESS.test(address.trim()) && !hasMarks(address);
@@ -72,6 +73,8 @@ export function clean(html, marks) {
  */
 export function codeBox(language, code) {
   const box = element("div", "code-box");
+  // whatever language is written around it, and whatever its first letters are
+  box.dir = "ltr";
   const head = element("div", "code-head");
   const name = element("span");
   name.textContent = language.slice(0, 40) || "text";

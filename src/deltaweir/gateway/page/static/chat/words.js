@@ -126,7 +126,10 @@ function finished(reply) {
     return cut(most ? `cut at ${tokens(most)}, as asked` : "cut: the longest answer is reached");
   }
   if (reply.finish === "content_filter") return cut("withheld by the provider's filter");
-  if (!reply.finish || reply.finish === "stop") return null;
+  if (!reply.finish || reply.finish === "stop") {
+    const empty = !reply.text && !reply.refusal && !reply.withheld;
+    return empty ? { kind: "note", text: "the answer is empty" } : null;
+  }
   const tool = reply.finish === "tool_calls" || reply.finish === "function_call";
   const text = tool ? "the model wants to call a tool; this page has none" : `ended: ${reply.finish}`;
   return { kind: "note", text };
