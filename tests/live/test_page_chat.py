@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.conftest import until
 from tests.live.browsing import PHONE, Front, expect, fronted, picture, spoken, words
 from tests.live.cutting import Cutting
 
@@ -602,6 +603,26 @@ def test_a_deleted_conversation_is_answered_no_more(front: Front, page: Any) -> 
     item.locator(".open").click()
     expect(answer(page)).to_have_text("Before")
     expect(page.locator(".ending").last).to_have_text("stopped")
+
+
+def test_a_deleted_conversation_is_stopped_after_a_reload(front: Front, page: Any) -> None:
+    """Though the server could not be told when it was deleted, and nothing of it is kept."""
+    held(front, "unheard of", "Before", " and on.")
+    page.goto(front.address)
+    ask(page, "unheard of")
+    expect(answer(page)).to_have_text("Before")
+    asked = front.speaker.requests[-1].connection
+    page.route("**/v1/streams/**", lambda route: route.abort())
+    page.locator(".conversations li").hover()
+    with page.expect_event("requestfailed", lambda one: one.method == "DELETE"):
+        page.get_by_role("button", name="Delete").click()
+    page.reload()
+    expect(page.locator("#empty")).to_be_visible()
+    page.unroute("**/v1/streams/**")
+    assert front.speaker.wait_gone(asked)
+    expect(page.locator(".conversations li")).to_have_count(0)
+    kept = "Object.keys(localStorage).filter((name) => name.endsWith('untold')).length"
+    until(lambda: page.evaluate(kept) == 0)
 
 
 def test_deleted_in_one_tab_and_gone_on_with_in_another(
