@@ -64,7 +64,11 @@ def test_nothing_of_an_answer_runs(front: Front, page: Any, size: int) -> None:
     classes = "[...document.querySelectorAll('.block [class]')].map((one) => one.className)"
     assert set(page.evaluate(classes)) <= {
         "code-box",
+        "code-comment",
+        "code-figure",
         "code-head",
+        "code-text",
+        "code-word",
         "copy",
         "lines",
         "table-box",

@@ -17,6 +17,11 @@ ARABIC = (
 )
 WORD = "unbreakable" * 20
 WIDE = f"| name | what |\n|---|---|\n| {WORD} | {'some words ' * 12}|\n| short | a |\n"
+CODE = (
+    'Code:\n\n```python\n"""Two\nlines."""\ndef f():  # why\n    return 1\n```\n\n'
+    "- ```js\n  let a = `b`;\n  ```\n"
+)
+KINDS = ("word", "text", "figure", "comment")
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +83,28 @@ def test_an_empty_answer_is_said_to_be_one(front: Front, page: Any) -> None:
     """Otherwise nothing would tell it from one that is still awaited."""
     ask(page, front, "say nothing", "")
     expect(page.locator(".ending").last).to_have_text("the answer is empty")
+
+
+def test_code_has_colours(front: Front, page: Any) -> None:
+    """By its language, also in a list; nothing of its text is another one for that."""
+    answer = ask(page, front, "colours", CODE)
+    python, script = answer.locator("code").all()
+    assert python.text_content() == '"""Two\nlines."""\ndef f():  # why\n    return 1\n'
+    assert python.locator(".code-text").all_text_contents() == ['"""Two', 'lines."""']
+    assert python.locator(".code-word").all_text_contents() == ["def", "return"]
+    assert python.locator(".code-comment").all_text_contents() == ["# why"]
+    assert python.locator(".code-figure").all_text_contents() == ["1"]
+    assert script.text_content() == "let a = `b`;\n"
+    assert script.locator(".code-text").all_text_contents() == ["`b`"]
+    colours = {styled(python.locator(f".code-{kind}").first, "color") for kind in KINDS}
+    assert len(colours) == len(KINDS)
+
+
+def test_a_conversation_is_printed_whole(front: Front, page: Any) -> None:
+    """On paper it is as long as it is, and what can only be pressed is not there."""
+    ask(page, front, "print me", "\n\n".join(f"Paragraph {number}." for number in range(100)))
+    expect(page.get_by_text("Paragraph 99.")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.get_by_label("Message")).to_be_hidden()
+    height = page.evaluate("document.documentElement.scrollHeight")
+    assert height > 2 * page.viewport_size["height"]

@@ -7,7 +7,7 @@
  */
 
 import { GrowingText, LONGEST_PROSE, blocksOf, rendered } from "./blocks.js";
-import { addCode } from "./code_lines.js";
+import { addCode, emptyCode } from "./code_lines.js";
 import { clean, codeBox, element, languageOf, markdownParser, showMarks, tableBox } from "./markdown.js";
 import { hasMarks, markedByForm, markedByVerdicts, mayBecomeMark } from "./marks.js";
 
@@ -215,7 +215,7 @@ export class AnswerView {
       addCode(view.into, content.slice(former.length));
       return;
     }
-    view.into = element("code");
+    view.into = emptyCode(language);
     addCode(view.into, content);
     showMarks(view.into, this.marks);
     view.root.replaceChildren(codeBox(language, view.into));

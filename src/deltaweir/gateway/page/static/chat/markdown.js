@@ -7,6 +7,7 @@
  */
 
 import { piecewise } from "./blocks.js";
+import { addCode, emptyCode } from "./code_lines.js";
 import { atMarks, hasMarks, unmarked } from "./marks.js";
 
 const TAGS = [
@@ -53,7 +54,10 @@ export function clean(html, marks) {
   });
   for (const link of fragment.querySelectorAll("a")) outside(link);
   for (const pre of fragment.querySelectorAll("pre")) {
-    pre.replaceWith(codeBox(unmarked(pre.dataset.language ?? "", marks), pre.firstElementChild));
+    const language = unmarked(pre.dataset.language ?? "", marks);
+    const code = emptyCode(language);
+    addCode(code, pre.textContent);
+    pre.replaceWith(codeBox(language, code));
   }
   for (const table of fragment.querySelectorAll("table")) {
     const box = tableBox();
