@@ -661,6 +661,21 @@ def test_a_browser_that_ceases_to_keep(front: Front, page: Any) -> None:
     expect(page.locator(".turn")).to_have_count(0)
 
 
+def test_what_is_being_written_outlives_a_reload(front: Front, page: Any) -> None:
+    """In its tab; what was sent is not written again."""
+    page.goto(front.address)
+    area = page.get_by_label("Message")
+    area.fill("a long question,\nnot sent yet")
+    page.reload()
+    expect(area).to_have_value("a long question,\nnot sent yet")
+    area.press("Enter")
+    expect(answer(page)).to_contain_text("You said: a long question")
+    ended(page)
+    page.reload()
+    expect(answer(page)).to_contain_text("You said: a long question")
+    expect(area).to_have_value("")
+
+
 def test_enter_sends_and_shift_breaks_the_line(front: Front, page: Any) -> None:
     """Enter while an input method composes sends nothing."""
     page.goto(front.address)

@@ -103,6 +103,7 @@ export function totals(replies) {
   const sum = { prompt: 0, completion: 0, cost: 0, unknown: false, open: false };
   for (const reply of replies) {
     const { usage, cost } = reply;
+    if (wasRefused(reply)) continue;
     sum.prompt += usage?.prompt_tokens ?? 0;
     sum.completion += usage?.completion_tokens ?? 0;
     sum.cost += cost ?? 0;
@@ -118,6 +119,11 @@ export function totalsText({ prompt, completion, cost, unknown, open }) {
   if (unknown) told = cost > 0 ? `${told} and more, not all known` : dollars(null);
   else if (open && cost === 0) return `${prompt} + ${completion} tok`;
   return `${prompt} + ${completion} tok · ${told}`;
+}
+
+/** Whether the server took no request, so that there is no cost to know. */
+function wasRefused({ state, usage, error }) {
+  return state === "failed" && usage === null && error?.status >= 400;
 }
 
 function finished(reply) {
