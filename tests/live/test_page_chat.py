@@ -665,9 +665,11 @@ def test_what_is_being_written_outlives_a_reload(front: Front, page: Any) -> Non
     """In its tab; what was sent is not written again."""
     page.goto(front.address)
     area = page.get_by_label("Message")
+    expect(area).to_be_focused()
     area.fill("a long question,\nnot sent yet")
     page.reload()
     expect(area).to_have_value("a long question,\nnot sent yet")
+    expect(area).to_be_focused()
     area.press("Enter")
     expect(answer(page)).to_contain_text("You said: a long question")
     ended(page)

@@ -32,7 +32,7 @@ export class Composer {
     this.area.addEventListener("input", () => this.#fit());
     this.area.addEventListener("keydown", (event) => this.#pressed(event));
     this.running = false;
-    this.area.value = takeDraft();
+    this.area.value ||= takeDraft();
     // only then: a long text takes long to keep
     addEventListener("pagehide", () => keepDraft(this.editing.hidden ? this.area.value : this.draft));
     this.#fit();
