@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltaweir.errors import InvalidRequest
-from deltaweir.usage_report import GROUPS, Line, day_of, grouping, hour_of, minute_of, report, total
+from deltaweir.usage_report import (
+    GROUPS,
+    Line,
+    day_of,
+    grouping,
+    hour_of,
+    minute_of,
+    moment_of,
+    report,
+    total,
+)
 
 LINES = st.lists(
     st.builds(
@@ -120,3 +130,35 @@ def test_an_hour_is_one_of_utc() -> None:
     assert hour_of(midnight + 13 * 3600 + 1) == "2026-11-24T13"
     assert minute_of(midnight - 0.0001) == "2026-11-23T23:59"
     assert minute_of(midnight + 13 * 3600 + 301) == "2026-11-24T13:05"
+
+
+NOW = 1_795_000_030.5
+"""2026-11-18 11:07:10 UTC."""
+
+
+@pytest.mark.parametrize(
+    ("text", "begin"),
+    [
+        ("0d", "2026-11-18T00:00"),
+        ("7d", "2026-11-11T00:00"),
+        ("1w", "2026-11-11T00:00"),
+        ("12h", "2026-11-17T23:00"),
+        ("90m", "2026-11-18T09:37"),
+        ("2026-11-11", "2026-11-11T00:00"),
+    ],
+)
+def test_how_long_ago(text: str, begin: str) -> None:
+    """It begins with a whole day, hour or minute; a date is a date all the same."""
+    moment = moment_of(text, param="since", now=NOW)
+    assert moment is not None
+    assert minute_of(moment) == begin
+    assert moment % 60 == 0
+
+
+@pytest.mark.parametrize("text", ["7 d", "d", "-7d", "7y", "yesterday"])
+def test_what_is_no_time(text: str) -> None:
+    """It is refused with what would be one; without a clock there is no time ago."""
+    with pytest.raises(InvalidRequest, match="a time ago such as 7d or 12h"):
+        moment_of(text, param="since", now=NOW)
+    with pytest.raises(InvalidRequest, match="such as 2026-11-24, or seconds"):
+        moment_of("7d", param="since")

@@ -21,7 +21,7 @@ import msgspec
 
 from deltaweir.errors import InvalidRequest
 from deltaweir.meter.budget import limit_of
-from deltaweir.usage_report import moment_of
+from deltaweir.usage_report import SPAN, SPAN_S, moment_of
 
 Unit = Literal["tokens", "pico"]
 """What a quota is in; a picodollar is 1e-12 US dollars."""
@@ -34,8 +34,6 @@ KEY_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _DAY_S = 86_400
 _PICO_PLACES = 12
 _PERIOD = re.compile(r"(?P<amount>[^/]*)(?:/(?P<period>day|month))?", re.ASCII)
-_SPAN = re.compile(r"(?P<number>\d{1,6})(?P<unit>[mhdw])", re.ASCII)
-_SPAN_S = {"m": 60, "h": 3600, "d": _DAY_S, "w": 7 * _DAY_S}
 _MODEL = re.compile(r"[^\s,*]{1,200}|[^\s,*]{0,200}\*")
 _MOST_NAME_CHARS = 64
 _MOST_A_MINUTE = 10**12
@@ -214,9 +212,9 @@ def expiry_of(text: str | None, now: float) -> float | None:
     """
     if text is None:
         return None
-    span = _SPAN.fullmatch(text.strip())
+    span = SPAN.fullmatch(text.strip())
     if span is not None:
-        moment = now + int(span["number"]) * _SPAN_S[span["unit"]]
+        moment = now + int(span["number"]) * SPAN_S[span["unit"]]
     else:
         try:
             found = moment_of(text.strip(), param="expires")

@@ -26,6 +26,11 @@ GROUPS: tuple[Group, ...] = (
 )
 """What lines of a report can be grouped by, in the order of a line's fields."""
 
+SPAN = re.compile(r"(?P<number>\d{1,6})(?P<unit>[mhdw])", re.ASCII)
+"""A length of time, such as 90m, 12h, 30d or 4w."""
+SPAN_S = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+"""The seconds of each unit of such a length."""
+
 _SECONDS = re.compile(r"\d{9,11}(\.\d+)?", re.ASCII)  # a date without hyphens has eight digits
 
 
@@ -81,29 +86,43 @@ def hour_of(moment: float) -> str:
     return datetime.fromtimestamp(int(moment), tz=UTC).strftime("%Y-%m-%dT%H")
 
 
-def moment_of(text: str | None, *, param: str) -> float | None:
+def moment_of(text: str | None, *, param: str, now: float | None = None) -> float | None:
     """Return a time in seconds since 1970; None for none.
 
     Args:
-        text: An ISO 8601 date or time, in UTC unless it says otherwise, or seconds since 1970.
+        text: An ISO 8601 date or time, in UTC unless it says otherwise, or seconds since 1970;
+            or, where it is told what time it is, how long ago, such as 7d or 12h.
         param: What it is called, for the error.
+        now: Seconds since 1970.
 
     Raises:
         InvalidRequest: It is neither.
     """
     if not text:
         return None
+    if now is not None and (span := SPAN.fullmatch(text)):
+        return _ago(int(span["number"]), span["unit"], now)
     try:
         if _SECONDS.fullmatch(text):
             return float(text)
         moment = datetime.fromisoformat(text)
     except ValueError as error:
+        ago = "" if now is None else "a time ago such as 7d or 12h, "
         raise InvalidRequest(
-            f"got {param} = {text[:40]!r}, expected a date such as 2026-11-24, or seconds since "
-            "1970",
+            f"got {param} = {text[:40]!r}, expected a date such as 2026-11-24, {ago}or seconds "
+            "since 1970",
             param=param,
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _ago(number: int, unit: str, now: float) -> float:
+    """Return the beginning of the minute, hour or day that was so long ago.
+
+    The first line of a report is of a whole one then, and not of some of its hours.
+    """
+    whole = min(SPAN_S[unit], SPAN_S["d"])
+    return float((now - number * SPAN_S[unit]) // whole * whole)
 
 
 def grouping(names: Sequence[str]) -> tuple[Group, ...]:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from tests.cli.conftest import surroundings
 
-from deltaweir.testing import Peer, chat_events, stream_answer
+from deltaweir.testing import Peer, chat_events, error_answer, stream_answer
+from deltaweir.testing.ports import unused_port
 
 Run = Callable[..., Any]
 MODEL = ("-m", "smollm2", "-t", "0")
@@ -204,6 +205,19 @@ def test_one_answer_is_light() -> None:
         )
     assert done.stdout == "Hi\n"
     assert done.stderr.splitlines()[-1] == "0 []"
+
+
+def test_what_nobody_answered_used_nothing(run: Run) -> None:
+    """A refusal, and a server that is not there, have their error alone and no figures."""
+    with Peer(error_answer(401, "a wrong key")) as peer:
+        ended = run("chat", "--base-url", peer.base_url, "--api-key", "x", "-m", "m", "hello")
+    assert (ended.code, ended.out) == (1, "")
+    assert "401" in ended.err
+    assert "tokens" not in ended.err
+    nobody = f"http://127.0.0.1:{unused_port()}/v1"
+    ended = run("chat", "--base-url", nobody, "-m", "m", "hello")
+    assert "no connection" in ended.err
+    assert "tokens" not in ended.err
 
 
 @pytest.mark.live

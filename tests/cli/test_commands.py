@@ -34,7 +34,24 @@ def test_what_a_line_means(line: str, meaning: object) -> None:
 
 def test_the_help_lists_all() -> None:
     """It has a line for each command, and keys that exist only where lines can be edited."""
-    plain = explained(editing=False)
+    plain = explained(editing=False, columns=100)
     assert all(f"/{one.name} " in plain and one.meaning in plain for one in COMMANDS)
     assert "Alt-Enter" not in plain
-    assert "Alt-Enter" in explained(editing=True)
+    assert "Alt-Enter" in explained(editing=True, columns=100)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_help_stays_in_its_columns(columns: int) -> None:
+    """A meaning that finds no room goes on below itself."""
+    lines = explained(editing=True, columns=columns).split("\n")
+    assert max(map(len, lines)) <= columns
+    begun = {len(line) - len(line.lstrip()) for line in lines if line.startswith(" ")}
+    assert len(begun) == 1
+    (place,) = begun
+    assert all(line[place - 2 : place] == "  " for line in lines)
+
+
+def test_the_help_on_a_narrow_terminal() -> None:
+    """Each meaning stands below its name."""
+    lines = explained(editing=True, columns=44).split("\n")
+    assert lines[lines.index("/quit") + 1] == "    leaves, as Ctrl-D does"

@@ -148,7 +148,9 @@ def test_messages_on_a_terminal(terminal: Any, write: Callable[..., str], column
     many = [*MESSAGES, {"role": "user", "content": "word " * 1500}]
     started = terminal("count", write(many), "-m", "gpt-4o", columns=columns)
     assert started.end() == 0
-    *rows, last, empty = started.screen
+    shown = started.screen
+    begin = next(place for place, row in enumerate(shown) if row.startswith("tokens ("))
+    rows, last, empty = shown[:begin], " ".join(shown[begin:-1]), shown[-1]
     counted = count_prompt(many, "gpt-4o")
     added = counted.tokens - sum(counted.messages)
     assert [row.rsplit(maxsplit=1)[0] for row in rows] == [
@@ -158,8 +160,8 @@ def test_messages_on_a_terminal(terminal: Any, write: Callable[..., str], column
         "format and tools",
         "in all",
     ]
-    shown = [int(row.rsplit(maxsplit=1)[1].replace(",", "")) for row in rows]
-    assert shown == [*counted.messages, added, counted.tokens]
+    figures = [int(row.rsplit(maxsplit=1)[1].replace(",", "")) for row in rows]
+    assert figures == [*counted.messages, added, counted.tokens]
     assert len(set(map(len, rows))) == 1
     assert last.startswith("tokens (official) · $")
     assert empty == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from prompt_toolkit.application import create_app_session
+from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
@@ -48,6 +48,33 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, keyboard: PipeInput, typed: str, 
     """Enter sends, other keys break the line, a paste is one text, Up recalls, Ctrl-C clears."""
     keyboard.send_text(typed)
     assert line(monkeypatch, "before").read() == read
+
+
+def test_a_pasted_tab(monkeypatch: pytest.MonkeyPatch, keyboard: PipeInput) -> None:
+    """It is shown as the room it takes, and stays a tab in what is sent."""
+    read = line(monkeypatch)
+    shown: list[str] = []
+
+    def look(app: Application[str]) -> None:
+        text = on_screen(app)
+        if "return" in text and not shown:
+            shown.append(text)
+            keyboard.send_text("\r")
+
+    read._session.app.after_render += look
+    keyboard.send_text(PASTE.format("if x:\n\treturn"))
+    assert read.read() == "if x:\n\treturn"
+    assert "      return" in shown[0]
+    assert "^I" not in shown[0]
+
+
+def on_screen(app: Application[str]) -> str:
+    """Return what an input line shows."""
+    screen = app.renderer.last_rendered_screen
+    rows = screen.data_buffer if screen else {}
+    return "\n".join(
+        "".join(row[column].char for column in sorted(row)) for _, row in sorted(rows.items())
+    )
 
 
 def test_bytes_that_are_no_text(monkeypatch: pytest.MonkeyPatch, keyboard: PipeInput) -> None:

@@ -224,6 +224,22 @@ def test_a_table_fits(
     assert any(line.startswith("  Keys of") for line in lines) is below
 
 
+def test_a_table_that_cannot_fit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rule is some lines then, which fit and break between words."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "44")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert app(["guard", "check", "secrets"], standalone_mode=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 44
+    assert [line for line in lines if not line.startswith(" ")] == [
+        rule.id for rule in preset("secrets")
+    ]
+    assert lines[1:3] == ["  action redact, looks at output, holds 26,", "  right 4 of 4"]
+
+
 def test_a_table_of_a_strangers_rules(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

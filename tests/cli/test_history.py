@@ -87,3 +87,25 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
     """A line that cannot be stored is no reason to end."""
     kept = PrivateHistory(os.fspath(tmp_path / "gone" / "history"))
     kept.store_string("line")
+
+
+def test_an_old_past_is_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that has become long keeps its newest entries, each whole, and stays private."""
+    path = tmp_path / "history"
+    monkeypatch.setenv(VARIABLE, str(path))
+    entries = [f"question {number}\n# with a second line {'x' * 900}" for number in range(2_000)]
+    writer = PrivateHistory(os.fspath(path))
+    for entry in entries[:1_000]:
+        writer.store_string(entry)
+    kept = list(history(kept=True).load_history_strings())
+    assert kept == entries[999::-1]
+    for entry in entries[1_000:]:
+        writer.store_string(entry)
+    kept = list(history(kept=True).load_history_strings())
+    assert 400 < len(kept) < 600
+    assert kept == entries[: -len(kept) - 1 : -1]
+    assert [one.name for one in tmp_path.iterdir()] == ["history"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    writer.store_string("newer")
+    assert next(iter(history(kept=True).load_history_strings())) == "newer"

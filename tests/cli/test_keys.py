@@ -94,7 +94,8 @@ def test_a_list_for_programs() -> None:
         ],
         "revoked": None,
     }
-    (line,) = keys("list").stdout.splitlines()
+    titles, line = keys("list").stdout.splitlines()
+    assert titles.split("\t") == ["id", "name", "state", "limits", "used", "expires"]
     cells = line.split("\t")
     assert cells[:3] == [made[3:15], "ci", "active"]
     assert cells[3:5] == [
@@ -128,6 +129,22 @@ def test_a_list_on_a_narrow_terminal(terminal: Any) -> None:
     assert second[:3] == ["0usd", "of", "5usd/month"]
     assert (len(first), second[4]) == (9, "UTC")
     assert not "".join(started.screen[3:]).strip()
+
+
+def test_a_list_on_a_very_narrow_terminal(terminal: Any) -> None:
+    """What holds for a key stands below its name, and no word of it is broken."""
+    limits = ("--budget", "100000tok/day,5usd/month", "--rpm", "60", "--models", "gpt-4o,openai/*")
+    key = keys("create", "--name", "alice of the night shift", *limits).stdout
+    started = terminal("keys", "list", columns=40)
+    assert started.end() == 0
+    assert [row for row in started.screen if row] == [
+        "alice of the night shift, active",
+        f"  {key[3:15]}",
+        "  60 rpm",
+        "  models gpt-4o openai/*",
+        "  0tok of 100000tok/day",
+        "  0usd of 5usd/month",
+    ]
 
 
 def test_nothing_to_list() -> None:

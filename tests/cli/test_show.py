@@ -255,3 +255,13 @@ def test_an_interrupted_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt), waiting:
         waiting.end()
     assert screen.getvalue() == "\rloading\x1b[K\r\x1b[K"
+
+
+def test_the_own_words_break_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a narrow terminal no word of a line on stderr is cut; a pipe gets the line."""
+    text = "1000 + 200 tokens (provider, we counted 191: +9)"
+    monkeypatch.setenv("COLUMNS", "44")
+    for stream, expected in ((Screen(), text.replace("191: ", "191:\n")), (io.StringIO(), text)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        show.say(text)
+        assert stream.getvalue() == f"{expected}\n"

@@ -133,9 +133,9 @@ def test_status() -> None:
     """It has the model, the tokens and the cost, as far as they are known."""
     transcript = Transcript()
     steers, _ = steering(transcript=transcript)
-    transcript.used_by(Account(USAGE, "provider", None, None, None), None)
+    transcript.used_by(Account(USAGE, "provider", None, None, None), None, model="m")
     assert steers.status() == "m · 1,000 + 24 tokens · cost unknown"
-    transcript.used_by(Account(USAGE, "provider", 10**9, None, None), None)
+    transcript.used_by(Account(USAGE, "provider", 10**9, None, None), None, model="m")
     assert steers.status() == "m · 2,000 + 48 tokens · $0.001+"
 
 
@@ -192,3 +192,21 @@ def test_names_that_no_file_has(capsys: pytest.CaptureFixture[str]) -> None:
         "What /model is told has ",
     ]
     assert asking.way.model == "m"
+
+
+def test_usage_of_several_models(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each model has a line of its own below the sum, once another one was asked."""
+    transcript = Transcript()
+    account = Account(USAGE, "provider", 10**12, None, None)
+    transcript.used_by(account, None, model="m")
+    steered, _ = steering("m", "n", transcript=transcript)
+    steered.obey("usage", "")
+    assert capsys.readouterr().err == "1 answer · 1,000 + 24 tokens · $1.00\n"
+    transcript.used_by(account, None, model="n")
+    transcript.used_by(account, None, model="n")
+    steered.obey("usage", "")
+    assert capsys.readouterr().err.splitlines() == [
+        "3 answers · 3,000 + 72 tokens · $3.00",
+        "  m: 1 answer · 1,000 + 24 tokens · $1.00",
+        "  n: 2 answers · 2,000 + 48 tokens · $2.00",
+    ]

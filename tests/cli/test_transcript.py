@@ -87,11 +87,12 @@ def test_what_was_used() -> None:
     transcript = Transcript()
     usage = Usage(prompt_tokens=10, completion_tokens=5, total_tokens=15)
     part = PartialUsage(completion_tokens=7)
-    transcript.used_by(Account(part, "estimated", None, 7, None), None)
+    transcript.used_by(Account(part, "estimated", None, 7, None), None, model="a")
     assert transcript.used == Used(1, 0, 7, None, 1)
-    transcript.used_by(Account(usage, "provider", 10**12, None, None), None)
-    transcript.used_by(Account(None, None, None, None, None), 0.5)
+    transcript.used_by(Account(usage, "provider", 10**12, None, None), None, model="b")
+    transcript.used_by(Account(None, None, None, None, None), 0.5, model="a")
     assert transcript.used == Used(3, 10, 12, 1.5, 1)
+    assert transcript.by_model == {"a": Used(2, 0, 7, 0.5, 1), "b": Used(1, 10, 5, 1.0, 0)}
 
 
 def test_written_out() -> None:

@@ -364,7 +364,7 @@ def test_the_help_teaches(run: Run, columns: int) -> None:
     """The help has examples and every option whole, and fits the terminal."""
     shown = run("usage", "--help", env={"COLUMNS": str(columns)}).out
     assert f"any of {', '.join(GROUPS)}," in " ".join(shown.split())
-    for words in ("deltaweir usage --by user", "--since DATE", "--ledger URL", "bars"):
+    for words in ("deltaweir usage --by user", "--since WHEN", "--ledger URL", "bars"):
         assert words in shown
     text = [line for line in shown.splitlines() if not line.startswith(("  deltaweir", "Usage:"))]
     assert max(len(line) for line in text if "|" not in line and "$(" not in line) <= columns

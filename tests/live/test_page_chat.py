@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.conftest import until
 from tests.live.browsing import PHONE, Front, expect, fronted, picture, spoken, words
 from tests.live.cutting import Cutting
 
@@ -604,6 +605,26 @@ def test_a_deleted_conversation_is_answered_no_more(front: Front, page: Any) -> 
     expect(page.locator(".ending").last).to_have_text("stopped")
 
 
+def test_a_deleted_conversation_is_stopped_after_a_reload(front: Front, page: Any) -> None:
+    """Though the server could not be told when it was deleted, and nothing of it is kept."""
+    held(front, "unheard of", "Before", " and on.")
+    page.goto(front.address)
+    ask(page, "unheard of")
+    expect(answer(page)).to_have_text("Before")
+    asked = front.speaker.requests[-1].connection
+    page.route("**/v1/streams/**", lambda route: route.abort())
+    page.locator(".conversations li").hover()
+    with page.expect_event("requestfailed", lambda one: one.method == "DELETE"):
+        page.get_by_role("button", name="Delete").click()
+    page.reload()
+    expect(page.locator("#empty")).to_be_visible()
+    page.unroute("**/v1/streams/**")
+    assert front.speaker.wait_gone(asked)
+    expect(page.locator(".conversations li")).to_have_count(0)
+    kept = "Object.keys(localStorage).filter((name) => name.endsWith('untold')).length"
+    until(lambda: page.evaluate(kept) == 0)
+
+
 def test_deleted_in_one_tab_and_gone_on_with_in_another(
     front: Front, page: Any, open_page: Callable[..., Any]
 ) -> None:
@@ -638,6 +659,23 @@ def test_a_browser_that_ceases_to_keep(front: Front, page: Any) -> None:
     page.locator(".conversations li").hover()
     page.locator(".conversations li").get_by_role("button", name="Delete").click()
     expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_what_is_being_written_outlives_a_reload(front: Front, page: Any) -> None:
+    """In its tab; what was sent is not written again."""
+    page.goto(front.address)
+    area = page.get_by_label("Message")
+    expect(area).to_be_focused()
+    area.fill("a long question,\nnot sent yet")
+    page.reload()
+    expect(area).to_have_value("a long question,\nnot sent yet")
+    expect(area).to_be_focused()
+    area.press("Enter")
+    expect(answer(page)).to_contain_text("You said: a long question")
+    ended(page)
+    page.reload()
+    expect(answer(page)).to_contain_text("You said: a long question")
+    expect(area).to_have_value("")
 
 
 def test_enter_sends_and_shift_breaks_the_line(front: Front, page: Any) -> None:

@@ -59,12 +59,16 @@ def test_nothing_of_an_answer_runs(front: Front, page: Any, size: int) -> None:
         assert link.get_attribute("href").startswith(("https://", "http://", "mailto:"))
         assert link.get_attribute("rel") == "noopener noreferrer nofollow"
     names = "[...document.querySelectorAll('.block *')].flatMap((one) => one.getAttributeNames())"
-    allowed = {"href", "target", "rel", "class", "type", "tabindex", "aria-label", "role"}
+    allowed = {"href", "target", "rel", "class", "type", "tabindex", "aria-label", "role", "dir"}
     assert set(page.evaluate(names)) <= allowed
     classes = "[...document.querySelectorAll('.block [class]')].map((one) => one.className)"
     assert set(page.evaluate(classes)) <= {
         "code-box",
+        "code-comment",
+        "code-figure",
         "code-head",
+        "code-text",
+        "code-word",
         "copy",
         "lines",
         "table-box",

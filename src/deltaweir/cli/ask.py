@@ -18,7 +18,14 @@ from deltaweir.client.destination import Settings, provider_for
 from deltaweir.client.embedded import weights_of, without_provider
 from deltaweir.client.playback import is_replay
 from deltaweir.client.streams import Stream
-from deltaweir.errors import APIStatusError, DeltaweirError, EngineMissing, ModelNotFound
+from deltaweir.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    DeltaweirError,
+    EngineMissing,
+    ModelNotFound,
+)
 from deltaweir.models.catalogue import default_entry, find
 from deltaweir.models.weights import is_embedded
 
@@ -97,6 +104,16 @@ class Answered(NamedTuple):
     message: Any = None
     error: DeltaweirError | None = None
     stream: Stream[Any, Any] | None = None
+
+
+def _is_unheard(error: DeltaweirError) -> bool:
+    """Say whether nobody began to answer, so that nothing was used.
+
+    Where a clock ran out, somebody may have begun.
+    """
+    refused = isinstance(error, APIStatusError)
+    unreached = isinstance(error, APIConnectionError) and not isinstance(error, APITimeoutError)
+    return error.partial is None and (refused or unreached)
 
 
 class Asking:
@@ -185,9 +202,13 @@ class Asking:
         self._patience_s = PATIENCE_S
         with stream:
             code, failure = self._show(stream)
-            if isinstance(failure, APIStatusError) and stream.timing.first_content is None:
-                return Answered(code, error=failure)  # it was refused: nothing was used
-            if self.stats and (stream.usage is not None or stream.complete):
+            if failure is not None and _is_unheard(failure):
+                return Answered(code, error=failure)
+            if (
+                self.stats
+                and not self._is_asked_anew(failure)
+                and (stream.usage is not None or stream.complete)
+            ):
                 (say_faint if self.markdown else say)(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
             return Answered(code, message, failure, stream)

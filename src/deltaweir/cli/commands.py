@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import NamedTuple
 
+from deltaweir.cli.folding import folded
+
 
 class Command(NamedTuple):
     """A command that a line of a conversation can be."""
@@ -28,6 +30,8 @@ COMMANDS = (
     Command("help", "", "shows this", ("?",)),
     Command("quit", "", "leaves, as Ctrl-D does", ("exit", "q")),
 )
+_LEAST_ROOM = 30
+"""Columns that a meaning needs beside its name."""
 _BY_NAME = {name: one for one in COMMANDS for name in (one.name, *one.others)}
 _KEYS = (
     ("Ctrl-C", "stops an answer, or clears the line; twice on an empty line it leaves"),
@@ -77,13 +81,20 @@ def meant(line: str) -> Said | Wanted | Unknown:
     return Unknown(name, next(iter([*begun, *near]), None))
 
 
-def explained(*, editing: bool) -> str:
+def explained(*, editing: bool, columns: int) -> str:
     """Return the help: each command and key with its meaning.
 
     Args:
         editing: Whether the line can be edited with more keys than a plain terminal has.
+        columns: How wide the terminal is; on a narrow one a meaning stands below its name.
     """
     rows = [(f"/{one.name} {one.argument}".strip(), one.meaning) for one in COMMANDS]
     rows += [*(_EDITING_KEYS if editing else ()), *_KEYS]
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {meaning}" for name, meaning in rows)
+    room = columns - width - 2
+    if room < _LEAST_ROOM:
+        return "\n".join(f"{name}\n    {meaning}" for name, meaning in rows)
+    below = f"\n{' ' * (width + 2)}"
+    return "\n".join(
+        f"{name:{width}}  {folded(meaning, room).replace(chr(10), below)}" for name, meaning in rows
+    )

@@ -12,7 +12,7 @@ from deltaweir.cli.answers import without_echo
 from deltaweir.cli.ask import Asking, Way
 from deltaweir.cli.commands import Said, Unknown, Wanted, explained, meant
 from deltaweir.cli.process import COMPLETE, CUT, INTERRUPTED
-from deltaweir.cli.show import say
+from deltaweir.cli.show import say, stderr_columns
 from deltaweir.cli.steering import Steering
 from deltaweir.cli.transcript import Transcript
 from deltaweir.errors import ContextLengthExceeded
@@ -112,7 +112,7 @@ class Conversation:
 
     def _obey(self, command: str, argument: str) -> None:
         if command == "help":
-            say(explained(editing=self._lines.editing))
+            say(explained(editing=self._lines.editing, columns=stderr_columns()))
         elif command == "retry":
             self._retry()
         else:
@@ -136,7 +136,9 @@ class Conversation:
             say("The answer before it stays.")
         if answered.stream is not None:
             stream = answered.stream
-            self._transcript.used_by(stream.account(both=True), stream.cost)
+            self._transcript.used_by(
+                stream.account(both=True), stream.cost, model=self._steering.model
+            )
             if answered.code == CUT and not self._asking.stats:
                 say(f"cut by the {stream.stopped_by}")
         if isinstance(answered.error, ContextLengthExceeded) and self._transcript.begun:

@@ -16,6 +16,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import Style
 
@@ -60,6 +61,8 @@ class Editor:
             reserve_space_for_menu=_MENU_LINES,
             bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],
             key_bindings=keys(),
+            # pasted code has tabs, which would be shown as ^I
+            input_processors=[TabsProcessor(char1=" ", char2=" ")],
             style=_STYLE,
             output=create_output(stdout=sys.stderr),
         )

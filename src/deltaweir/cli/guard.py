@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deltaweir.cli.folding import folded
 from deltaweir.cli.help import Command, Group, heading, help_when_alone
 from deltaweir.cli.process import ERROR, USAGE
 from deltaweir.cli.show import say, separated
@@ -223,7 +224,10 @@ def _table(found: list[Checked]) -> None:
 
 
 def _draw(titles: list[str], rows: list[list[str]], *, numbers: set[str]) -> None:
-    """Write a table for a terminal; a last column that finds no room stands below its row."""
+    """Write a table for a terminal; a last column that finds no room stands below its row.
+
+    Where the others find none either, each row is some lines, with the titles in them.
+    """
     from rich.cells import cell_len  # knows which letters are two columns wide
     from rich.console import Console
     from rich.text import Text
@@ -233,6 +237,13 @@ def _draw(titles: list[str], rows: list[list[str]], *, numbers: set[str]) -> Non
     left = sum(widths) + len(_GAP) * len(widths)
     console = Console()
     room = console.width - left
+    if left - len(_GAP) > console.width:
+        for row in rows:
+            cells = [f"{title} {cell}" for title, cell in zip(heads[1:], row[1:], strict=False)]
+            lines = [f"{_GAP}{', '.join(cells)}", f"{_GAP}{row[-1]}".rstrip()]
+            typer.echo(heading(row[0]))
+            typer.echo(folded("\n".join(filter(None, lines)), console.width))
+        return
     below = room < _LEAST_COLUMNS
     for number, row in enumerate([titles, *rows]):
         cells = []

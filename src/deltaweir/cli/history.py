@@ -14,6 +14,10 @@ from deltaweir.cli.show import say
 
 VARIABLE = "DELTAWEIR_HISTORY"
 """The environment variable that names another file, or is ``off``."""
+_MOST_BYTES = 1_000_000
+"""How long the file may be when a conversation begins; the older half is forgotten then."""
+_ENTRY = b"\n# "
+"""What an entry begins with: a line of its own with its time."""
 _OFF = {"", "0", "off", "no", "none", "false"}
 
 
@@ -56,6 +60,7 @@ def history(*, kept: bool) -> History:
             return InMemoryHistory()
         path.parent.mkdir(parents=True, exist_ok=True)
         _make_private(path)
+        _trim(path)
         return PrivateHistory(str(path))
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "there is no home folder"
@@ -85,3 +90,24 @@ def _make_private(path: Path) -> None:
             os.fchmod(number, 0o600)
     finally:
         os.close(number)
+
+
+def _trim(path: Path) -> None:
+    """Forget the oldest entries of a file that has become long; the newest stay as they are.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if path.stat().st_size <= _MOST_BYTES:
+        return
+    path = path.resolve()  # a link stays one
+    text = path.read_bytes()[-_MOST_BYTES // 2 :]
+    begin = text.find(_ENTRY)
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):  # such as a full disk: it stays long
+        try:
+            _make_private(beside)
+            beside.write_bytes(text[begin:] if begin >= 0 else b"")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)

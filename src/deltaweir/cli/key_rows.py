@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deltaweir.cli.folding import folded
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
 
 TITLES = ("id", "name", "state", "limits", "used", "expires")
 _WIDE_COLUMNS = 100
+_NARROW_COLUMNS = 64
+"""On fewer, cells would break within their words."""
 
 
 def limits(terms: KeyTerms) -> list[str]:
@@ -98,7 +102,8 @@ def as_dict(record: KeyRecord, spent: Sequence[int], *, now: float) -> dict[str,
 def table(rows: Iterable[Sequence[str]]) -> None:
     """Write rows of cells for people; a cell that finds no room breaks.
 
-    Columns in which no row has anything are left out, so that the others have their room.
+    Columns in which no row has anything are left out, so that the others have their room. On a
+    narrow terminal a key's cells stand below each other.
     """
     from rich.console import Console
     from rich.table import Table
@@ -106,6 +111,10 @@ def table(rows: Iterable[Sequence[str]]) -> None:
     console = Console(highlight=False)
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     lines = [[*row] for row in rows]
+    if console.width < _NARROW_COLUMNS:
+        for row in lines:
+            console.print(_plain(folded(_below(row), console.width)), soft_wrap=True)
+        return
     if console.width < _WIDE_COLUMNS:
         for row in lines:  # a date above its time, so that budgets stay in one line
             row[-1] = row[-1].replace(" ", "\n", 1)
@@ -115,6 +124,14 @@ def table(rows: Iterable[Sequence[str]]) -> None:
     for row in lines:
         drawn.add_row(*(_plain(row[place]) for place in kept))
     console.print(drawn)
+
+
+def _below(row: Sequence[str]) -> str:
+    """Return a key's cells in lines of their own: whose it is, and what holds for it."""
+    key_id, name, state, limits, used, expires = row
+    lines = [key_id, *limits.split("\n"), *used.split("\n")]
+    lines += [f"expires {expires}"] if expires != "-" else []
+    return "\n".join([f"{name}, {state}", *(f"  {line}" for line in lines if line != "-")])
 
 
 def _plain(text: str) -> Any:

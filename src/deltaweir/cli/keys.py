@@ -14,7 +14,7 @@ import typer
 from deltaweir.cli.configured import DEFAULT, absolute, configuration, ledger_url, store_of
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.key_notes import doubts, kept_in, kept_in_store
-from deltaweir.cli.key_rows import as_dict, cells, limits, moment, table
+from deltaweir.cli.key_rows import TITLES, as_dict, cells, limits, moment, table
 from deltaweir.cli.show import say
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def list_keys(
       deltaweir keys list
       deltaweir keys list --json --config deltaweir.toml
 
-    What running streams have not told yet, a second's worth, is not in it. Through a pipe each
-    line has, between tabs: id, name, state, limits, what is used of each budget, expiry.
+    What running streams have not told yet, a second's worth, is not in it. Through a pipe
+    cells have tabs between, below a line with their titles; programs are better off with --json.
     """
     now = time.time()
     with _store(config) as store:
@@ -181,6 +181,7 @@ def list_keys(
     elif sys.stdout.isatty():
         table([cells(*row, now=now, part="\n") for row in rows])
     else:
+        typer.echo("\t".join(TITLES))
         for row in rows:
             typer.echo("\t".join(cells(*row, now=now, part=", ")))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from deltaweir.cli.folding import folded
 from deltaweir.cli.verdicts import told
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ def printable(text: str) -> str:
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Write a line to stderr; nobody is told when it cannot be written."""
-    shown = printable(text) if sys.stderr.isatty() else text
+    """Write a line to stderr; nobody is told when it cannot be written.
+
+    On a terminal that is too narrow for it, it breaks between words.
+    """
+    shown = folded(printable(text), stderr_columns()) if sys.stderr.isatty() else text
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{shown}{end}")
         sys.stderr.flush()
@@ -56,10 +60,20 @@ def say_faint(text: str) -> None:
     """Write a line to stderr that stands back, where the terminal can show that."""
     if has_colours() and can_redraw():
         with contextlib.suppress(OSError):
-            sys.stderr.write(f"\x1b[2m{printable(text)}\x1b[0m\n")
+            shown = folded(printable(text), stderr_columns())
+            sys.stderr.write(f"\x1b[2m{shown}\x1b[0m\n")
             sys.stderr.flush()
     else:
         say(text)
+
+
+def stderr_columns() -> int:
+    """Return how wide the terminal is that stderr goes to; stdout may go elsewhere."""
+    if not sys.stdout.isatty():
+        with contextlib.suppress(ValueError, OSError):
+            if columns := os.get_terminal_size(sys.stderr.fileno()).columns:
+                return columns
+    return shutil.get_terminal_size().columns
 
 
 def has_colours() -> bool:

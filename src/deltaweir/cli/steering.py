@@ -121,9 +121,11 @@ class Steering:
         say(f"guard {name}, from the next message on" if self._guards else "No guard is on.")
 
     def _usage(self, _argument: str) -> None:
-        used = self._transcript.used
-        answers = f"{used.answers} answer{'' if used.answers == 1 else 's'}"
-        say(separated(answers, *_used(used)))
+        by_model = self._transcript.by_model
+        say(_answered(self._transcript.used))
+        if len(by_model) > 1:
+            for model, used in by_model.items():
+                say(f"  {model}: {_answered(used)}")
 
     def _save(self, name: str) -> None:
         if not self._transcript.begun:
@@ -148,6 +150,11 @@ class Steering:
     def _reset(self, _argument: str) -> None:
         self._transcript.forget()
         say("Forgotten.")
+
+
+def _answered(used: Used) -> str:
+    answers = f"{used.answers} answer{'' if used.answers == 1 else 's'}"
+    return separated(answers, *_used(used))
 
 
 def _used(used: Used) -> list[str]:

@@ -50,6 +50,8 @@ class Transcript:
         """Instructions that stand before everything; None for none."""
         self.used = Used()
         """What all answers used, those too that were forgotten."""
+        self.by_model: dict[str, Used] = {}
+        """The same by the model that answered, the first one first."""
         self._said: list[Any] = []
         self._asked: str | None = None
         self._has_answer = False  # whether the last messages are what was asked, and its answer
@@ -93,9 +95,10 @@ class Transcript:
         self._said += [{"role": "user", "content": self._asked or ""}, message]
         return True
 
-    def used_by(self, account: Account, cost_usd: float | None) -> None:
-        """Add what an answer used."""
+    def used_by(self, account: Account, cost_usd: float | None, *, model: str) -> None:
+        """Add what an answer of a model used."""
         self.used = self.used.plus(account, cost_usd)
+        self.by_model[model] = self.by_model.get(model, Used()).plus(account, cost_usd)
 
     def forget(self) -> None:
         """Forget what was said."""

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,11 +43,16 @@ def usage(
     ] = "day,model",
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="DATE", help="From this day or time on, in UTC."),
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="From this day or time on, in UTC; or for so long: 7d and 4w begin with a whole "
+            "day, 12h with a whole hour, 90m with a whole minute.",
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="DATE", help="Up to but without this day or time."),
+        typer.Option("--until", metavar="WHEN", help="Up to but without this day or time."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -75,7 +81,7 @@ def usage(
     Examples:
       deltaweir usage
       deltaweir usage --by user --since 2026-11-01
-      deltaweir usage --by hour,upstream --since 2026-11-30
+      deltaweir usage --by hour,upstream --since 24h
       deltaweir usage --by day,model,tag --csv > usage.csv
 
     It reads the ledger of deltaweir.toml, which is deltaweir.db beside that file unless it says
@@ -117,7 +123,11 @@ def _asked(
     try:
         names = [name.strip() for name in by.split(",") if name.strip()]
         groups = tuple(sorted(grouping(names), key=names.index))
-        window = moment_of(since, param="--since"), moment_of(until, param="--until")
+        now = time.time()
+        window = (
+            moment_of(since, param="--since", now=now),
+            moment_of(until, param="--until", now=now),
+        )
     except InvalidRequest as error:
         raise typer.BadParameter(error.message.replace("group_by", "--by")) from error
     return groups, window

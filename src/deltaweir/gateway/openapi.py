@@ -31,7 +31,7 @@ _USAGE_QUERY = [
     {"name": name, "in": "query", "schema": {"type": "string"}, "description": what}
     for name, what in (
         ("group_by", f"any of {', '.join(GROUPS)}, joined by commas"),
-        ("since", "a date, or seconds since 1970; inclusive"),
+        ("since", "a date, how long ago (7d, 12h), or seconds since 1970; inclusive"),
         ("until", "likewise; exclusive"),
     )
 ]

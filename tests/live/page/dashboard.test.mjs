@@ -8,7 +8,7 @@ const { age, count, duration, money, rate, share, short } = await load("format.j
 const { percentile, sum, worthShowing } = await load("percentiles.js");
 const { csv } = await load("csv.js");
 const { fits, held, moves, sorted, who } = await load("rows.js");
-const { MOST_SERIES, RANGES, added, series, slotName, slotPartly, slotTotal, slots, stacked } =
+const { MOST_SERIES, RANGES, added, parted, series, slotName, slotPartly, slotTotal, slots, stacked } =
   await load("series.js");
 const { History, REMEMBERED, line } = await load("history.js");
 
@@ -245,4 +245,10 @@ test("a slot in which something has no known cost says so, also among others", (
   const names = Array.from({ length: MOST_SERIES + 2 }, (_, number) => row(`m${number}`, number));
   const many = of([...names, row("z", null, 1)]);
   assert.deepEqual(many.map(({ gaps }) => gaps[23]), [...new Array(MOST_SERIES).fill(false), true]);
+});
+
+test("a line is parted where its last slot begins, and both parts meet", () => {
+  assert.deepEqual(parted([1, 2, null, 4]), { over: [1, 2, null, null], sofar: [null, null, null, 4] });
+  assert.deepEqual(parted([1, 2, 3]), { over: [1, 2, null], sofar: [null, 2, 3] });
+  assert.deepEqual(parted([7]), { over: [null], sofar: [7] });
 });

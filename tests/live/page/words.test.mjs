@@ -34,7 +34,9 @@ test("times", () => {
 
 test("how an answer ended", () => {
   const cases = [
-    [{ state: "done", finish: "stop" }, undefined],
+    [{ state: "done", finish: "stop", text: "Hello." }, undefined],
+    [{ state: "done", finish: "stop", refusal: "No." }, undefined],
+    [{ state: "done", finish: "stop" }, "the answer is empty"],
     [{ state: "streaming" }, undefined],
     [{ state: "done", finish: "error" }, "ended: error"],
     [{ state: "stopped", stoppedBy: "stop", stopPending: true }, "stopping: the server was not told yet"],
@@ -58,6 +60,11 @@ test("sums never hide what is unknown", () => {
   const known = reply({ state: "done", usage: { prompt_tokens: 2, completion_tokens: 3 }, cost: 0.1 });
   const unknown = { ...known, cost: null };
   assert.equal(totalsText(totals([known, known])), "4 + 6 tok · $0.20");
+  const failed = { ...known, state: "failed", usage: null, cost: undefined };
+  const refused = { ...failed, error: { code: null, message: "slow down", status: 429 } };
+  const away = { ...failed, error: { code: null, message: "away", status: 0 } };
+  assert.equal(totalsText(totals([known, refused])), "2 + 3 tok · $0.10");
+  assert.equal(totalsText(totals([known, away])), "2 + 3 tok · $0.10 and more, not all known");
   assert.equal(totalsText(totals([known, unknown])), "4 + 6 tok · $0.10 and more, not all known");
   assert.equal(totalsText(totals([unknown])), "2 + 3 tok · cost unknown");
   assert.equal(totalsText(totals([reply({ state: "failed" })])), "0 + 0 tok · cost unknown");

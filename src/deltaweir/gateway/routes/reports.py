@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -124,8 +125,9 @@ class Reports:
                     param=name[:40],
                 )
         groups = [name.strip() for name in query.get("group_by", ",".join(GROUPED)).split(",")]
-        since = moment_of(query.get("since"), param="since")
-        until = moment_of(query.get("until"), param="until")
+        now = time.time()
+        since = moment_of(query.get("since"), param="since", now=now)
+        until = moment_of(query.get("until"), param="until", now=now)
         body = await asyncio.to_thread(
             self._report,
             group_by=[name for name in groups if name],

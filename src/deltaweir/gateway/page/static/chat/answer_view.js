@@ -7,7 +7,7 @@
  */
 
 import { GrowingText, LONGEST_PROSE, blocksOf, rendered } from "./blocks.js";
-import { addCode } from "./code_lines.js";
+import { addCode, emptyCode } from "./code_lines.js";
 import { clean, codeBox, element, languageOf, markdownParser, showMarks, tableBox } from "./markdown.js";
 import { hasMarks, markedByForm, markedByVerdicts, mayBecomeMark } from "./marks.js";
 
@@ -19,6 +19,13 @@ const REST = 2;
 const MANY_ROWS = 300;
 /** So many items or rows go through the sanitiser together. */
 const BATCH = 48;
+/** Behind many, rows come onto the page once they are this part of those that are there. */
+const PART = 4;
+
+/** A block of which nothing is shown yet; `there` of its nodes are on the page, others apart. */
+const emptyView = () => ({
+  kind: "", keys: [], nodes: [], head: null, into: null, apart: document.createDocumentFragment(), there: 0,
+});
 
 let parser = null;
 
@@ -184,7 +191,9 @@ export class AnswerView {
   }
 
   #newView() {
-    const view = { root: element("div", "block"), kind: "", keys: [], nodes: [], head: null, into: null };
+    const view = { root: element("div", "block"), ...emptyView() };
+    // Arabic and Hebrew begin at the right, and so do their lists and tables
+    view.root.dir = "auto";
     this.root.append(view.root);
     return view;
   }
@@ -193,7 +202,7 @@ export class AnswerView {
   #update(view, found) {
     const kind = `${found.kind} ${found.open.tag} ${found.open.attrGet("start") ?? ""}`;
     if (view.kind !== kind) {
-      Object.assign(view, { kind, keys: [], nodes: [], head: null, into: null });
+      Object.assign(view, emptyView(), { kind });
       view.root.replaceChildren();
     }
     if (found.kind === "list") return this.#updateList(view, found);
@@ -213,7 +222,7 @@ export class AnswerView {
       addCode(view.into, content.slice(former.length));
       return;
     }
-    view.into = element("code");
+    view.into = emptyCode(language);
     addCode(view.into, content);
     showMarks(view.into, this.marks);
     view.root.replaceChildren(codeBox(language, view.into));
@@ -276,16 +285,27 @@ export class AnswerView {
       const changed = pieces.slice(at, at + BATCH);
       for (const [index, made] of this.#made(changed, wrapped, tag).entries()) {
         if (nodes[at + index]) nodes[at + index].replaceWith(made);
-        else into.append(made);
+        else view.apart.append(made);
         nodes[at + index] = made;
         keys[at + index] = this.#key(changed[index]);
       }
       at += changed.length - 1;
+      // the browser lays out all rows anew whenever some are added
+      const more = nodes.length - view.there;
+      if (nodes.length <= MANY_ROWS || more * PART >= view.there) this.#place(view);
       if (this.#late()) return false;
     }
+    this.#place(view);
     keys.length = pieces.length;
     for (const node of nodes.splice(pieces.length)) node.remove();
+    view.there = nodes.length;
     return true;
+  }
+
+  /** Bring onto the page what was made apart from it. */
+  #place(view) {
+    if (view.there < view.nodes.length) view.into.append(view.apart);
+    view.there = view.nodes.length;
   }
 
   /** Pieces as nodes, each one for itself where together they come out as more or fewer. */

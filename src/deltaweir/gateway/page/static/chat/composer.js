@@ -2,7 +2,11 @@
  * Where the message is written: Enter sends, Shift and Enter break the line.
  */
 
-/** The form at the bottom. */
+import { HERE } from "../api.js";
+
+const DRAFT = `${HERE}draft`;
+
+/** The form at the bottom. What stands there outlives a reload, in this tab alone. */
 export class Composer {
   /**
    * @param {HTMLFormElement} form
@@ -28,6 +32,9 @@ export class Composer {
     this.area.addEventListener("input", () => this.#fit());
     this.area.addEventListener("keydown", (event) => this.#pressed(event));
     this.running = false;
+    this.area.value ||= takeDraft();
+    // only then: a long text takes long to keep
+    addEventListener("pagehide", () => keepDraft(this.editing.hidden ? this.area.value : this.draft));
     this.#fit();
   }
 
@@ -98,5 +105,23 @@ export class Composer {
     // as many lines as there are, up to a height that the style sheet gives
     this.area.rows = Math.min(10, Math.max(1, this.area.value.split("\n").length));
     if (CSS.supports("field-sizing", "content")) this.area.rows = 1;
+  }
+}
+
+function keepDraft(text) {
+  try {
+    if (text !== "") sessionStorage.setItem(DRAFT, text);
+  } catch {
+    // storage is off, or full
+  }
+}
+
+function takeDraft() {
+  try {
+    const text = sessionStorage.getItem(DRAFT) ?? "";
+    sessionStorage.removeItem(DRAFT);
+    return text;
+  } catch {
+    return "";  // storage is off
   }
 }

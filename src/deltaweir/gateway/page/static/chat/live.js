@@ -5,6 +5,7 @@
 import { HERE, Patience, Refused, ask, askJson, events, eventsToTheLast, hopeless, send } from "../api.js";
 import { fail, isOpen, mayReadOn, stopped, stopping, take, unheard } from "./reply.js";
 import { alone } from "./store.js";
+import { dropUntold, keepUntold, untold } from "./untold.js";
 
 const STORE_MS = 500;
 const LEAVING = `${HERE}leaving`;
@@ -136,8 +137,21 @@ export class Live {
     }
   }
 
+  /**
+   * Tell the server of answers that were stopped, and whose conversations are gone.
+   *
+   * @param {object[]} open The turns of those that are not, which `adopt` sees to.
+   */
+  tellForgotten(open) {
+    const kept = new Set(open.flatMap((turn) => turn.versions.map((reply) => reply.id)));
+    for (const one of untold()) {
+      if (!kept.has(one.id) && this.mine(one)) void this.#tell(null, { ...one, state: "stopped" });
+    }
+  }
+
   async #stopNow(one) {
     const { turn, reply, resume, abort } = one;
+    if (resume && reply.stream !== null) keepUntold(reply);
     const told = reply.stream === null || (await this.#told(reply));
     if (!told && resume) void this.#tell(turn, reply);
     abort?.abort();
@@ -257,11 +271,13 @@ export class Live {
     if (this.telling.has(id)) return;
     const patience = new Patience();
     this.telling.add(id);
+    keepUntold(reply);
     while (!(await this.#told(reply))) {
       patience.failed();
       await patience.wait();
     }
     this.telling.delete(id);
+    if (turn === null) return;
     // another version may have begun meanwhile
     const now = this.turn(turn.id) ?? (await this.store.turn(turn.id)) ?? turn;
     now.versions = now.versions.map((one) => (one.id === id ? reply : one));
@@ -279,6 +295,7 @@ export class Live {
       if (!(error instanceof Refused) || !hopeless(error)) return false;
     }
     stopped(reply, told);
+    dropUntold(reply.id);
     return true;
   }
 

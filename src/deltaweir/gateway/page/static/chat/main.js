@@ -108,7 +108,9 @@ class Chat {
       await this.live.recover();
       await this.#openFirst();
     }
-    for (const turn of await this.store.openTurns()) this.live.adopt(turn);
+    const open = await this.store.openTurns();
+    for (const turn of open) this.live.adopt(turn);
+    this.live.tellForgotten(open);
     dispatchEvent(new Event("hurry"));
     this.#showPlace();
     this.#showChosen();

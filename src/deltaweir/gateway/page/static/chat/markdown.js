@@ -7,6 +7,7 @@
  */
 
 import { piecewise } from "./blocks.js";
+import { addCode, emptyCode } from "./code_lines.js";
 import { atMarks, hasMarks, unmarked } from "./marks.js";
 
 const TAGS = [
@@ -20,7 +21,8 @@ const DEEPEST = 6;
 
 /** @returns {object} The parser for answers. */
 export function markdownParser() {
-  const markdown = window.markdownit({ html: false, linkify: true });
+  // a line of a poem or an address ends where the model ended it
+  const markdown = window.markdownit({ html: false, linkify: true, breaks: true });
   // main.py and README.md are no hosts, though .py and .md are countries
   markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
   markdown.validateLink = (address) => ADDRESS.test(address.trim()) && !hasMarks(address);
@@ -52,7 +54,10 @@ export function clean(html, marks) {
   });
   for (const link of fragment.querySelectorAll("a")) outside(link);
   for (const pre of fragment.querySelectorAll("pre")) {
-    pre.replaceWith(codeBox(unmarked(pre.dataset.language ?? "", marks), pre.firstElementChild));
+    const language = unmarked(pre.dataset.language ?? "", marks);
+    const code = emptyCode(language);
+    addCode(code, pre.textContent);
+    pre.replaceWith(codeBox(language, code));
   }
   for (const table of fragment.querySelectorAll("table")) {
     const box = tableBox();
@@ -72,6 +77,8 @@ export function clean(html, marks) {
  */
 export function codeBox(language, code) {
   const box = element("div", "code-box");
+  // whatever language is written around it, and whatever its first letters are
+  box.dir = "ltr";
   const head = element("div", "code-head");
   const name = element("span");
   name.textContent = language.slice(0, 40) || "text";

@@ -103,6 +103,7 @@ export function totals(replies) {
   const sum = { prompt: 0, completion: 0, cost: 0, unknown: false, open: false };
   for (const reply of replies) {
     const { usage, cost } = reply;
+    if (wasRefused(reply)) continue;
     sum.prompt += usage?.prompt_tokens ?? 0;
     sum.completion += usage?.completion_tokens ?? 0;
     sum.cost += cost ?? 0;
@@ -120,13 +121,21 @@ export function totalsText({ prompt, completion, cost, unknown, open }) {
   return `${prompt} + ${completion} tok · ${told}`;
 }
 
+/** Whether the server took no request, so that there is no cost to know. */
+function wasRefused({ state, usage, error }) {
+  return state === "failed" && usage === null && error?.status >= 400;
+}
+
 function finished(reply) {
   if (reply.finish === "length") {
     const most = reply.asked.max_tokens;
     return cut(most ? `cut at ${tokens(most)}, as asked` : "cut: the longest answer is reached");
   }
   if (reply.finish === "content_filter") return cut("withheld by the provider's filter");
-  if (!reply.finish || reply.finish === "stop") return null;
+  if (!reply.finish || reply.finish === "stop") {
+    const empty = !reply.text && !reply.refusal && !reply.withheld;
+    return empty ? { kind: "note", text: "the answer is empty" } : null;
+  }
   const tool = reply.finish === "tool_calls" || reply.finish === "function_call";
   const text = tool ? "the model wants to call a tool; this page has none" : `ended: ${reply.finish}`;
   return { kind: "note", text };

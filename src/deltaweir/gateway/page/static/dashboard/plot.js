@@ -2,11 +2,14 @@
  * Usage over time, drawn by uPlot in the theme's colours.
  */
 
-import { MOST_SERIES, stacked } from "./series.js";
+import { MOST_SERIES, parted, stacked } from "./series.js";
 
 const HEIGHT = 260;
 // lines differ by more than their colour
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4], [14, 4], [6, 2, 1, 2, 1, 2]];
+
+/** How a line goes on to a slot that is not over. */
+const SO_FAR = [1, 3];
 
 /**
  * @typedef {object} Drawn
@@ -69,7 +72,10 @@ export class Plot {
     const { starts, slot_s, shown, style } = this.#drawn;
     // a value belongs to its whole slot: it stands in the middle
     const middles = starts.map((start) => start + slot_s / 2);
-    if (style === "lines") return [middles, ...shown.map(({ values }) => values)];
+    if (style === "lines") {
+      const parts = shown.map(({ values }) => parted(values));
+      return [middles, ...parts.map(({ over }) => over), ...parts.map(({ sofar }) => sofar)];
+    }
     // the highest first, so that lower ones are drawn over it; nothing is no bar of no height
     const tops = stacked(shown).map((values) => values.map((value) => value || null));
     return [middles, ...tops.reverse()];
@@ -84,6 +90,7 @@ export class Plot {
       : barOf(name, colour.series(place, others), colour.ground));
     const series = shown.map(({ name, others }, place) => one(name, place, others));
     if (style === "bars") series.reverse();
+    else series.push(...series.map((line) => ({ ...line, dash: SO_FAR, width: 1 })));
     const axis = { stroke: colour.quiet, font: colour.font, ticks: { show: false } };
     return {
       width,

@@ -102,6 +102,21 @@ export function stacked(shown) {
 }
 
 /**
+ * Part a line where its last slot begins: that is not over, and would look like a fall.
+ *
+ * @param {(number | null)[]} values
+ * @returns {{over: (number | null)[], sofar: (number | null)[]}} What is over, and what leads from
+ *   there to the last value so far.
+ */
+export function parted(values) {
+  const last = values.length - 1;
+  return {
+    over: values.map((value, slot) => (slot < last ? value : null)),
+    sofar: values.map((value, slot) => (slot < last - 1 ? null : value)),
+  };
+}
+
+/**
  * @param {Series[]} shown
  * @param {number} slot
  * @returns {number | null} What all come to in one slot; null where nothing of it is known.

@@ -118,12 +118,18 @@ export class Usage {
 
   /** Say in the legend what stands over one slot, or in all. */
   #tell(slot) {
-    const { starts, range } = this.#report;
-    const when = slot === null ? `In ${range.words}` : slotWords(starts[slot], range);
+    const { range } = this.#report;
+    const when = slot === null ? `In ${range.words}` : this.#words(slot);
     write(this.when, `${when}: ${this.#all(slot)}`);
     this.#shown.forEach((one, place) => {
       write(this.legend.children[place].querySelector(".value"), this.#one(one, slot));
     });
+  }
+
+  /** A slot in words; the last one is not over. */
+  #words(slot) {
+    const { starts, range } = this.#report;
+    return slotWords(starts[slot], range) + (slot === starts.length - 1 ? ", so far" : "");
   }
 
   /** A value in words; with a plus where something of unknown cost is in it. */
@@ -155,7 +161,7 @@ export class Usage {
     const { starts, range } = this.#report;
     const row = (name, slot) => [name, ...this.#shown.map((one) => this.#one(one, slot)),
       this.#all(slot)];
-    const rows = starts.map((start, slot) => row(slotWords(start, range), slot)).reverse();
+    const rows = starts.map((_, slot) => row(this.#words(slot), slot)).reverse();
     rows.push(row("In all", null));
     const caption = `${MEASURES[measure].name} in ${range.words}, in UTC`;
     const shown = table(caption, ["Time", ...this.#shown.map(({ name }) => name), "All"], rows);
