@@ -85,9 +85,9 @@ def test_no_prompt_on_a_terminal(terminal: Any, command: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nope", ["qwen2.5-coder-0.5b (default)", "--model FILE.gguf"]),
+        ("nope", ["qwen2.5-coder-0.5b (default)", "path of a .gguf file"]),
         ("nope.gguf", ["nope.gguf"]),
-        ("/", ["--model FILE.gguf"]),
+        ("/", ["path of a .gguf file"]),
     ],
 )
 def test_an_unknown_model(run: Run, name: str, words: list[str]) -> None:
