@@ -129,6 +129,10 @@ class Stream:
             f"39 + 24 tokens (engine) · $1.00 · {TIMES} · not complete",
         ),
         (
+            Stream(timing=Timing(0.01, 0.081, 0.1, 287534.0)),
+            "39 + 24 tokens (engine) · $0 · first token 0.08 s · whole 0.10 s",
+        ),
+        (
             Stream(PROVIDER),
             f"39 + 24 tokens (provider, we counted 22: +2) · $0.0004 · {TIMES} · 27 tok/s",
         ),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0
 """How long a wait may be before it is explained, in seconds."""
 _REDRAW_S = 0.2
+_BURST_S = 0.02
+"""Within so many seconds an answer came at once: how fast it was made, nobody saw."""
 
 # A model may write anything; what moves the cursor or sets a title is not for a terminal.
 _REMOVED = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
@@ -103,7 +105,8 @@ def statistics(stream: Stream[Any, Any]) -> str:
     if timing.first_content is not None:
         parts.append(f"first token {timing.first_content:.2f} s")
     parts.append(f"whole {timing.total or 0:.2f} s")
-    if timing.tokens_per_second is not None:
+    spoke_s = (timing.total or 0) - (timing.first_content or 0)
+    if timing.tokens_per_second is not None and spoke_s > _BURST_S:
         parts.append(f"{timing.tokens_per_second:.0f} tok/s")
     parts += told(stream.verdicts, cut=stream.stopped_by == "guard")
     if stream.stopped_by == "budget":

@@ -41,6 +41,11 @@ test("money has as many digits as it needs", () => {
   for (const [value, text] of shown) assert.equal(money(value), text);
 });
 
+test("marks of an axis that are 2.5 cents apart say so", () => {
+  const marks = [0.075, 0.1, 0.125, 0.15, 1, 1.25].map((value) => money(value, 3));
+  assert.deepEqual(marks, ["$0.075", "$0.10", "$0.125", "$0.15", "$1.00", "$1.25"]);
+});
+
 test("large counts are short", () => {
   const shown = [[999, "999"], [1000, "1k"], [12345, "12.3k"], [999_999, "1M"], [4.56e9, "4.56G"]];
   for (const [value, text] of shown) assert.equal(short(value), text);

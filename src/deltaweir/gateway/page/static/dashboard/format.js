@@ -4,6 +4,7 @@
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const CENTS = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const MILLS = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 3 });
 const UNKNOWN = "?";
 const STEPS = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
@@ -30,13 +31,16 @@ export function short(value) {
 
 /**
  * @param {number | null} value Dollars.
- * @param {number} counting Digits that count, of less than ten cents.
+ * @param {number} counting Digits that count, of less than ten cents; with three, of less than a
+ *   dollar, as the marks of an axis need that are 2.5 cents apart.
  * @returns {string} With as many digits as it needs, such as `$0.0012` and `$1,234.50`.
  */
 export function money(value, counting = 2) {
   if (value === null || value === undefined) return UNKNOWN;
   if (value === 0) return "$0";
-  if (value >= 0.0995) return `$${CENTS.format(value)}`;
+  if (value >= 0.0995) {
+    return `$${(counting > 2 && value < 1 ? MILLS : CENTS).format(value)}`;
+  }
   const digits = Math.min(15, counting - 1 - Math.floor(Math.log10(value)));
   return `$${value.toFixed(digits).replace(/\.?0+$/, "")}`;
 }
