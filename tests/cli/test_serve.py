@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,19 @@ def test_a_port_that_is_taken(run: Any, path: Path) -> None:
 
 def test_an_embedded_model_that_does_not_exist(path: Path) -> None:
     """A name is looked up without a network, a file in its place."""
-    for name in ("nonsense", str(path.parent / "none.gguf")):
-        with pytest.raises(typer.BadParameter, match="no embedded model is called"):
+    missing = str(path.parent / "none.gguf")
+    for name, said in (("nonsense", "'nonsense'"), (missing, f"no weights file {missing}")):
+        with pytest.raises(typer.BadParameter, match=re.escape(said)):
             _check(embedded_config(name), None)
     _check(embedded_config(str(path)), None)
+
+
+def test_a_providers_model(run: Any) -> None:
+    """Without a configuration nobody knows its address."""
+    ended = run("serve", "--model", "gpt-4o")
+    assert (ended.code, ended.out) == (2, "")
+    assert "no embedded model is called 'gpt-4o'" in ended.err
+    assert "serve --config FILE" in ended.err
 
 
 def test_an_embedded_model_that_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,32 @@ def refuse_impossible(config: Config, file: Path | None = None) -> None:
             )
 
 
+def check_embedded(name: str, *, hint: str = "") -> None:
+    """Accept an embedded model that is there, or that can be pulled.
+
+    Args:
+        name: What it is called, or its file.
+        hint: What else a name may have been meant for.
+
+    Raises:
+        InvalidRequest: It is neither in the catalogue nor a file that is there.
+    """
+    # heavy: the configuration of providers alone does not pay for it
+    from deltaweir.errors import ModelNotFound
+    from deltaweir.models.catalogue import catalogue, find
+    from deltaweir.models.weights import is_embedded
+
+    if name in catalogue() or Path(name).is_file():
+        return
+    if is_embedded(name):
+        raise InvalidRequest(f"there is no weights file {Path(name).absolute()}", param="model")
+    try:
+        find(name)
+    except ModelNotFound as error:
+        said = f"{error.message}\n{hint}" if hint else error.message
+        raise InvalidRequest(said, param="model") from error
+
+
 def _ledgers_folder(ledger: LedgerConfig) -> Path | None:
     """Return the folder that must be there for the ledger, None where none must."""
     if ledger.remote:

@@ -206,11 +206,13 @@ def _settings(path: Path | None, model: str | None, **given: Any) -> Config:
     """Return the configuration, what the command line says put over the file's."""
     from msgspec.structs import replace
 
-    from deltaweir.cli.possible import refuse_impossible
+    from deltaweir.cli.possible import check_embedded, refuse_impossible
     from deltaweir.gateway.config.file import embedded_config, load_config
 
     if model is not None and path is not None:
         raise typer.BadParameter("--model and --config exclude each other")
+    if model is not None:
+        check_embedded(model, hint="A provider's models stand in a file: serve --config FILE.")
     config = embedded_config(model) if path is None else load_config(path)
     refuse_impossible(config, path)
     return replace(config, server=replace(config.server, **given))
@@ -240,17 +242,15 @@ def _check(settings: Config, path: Path | None) -> None:
     """
     from importlib.util import find_spec
 
-    from deltaweir.cli.possible import ledger_notes
+    from deltaweir.cli.possible import check_embedded, ledger_notes
     from deltaweir.cli.served import served
-    from deltaweir.errors import InvalidRequest, ModelNotFound
+    from deltaweir.errors import InvalidRequest
     from deltaweir.gateway.server.loopback import embedded_in
-    from deltaweir.models.catalogue import find
 
     for name in embedded_in(settings):
         try:
-            if not Path(name).is_file():
-                find(name)
-        except ModelNotFound as error:
+            check_embedded(name)
+        except InvalidRequest as error:
             raise typer.BadParameter(error.message) from error
         if find_spec("xllamacpp") is None:
             raise typer.BadParameter(
