@@ -178,12 +178,12 @@ def test_a_request_and_its_answer_go_through(gate: Gate) -> None:
         status, headers, body = request(
             gate,
             f"{EMBEDDINGS}?b=2&b=%20",
-            {"input": ["x"], "model": "m"},
+            {"input": ["x"], "model": "e1"},
             headers={"authorization": f"Bearer {CLIENT}", "cookie": f"k={CLIENT}"},
         )
     (came,) = peer.requests
     assert came.target == "/v1/embeddings?api-version=7&b=2&b=%20"
-    assert json.loads(came.body) == {"input": ["x"], "model": "m"}
+    assert json.loads(came.body) == {"input": ["x"], "model": "e1"}
     assert came.headers["authorization"] == f"Bearer {KEY}"
     assert CLIENT.encode() not in came.raw
     assert (status, body) == (201, b'{"data":[1.0]}')
@@ -195,7 +195,7 @@ def test_a_request_and_its_answer_go_through(gate: Gate) -> None:
         "content-length": str(len(body)),
         "x-upstream-request-id": "req_theirs",
     }
-    assert gate.endings("m") == {("complete", "u0")}
+    assert gate.endings("e1") == {("complete", "u0")}
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
