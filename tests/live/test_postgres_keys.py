@@ -233,15 +233,47 @@ def test_keys_known_by_heart_stand_for_a_while(
 
 
 def test_who_may_wait_for_a_moment_only(postgres: Postgres, line: PostgresLine) -> None:
-    """A call takes as long as it is given, and does not connect where that is too short."""
+    """A call takes as long as it is given, and whoever comes next hears its answer first."""
     with postgres.frozen():
         began = time.monotonic()
         with pytest.raises(StoreUnsure, match=r"not answered in 0\.02 s"):
-            line.ask(ONE, wait_s=0.02)
-        with pytest.raises(StoreUnavailable, match="at the moment"):
+            line.ask("SELECT 2", wait_s=0.02)
+        with pytest.raises(StoreUnavailable, match="not answered yet"):
             line.ask(ONE, wait_s=0.02)
         assert time.monotonic() - began < 0.09
     assert line.ask(ONE, wait_s=5) == [(1,)]
+    assert line.openings == 1
+
+
+def test_who_has_a_moment_only_does_not_connect(postgres: Postgres, line: PostgresLine) -> None:
+    """Whoever has more time does, also where an answer will never come."""
+    with postgres.frozen(), pytest.raises(StoreUnsure):
+        line.ask("SELECT 2", wait_s=0.02)
+    with postgres.gone():
+        pass
+    with pytest.raises(StoreUnavailable, match="at the moment"):
+        line.ask(ONE, wait_s=0.02)
+    assert line.ask(ONE, wait_s=5) == [(1,)]
+
+
+def test_what_was_begun_is_ended(line: PostgresLine, database: str) -> None:
+    """By whoever does not go on with it, by an error, and by the server after a second."""
+    begin = "BEGIN; SELECT 1 FROM deltaweir.ledger_version FOR UPDATE"
+    silence = "SELECT set_config('idle_in_transaction_session_timeout', '100', true)"
+    with psycopg.connect(database, autocommit=True) as other:
+        for end in ("undo", "error", "silence"):
+            assert line.ask(f"{begin}; {silence}; {ONE}", wait_s=5, begins=True) == [(1,)]
+            if end == "undo":
+                line.undo(wait_s=5)
+            elif end == "error":
+                with pytest.raises(LedgerUnavailable):
+                    line.ask("SELECT 1 / 0", wait_s=5)
+            other.execute("SET lock_timeout = '5s'")
+            other.execute("UPDATE deltaweir.ledger_version SET version = version")
+    with contextlib.suppress(LedgerBusy):  # the server may be about to hang up
+        line.ask(ONE, wait_s=5)
+    assert line.ask(ONE, wait_s=5) == [(1,)]
+    assert line.openings == 2
 
 
 def test_a_server_that_does_not_answer_is_left_alone(

@@ -31,7 +31,12 @@ CONNECT_S = 3
 _LOOK_S = 0.1
 """How often a deadline is looked at, in seconds."""
 
-_LATER = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+_LATER = (
+    errors.DeadlockDetected,
+    errors.IdleInTransactionSessionTimeout,
+    errors.LockNotAvailable,
+    errors.SerializationFailure,
+)
 _MISTAKES = (
     errors.InsufficientPrivilege,
     errors.InvalidAuthorizationSpecification,

@@ -3,12 +3,15 @@
 A transaction works on records as this process has seen them last, and is then one message: the
 server locks the records in the order of their names, and writes them if each is still of the
 version that was seen; otherwise it answers with all of them as they are. So where nobody else
-writes, one trip does, and where somebody does, two; nothing stays locked while anybody thinks, and
-nobody can wait for another in a circle. It is the way of `deltaweir.stores.valkey_books`, which
-knows what the records mean, and what became of a message whose answer got lost.
+writes, one trip does, and nothing is locked while anybody thinks. It is the way of
+`deltaweir.stores.valkey_books`, which knows what the records mean, and what became of a message
+whose answer got lost.
 
-What is spent or held of a budget is on the database's disk before anybody is told. Rates need not
-be: should the server crash, it forgets less than a second of a minute.
+Where others write the same records all the time, who thinks without a lock is always late. So
+what somebody else has written before us is *hot*: it is locked when it is read, which takes a
+trip more, and then written without fail. Others wait in line meanwhile; should this process stand
+still, the server ends its transaction after a second. When nobody else has written between two
+times, it is hot no more.
 """
 
 from __future__ import annotations
@@ -16,63 +19,27 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Iterator, Sequence
 
 from deltaweir.errors import DeltaweirError
 from deltaweir.leases import SpentError
+from deltaweir.stores import postgres_books as sql
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable, StoreUnsure
 from deltaweir.stores.postgres_line import PostgresLine
-from deltaweir.stores.postgres_schema import SCHEMA
-from deltaweir.stores.valkey_books import Change, Clock, Fields, Memory, ValkeyBooks
+from deltaweir.stores.valkey_books import Clock, Fields, Memory, ValkeyBooks
 
-_BOOKS = f"{SCHEMA}.key_books"
 _OPEN_S = 5.0
 _TIDY_MS = 3_600_000
-_OWN_LASTS_S = 30 * 86_400
-_PATIENCE = 0.8
-"""How much of its time a message may wait for locks: the rest is for the answer."""
-
-_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
-# names begin with what they are of and the key's id, and ';' comes next after ':'
-_OF_KEY = f"""SELECT name, version, fields FROM {_BOOKS}
-    WHERE name >= %(pots)s || ':' AND name < %(pots)s || ';'
-    OR name >= %(rates)s || ':' AND name < %(rates)s || ';'"""  # noqa: S608  # a constant
-_TIDY = f"""DELETE FROM {_BOOKS} WHERE name IN (SELECT name FROM {_BOOKS}
-    WHERE expires < now() ORDER BY name LIMIT 1000 FOR UPDATE SKIP LOCKED)"""  # noqa: S608  # constants
-
-_PATIENTLY = "SELECT set_config('lock_timeout', %(patience)s, true)"
-_SOON = "SELECT set_config('synchronous_commit', 'off', true)"
-_INSERT = f"""INSERT INTO {_BOOKS} (name) SELECT unnest(%(new)s::text[])
-    ON CONFLICT DO NOTHING"""
-_LOCK = f"SELECT FROM {_BOOKS} WHERE name = ANY(%(names)s) ORDER BY name FOR UPDATE"
-_WRITE = f"""WITH wanted AS (
-    SELECT * FROM unnest(%(names)s::text[], %(seen)s::text[], %(fields)s::text[],
-        %(lasts_s)s::bigint[]) AS wanted (name, seen, fields, lasts_s)
-), held AS (
-    SELECT count(*) = cardinality(%(names)s::text[]) AS yes
-    FROM wanted JOIN {_BOOKS} AS books USING (name) WHERE books.version = wanted.seen
-), written AS (
-    UPDATE {_BOOKS} AS books SET version = %(commit)s, fields = wanted.fields::jsonb,
-        expires = now() + wanted.lasts_s * interval '1 second'
-    FROM wanted, held
-    WHERE held.yes AND books.name = wanted.name AND wanted.fields IS NOT NULL
-)
-SELECT held.yes, extract(epoch FROM clock_timestamp())::float8, CASE WHEN NOT held.yes THEN (
-    SELECT json_object_agg(name, json_build_array(version, fields))
-    FROM {_BOOKS} WHERE name = ANY(%(names)s)) END
-FROM held"""  # noqa: S608  # constants
-"""Writes records if all are as they were seen, else returns them; ``fields`` has null for those
-that were only read, ``lasts_s`` for those that last for ever."""
+_MOST_HOT = 500
+_LEAST_S = 0.001
+_UNDO_S = 0.05
 
 
 class PostgresLeases:
     """Write leases, bookings and rates. Calls block and may come from any thread.
 
     Args:
-        line: The database; closed with this.
+        line: The database, which nobody else may use; closed with this.
         holder: A name that no other process, of any time, has.
 
     Raises:
@@ -82,11 +49,12 @@ class PostgresLeases:
     def __init__(self, line: PostgresLine, *, holder: str) -> None:
         self._line = line
         self._memory = Memory("", holder)
+        self._hot = Hot()
         self._clock = Clock()
         self._using = threading.Lock()
         self._tidied_ms = 0
         asked = time.monotonic()
-        ((told,),) = line.ask(_NOW, wait_s=_OPEN_S)
+        ((told,),) = line.ask(sql.NOW, wait_s=_OPEN_S)
         self._clock.learn(told, asked, time.monotonic())
 
     @property
@@ -118,8 +86,9 @@ class PostgresLeases:
         deadline = time.monotonic() + wait_s
         if not self._using.acquire(timeout=wait_s):
             raise LedgerBusy("the ledger is in use by another thread")
+        reading = _Reading(self._line, self._memory, self._hot, deadline)
         try:
-            books = self._memory.begin(self._reader(deadline))
+            books = self._memory.begin(reading.read)
             try:
                 yield books
             except LedgerUnavailable:
@@ -128,97 +97,137 @@ class PostgresLeases:
                 # nobody is refused for what was true a while ago
                 if books.guesses:
                     books.only_look()
-                    self._commit(books, deadline)
+                    self._commit(books, reading)
                 raise
-            self._tidy(deadline)
+            self._tidy(reading)
             if books.changes():
-                self._commit(books, deadline)
+                self._commit(books, reading)
         finally:
+            reading.end()
             self._using.release()
 
     def close(self) -> None:
         """Close the connection."""
         self._line.close()
 
-    def _reader(self, deadline: float) -> Callable[[str], Fields]:
-        """Return what reads a record; all of its key come with it, in one trip."""
-        found: dict[str, dict[str, Fields]] = {}
-
-        def read(name: str) -> Fields:
-            _, key_id, _ = name.split(":", 2)
-            if key_id not in found:
-                told = {"pots": f"pot:{key_id}", "rates": f"rate:{key_id}"}
-                rows = self._line.ask(_OF_KEY, told, wait_s=_left(deadline))
-                found[key_id] = {row[0]: _fields(*row[1:]) for row in rows}
-            return found[key_id].get(name, {})
-
-        return read
-
-    def _tidy(self, deadline: float) -> None:
+    def _tidy(self, reading: _Reading) -> None:
         """Remove what has expired, once an hour, when dead processes' leases are forgotten."""
         forgotten_ms = self._memory.forgotten_ms
-        if forgotten_ms > self._tidied_ms + _TIDY_MS:
+        if forgotten_ms > self._tidied_ms + _TIDY_MS and not reading.begun:
             self._tidied_ms = forgotten_ms
-            self._line.ask(_TIDY, wait_s=_left(deadline))
+            self._line.ask(sql.TIDY, wait_s=reading.left_s)
 
-    def _commit(self, books: ValkeyBooks, deadline: float) -> None:
-        memory = self._memory
-        commit = memory.name()
-        statements, told = _message(memory, books.changes(), commit)
+    def _commit(self, books: ValkeyBooks, reading: _Reading) -> None:
+        memory, changes = self._memory, books.changes()
+        names, commit = [one.name for one in changes], memory.name()
+        wait_s = reading.left_s
+        message = sql.commit(memory, changes, commit, wait_s, begun=reading.begun)
         asked = time.monotonic()
-        wait_s = _left(deadline)
-        told["patience"] = str(max(1, int(1000 * wait_s * _PATIENCE)))
         try:
-            ((held, now, records),) = self._line.ask(statements, told, wait_s=wait_s)
+            ((held, now, records),) = self._line.ask(*message, wait_s=wait_s)
+        except LedgerBusy:
+            self._hot.add(names)
+            raise
         except StoreUnsure as error:
             memory.unsure(commit)
             error.commit = commit
             raise
+        reading.begun = False
         self._clock.learn(now, asked, time.monotonic())
         if held:
             memory.wrote(books, commit)
             return
-        names = [memory.own, *(one.name for one in books.changes())]
-        there = {name: _fields(*one) for name, one in (records or {}).items()}
-        memory.found(names, [_flat(there.get(name, {})) for name in names])
+        memory.found([memory.own, *names], sql.flat(records, [memory.own, *names]))
+        self._hot.add(names)
         raise LedgerBusy("others wrote to the ledger meanwhile")
 
 
-def _message(memory: Memory, changes: Sequence[Change], commit: str) -> tuple[str, dict[str, Any]]:
-    """Return the statements of a transaction, and what they take."""
-    rows: list[tuple[str, str, str | None, int | None]] = []
-    rows.append((memory.own, memory.last, "{}", _OWN_LASTS_S))
-    rows += [
-        (
-            one.name,
-            one.seen.decode(),
-            _text(one.fields) if one.sets or one.drops else None,
-            one.lasts_s or None,
+class Hot:
+    """Records that others write too, and with which others each was used. Pure."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, tuple[str, ...]] = {}
+        self._versions: dict[str, bytes] = {}
+
+    def add(self, names: Sequence[str]) -> None:
+        """Learn that others were faster with some of these, which are used together."""
+        if len(self._groups) > _MOST_HOT:
+            self._groups.clear()
+            self._versions.clear()
+        for name in names:
+            self._groups[name] = tuple(names)
+
+    def group(self, name: str) -> tuple[str, ...]:
+        """Return what is to be locked with a record; nothing where it need not be."""
+        return self._groups.get(name, ())
+
+    def look(self, records: dict[str, Fields]) -> None:
+        """Learn what records were like when they were locked; forget them if they were as left."""
+        if all(one.get(b"v", b"") == self._versions.get(name) for name, one in records.items()):
+            for name in records:
+                self._groups.pop(name, None)
+                self._versions.pop(name, None)
+
+    def leave(self, known: dict[str, Fields]) -> None:
+        """Take what is hot out of what is known, so that it is locked when it is read again."""
+        for name in self._groups:
+            fields = known.pop(name, None)
+            if fields is not None:
+                self._versions[name] = fields.get(b"v", b"")
+
+
+class _Reading:
+    """What one transaction reads; records of one key come together, in one trip."""
+
+    def __init__(self, line: PostgresLine, memory: Memory, hot: Hot, deadline: float) -> None:
+        self.begun = False
+        """Whether the server holds records for it."""
+        self._line = line
+        self._memory = memory
+        self._hot = hot
+        self._deadline = deadline
+        self._found: dict[str, Fields] = {}
+        self._keys = set[str]()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left.
+
+        Raises:
+            LedgerBusy: None are; nobody asks what he cannot wait for.
+        """
+        left_s = self._deadline - time.monotonic()
+        if left_s < _LEAST_S:
+            raise LedgerBusy("others used the ledger for too long")
+        return left_s
+
+    def read(self, name: str) -> Fields:
+        """Return a record; a hot one is locked, with those that are used with it."""
+        group = self._hot.group(name)
+        if group and not self.begun:
+            self._lock(group)
+        _, key_id, _ = name.split(":", 2)
+        if name not in self._found and key_id not in self._keys:
+            self._keys.add(key_id)
+            told = {"pots": f"pot:{key_id}", "rates": f"rate:{key_id}"}
+            rows = self._line.ask(sql.OF_KEY, told, wait_s=self.left_s)
+            self._found = {**{row[0]: sql.fields_of(*row[1:]) for row in rows}, **self._found}
+        return self._found.get(name, {})
+
+    def end(self) -> None:
+        """Let go of what is held, and of what is hot."""
+        if self.begun:  # and not written
+            with contextlib.suppress(LedgerUnavailable):
+                self._line.undo(wait_s=_UNDO_S)
+        self._hot.leave(self._memory.known)
+
+    def _lock(self, group: Sequence[str]) -> None:
+        memory, names = self._memory, [self._memory.own, *group]
+        wait_s = self.left_s
+        ((records,),) = self._line.ask(
+            sql.HOLD, sql.hold(names, wait_s), wait_s=wait_s, begins=True
         )
-        for one in changes
-    ]
-    names, seen, fields, lasts_s = map(list, zip(*sorted(rows), strict=True))
-    new = [name for name, version in zip(names, seen, strict=True) if not version]
-    budgets = any((one.sets or one.drops) and one.name.startswith("pot:") for one in changes)
-    statements = [_PATIENTLY, *(() if budgets else (_SOON,)), *((_INSERT,) if new else ())]
-    told = {"names": names, "seen": seen, "fields": fields, "lasts_s": lasts_s}
-    return "; ".join([*statements, _LOCK, _WRITE]), {**told, "new": new, "commit": commit}
-
-
-def _text(fields: Fields) -> str:
-    """Return a record's fields as JSON; its version has a column of its own."""
-    texts = {name.decode(): value.decode() for name, value in fields.items() if name != b"v"}
-    return msgspec.json.encode(texts).decode()
-
-
-def _fields(version: str, texts: dict[str, str]) -> Fields:
-    fields = {name.encode(): value.encode() for name, value in texts.items()}
-    return {b"v": version.encode(), **fields} if version else fields
-
-
-def _flat(fields: Fields) -> list[bytes]:
-    return [part for pair in fields.items() for part in pair]
-
-
-def _left(deadline: float) -> float:
-    return max(0.001, deadline - time.monotonic())
+        self.begun = True
+        memory.found(names, sql.flat(records, names))
+        self._found.update({name: memory.known.pop(name) for name in group})
+        self._hot.look({name: self._found[name] for name in group})

@@ -1,15 +1,16 @@
 """One connection to PostgreSQL for keys and limits, lent to one thread at a time.
 
 Each call says how long it may take, and is one message: one transaction, whatever becomes of the
-connection. Where its time passes, the connection is given up, since what a server does late
-cannot be told from what comes next. A server that left somebody who had time without an answer is
-left alone for `ALONE_S`, so that not everybody waits for it, one after the other.
+connection. An answer that does not come in time is waited for by whoever comes next, before
+anything else is asked. Where somebody who had time got none, the connection is given up, and the
+server left alone for `ALONE_S`, so that not everybody waits for it, one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
 
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable, StoreUnavailable, StoreUnsure
 from deltaweir.stores.postgres_address import shown
@@ -52,6 +55,7 @@ class PostgresLine:
         self._begin = begin
         self._using = threading.Lock()
         self._connection: Timed | None = None
+        self._late = False
         self._process = os.getpid()
         self._alone_until = 0.0
 
@@ -59,14 +63,22 @@ class PostgresLine:
         return f"PostgresLine({self.name!r})"
 
     def ask(
-        self, statements: str, told: Mapping[str, Any] | None = None, *, wait_s: float
+        self,
+        statements: str,
+        told: Mapping[str, Any] | None = None,
+        *,
+        wait_s: float,
+        begins: bool = False,
     ) -> list[tuple[Any, ...]]:
-        """Return the rows that the last of some statements returns; all are one transaction.
+        """Return the rows that the last of some statements returns that has any to return.
+
+        All are one transaction, unless they begin or end one themselves.
 
         Args:
             statements: Parted by semicolons.
             told: What they take, by name.
             wait_s: Seconds to wait at most; up to two more to connect.
+            begins: Whether the transaction goes on after them; it ends if the answer is late.
 
         Raises:
             LedgerBusy: Another thread has used the connection, or another's transaction was in
@@ -83,20 +95,35 @@ class PostgresLine:
                 return _answer(connection, statements, told)
             except psycopg.Error as error:
                 if not _is_unsure(error):
-                    if connection.closed:
-                        self._drop()
+                    self._undo(connection)
                     if isinstance(error, psycopg.DataError):
                         said = f"the ledger {self.name} refuses a value: {_brief(error)}"
                         raise LedgerUnavailable(said) from error
                     with explained(self.name):
                         raise
-                self._drop()
-                if not isinstance(error, Slow):
-                    said = f"went away: {_brief(error)}"
-                else:
+                said = f"went away: {_brief(error)}"
+                if isinstance(error, Slow):
                     said = f"has not answered in {wait_s:.3g} s"
+                    self._late = not begins and wait_s < PATIENT_S
                     self._give_up(wait_s)
+                if not self._late:
+                    self._drop()
                 raise StoreUnsure(f"the ledger {self.name} {said}") from error
+
+    def undo(self, *, wait_s: float) -> None:
+        """End what was begun and not ended, if anything was.
+
+        Args:
+            wait_s: Seconds to wait at most; the connection is given up then.
+
+        Raises:
+            LedgerBusy: Another thread has used the connection for too long.
+        """
+        with self._mine(wait_s):
+            connection = self._connection
+            if connection is not None and not self._late and self._process == os.getpid():
+                connection.within(wait_s)
+                self._undo(connection)
 
     def close(self) -> None:
         """Hang up, for good."""
@@ -119,6 +146,8 @@ class PostgresLine:
             raise StoreUnavailable(
                 f"the ledger {self.name} was closed, or open when this process was forked"
             )
+        if self._late and self._connection is not None:
+            self._hear(self._connection, deadline, wait_s)
         if self._connection is not None:
             if _is_there(self._connection):
                 return self._connection
@@ -134,6 +163,20 @@ class PostgresLine:
             raise
         self.openings += 1
         return self._connection
+
+    def _hear(self, connection: Timed, deadline: float, wait_s: float) -> None:
+        """Wait for an answer that nobody waits for any more."""
+        try:
+            heard = _heard(connection.pgconn, deadline)
+        except psycopg.OperationalError:  # it has gone
+            self._drop()
+            return
+        if not heard:
+            if wait_s >= PATIENT_S:
+                self._give_up(wait_s)
+                self._drop()
+            raise StoreUnavailable(f"the ledger {self.name} has not answered yet")
+        self._late = False
 
     def _connect(self, within_s: float) -> Timed:
         """Return a new connection to a ledger of the newest version."""
@@ -156,12 +199,20 @@ class PostgresLine:
         if found < len(MIGRATIONS):
             migrate(connection, self.name)
 
+    def _undo(self, connection: Timed) -> None:
+        """End what a message has begun that failed later on."""
+        try:
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                connection.execute(b"ROLLBACK")
+        except psycopg.Error:
+            self._drop()
+
     def _give_up(self, wait_s: float) -> None:
         if wait_s >= PATIENT_S:
             self._alone_until = time.monotonic() + ALONE_S
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._late = self._connection, None, False
         if connection is not None:
             connection.close()
 
@@ -170,9 +221,25 @@ def _answer(
     connection: Timed, statements: str, told: Mapping[str, Any] | None
 ) -> list[tuple[Any, ...]]:
     cursor = connection.execute(statements.encode(), told)
-    while cursor.nextset():
-        pass
-    return cursor.fetchall() if cursor.description else []
+    found = list[tuple[Any, ...]]()
+    while True:
+        if cursor.description:
+            found = cursor.fetchall()
+        if not cursor.nextset():
+            return found
+
+
+def _heard(line: PGconn, deadline: float) -> bool:
+    """Take what a server still has to say of what it was told; return whether it is at its end."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(line.socket, selectors.EVENT_READ)
+        while True:
+            while line.is_busy():
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    return False
+                line.consume_input()
+            if line.get_result() is None:
+                return True
 
 
 def _is_there(connection: Timed) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from deltaweir.stores.failures import LedgerTooNew, LedgerUnavailable
 from deltaweir.stores.postgres_connection import Timed
+from deltaweir.stores.postgres_functions import functions
 
 SCHEMA = "deltaweir"
 """Where all tables are."""
@@ -77,6 +78,7 @@ END $$""",  # noqa: S608  # a constant
     fields JSONB NOT NULL DEFAULT '{{}}',
     expires TIMESTAMPTZ DEFAULT now() + interval '1 day'
 ) WITH (fillfactor = 50)""",
+        *functions(SCHEMA),
     ),
 )
 """The statements that lead from each version to the next, from 0, where nothing is."""
