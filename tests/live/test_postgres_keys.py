@@ -342,6 +342,15 @@ def test_what_the_server_refuses(line: PostgresLine) -> None:
     assert line.openings == 1
 
 
+def test_a_server_that_takes_nothing_any_more_is_left(line: PostgresLine) -> None:
+    """As one that has become a standby is: its name may lead to another one now."""
+    line.ask("SET default_transaction_read_only = on", wait_s=1)
+    with pytest.raises(LedgerUnavailable, match="read-only"):
+        line.ask("DELETE FROM deltaweir.keys", wait_s=1)
+    line.ask("DELETE FROM deltaweir.keys", wait_s=5)
+    assert line.openings == 2
+
+
 def test_records_that_another_holds_are_waited_for(lines: Lines, database: str) -> None:
     """Not for longer than is said; nothing is written then, and the connection stays."""
     line, pot = lines(), Pot("k", "tokens", "life", 0)

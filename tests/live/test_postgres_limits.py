@@ -233,6 +233,30 @@ def test_budgets_without_a_circle(world: Shared) -> None:
         assert hand.execute(asked).fetchone() == (0,)
 
 
+def test_many_keys_of_many_processes_are_booked_in_batches(world: Shared) -> None:
+    """Though all of them are written by others all the time, in one transaction or another."""
+    whose = [key("90000tok", key_id=f"{one:012x}") for one in range(30)]
+    pace = msgspec.structs.replace(OVER_A_NETWORK, renew_s=0.05, look_s=0.01, gather_s=0.01)
+    processes = [world.process(str(number), pace) for number in range(4)]
+
+    def work(limits: Limits) -> int:
+        used = 0
+        for _ in range(3):
+            streams = [admit(limits, who) for who in whose]
+            for stream in streams:
+                stream.more(20, None)
+                end(stream, 10, 20)
+                used += 30
+        return used
+
+    with ThreadPoolExecutor(4) as pool:
+        used = sum(pool.map(work, processes))
+    for limits in processes:
+        assert limits.close(LIMIT_S)
+    assert sum(world.spent(one)[0] for one in whose) == used
+    assert world.leased() == 0
+
+
 PROCESS = file.PROCESS.replace('"sqlite:///" + sys.argv[1]', "sys.argv[1]")
 
 

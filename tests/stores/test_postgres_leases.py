@@ -13,8 +13,7 @@ from tests.stores.lossy_postgres import Line, Server
 from deltaweir.errors import RateLimited
 from deltaweir.leases import Pot, SpentError, Standing
 from deltaweir.stores.failures import LedgerBusy, StoreUnavailable, StoreUnsure
-from deltaweir.stores.postgres_leases import Hot, PostgresLeases
-from deltaweir.stores.valkey_books import Fields
+from deltaweir.stores.postgres_leases import PostgresLeases
 
 POT, OTHER = Pot("k", "tokens", "life", 0), Pot("k", "pico", "life", 0)
 
@@ -149,26 +148,3 @@ def test_one_thread_at_a_time() -> None:
         thread.join()
     assert "another thread" in str(seen[0])
     store.close()
-
-
-def test_what_is_hot_cools_when_others_are_quiet() -> None:
-    """It is so as long as it was not, when it was locked, as it had been left."""
-    hot, known = Hot(), dict[str, Fields]({"a": {b"v": b"1"}, "b": {}, "c": {}})
-    hot.add(["a", "b"])
-    assert [hot.group(name) for name in "abc"] == [("a", "b"), ("a", "b"), ()]
-    hot.leave(known)
-    assert known == {"c": {}}
-    hot.look({"a": {b"v": b"2"}, "b": {}})
-    assert hot.group("a") == ("a", "b")
-    hot.leave({"a": {b"v": b"3"}, "b": {b"v": b"3"}})
-    hot.look({"a": {b"v": b"3"}, "b": {b"v": b"3"}})
-    assert hot.group("a") == hot.group("b") == ()
-
-
-def test_what_is_hot_is_bounded() -> None:
-    """Where it is too much, all is thought to be quiet."""
-    hot = Hot()
-    for number in range(2000):
-        hot.add([f"{number}"])
-    assert hot.group("1999")
-    assert not hot.group("0")

@@ -25,12 +25,12 @@ from deltaweir.errors import DeltaweirError
 from deltaweir.leases import SpentError
 from deltaweir.stores import postgres_books as sql
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable, StoreUnsure
+from deltaweir.stores.postgres_hot import Hot
 from deltaweir.stores.postgres_line import PostgresLine
 from deltaweir.stores.valkey_books import Clock, Fields, Memory, ValkeyBooks
 
 _OPEN_S = 5.0
 _TIDY_MS = 3_600_000
-_MOST_HOT = 500
 _LEAST_S = 0.001
 _UNDO_S = 0.05
 
@@ -126,7 +126,7 @@ class PostgresLeases:
         try:
             ((held, now, records),) = self._line.ask(*message, wait_s=wait_s)
         except LedgerBusy:
-            self._hot.add(names)
+            self._hot.add(names, late=names)
             raise
         except StoreUnsure as error:
             memory.unsure(commit)
@@ -138,42 +138,10 @@ class PostgresLeases:
             memory.wrote(books, commit)
             return
         memory.found([memory.own, *names], sql.flat(records, [memory.own, *names]))
-        self._hot.add(names)
+        seen = {one.name: one.seen.decode() for one in changes}
+        late = [name for name in names if records.get(name, ("",))[0] != seen[name]]
+        self._hot.add(names, late=late)
         raise LedgerBusy("others wrote to the ledger meanwhile")
-
-
-class Hot:
-    """Records that others write too, and with which others each was used. Pure."""
-
-    def __init__(self) -> None:
-        self._groups: dict[str, tuple[str, ...]] = {}
-        self._versions: dict[str, bytes] = {}
-
-    def add(self, names: Sequence[str]) -> None:
-        """Learn that others were faster with some of these, which are used together."""
-        if len(self._groups) > _MOST_HOT:
-            self._groups.clear()
-            self._versions.clear()
-        for name in names:
-            self._groups[name] = tuple(names)
-
-    def group(self, name: str) -> tuple[str, ...]:
-        """Return what is to be locked with a record; nothing where it need not be."""
-        return self._groups.get(name, ())
-
-    def look(self, records: dict[str, Fields]) -> None:
-        """Learn what records were like when they were locked; forget them if they were as left."""
-        if all(one.get(b"v", b"") == self._versions.get(name) for name, one in records.items()):
-            for name in records:
-                self._groups.pop(name, None)
-                self._versions.pop(name, None)
-
-    def leave(self, known: dict[str, Fields]) -> None:
-        """Take what is hot out of what is known, so that it is locked when it is read again."""
-        for name in self._groups:
-            fields = known.pop(name, None)
-            if fields is not None:
-                self._versions[name] = fields.get(b"v", b"")
 
 
 class _Reading:

@@ -37,6 +37,15 @@ _CONNECTING_S = 2  # the least that libpq takes
 _LEAST_S = 0.001
 _UNSURE = ("08", "57", "58", "XX")
 """Classes of errors after which nobody knows what the server did: it, or the line, is going."""
+_HARMLESS = (
+    errors.DeadlockDetected,
+    errors.LockNotAvailable,
+    errors.QueryCanceled,
+    errors.SerializationFailure,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+)
+"""What says nothing about the server."""
 
 
 class PostgresLine:
@@ -95,7 +104,10 @@ class PostgresLine:
                 return _answer(connection, statements, told)
             except psycopg.Error as error:
                 if not _is_unsure(error):
-                    self._undo(connection)
+                    if isinstance(error, _HARMLESS):
+                        self._undo(connection)
+                    else:
+                        self._drop()  # a name may lead to another server now
                     if isinstance(error, psycopg.DataError):
                         said = f"the ledger {self.name} refuses a value: {_brief(error)}"
                         raise LedgerUnavailable(said) from error
@@ -260,5 +272,5 @@ def _is_unsure(error: psycopg.Error) -> bool:
 
 
 def _brief(error: Exception) -> str:
-    """Return what a server or a socket says, in one line that is not long."""
-    return " ".join(str(error).split())[:200]
+    """Return what a server or a socket says first; what follows may be what it was told."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
