@@ -1,25 +1,32 @@
 """What keys cost a request and a running stream: knowing who asks, being let in, getting more.
 
 Run by ``.venv/bin/python benchmarks/bench_keys.py``; ``--directory`` says which disk to measure.
+Where PostgreSQL, Valkey or Redis are installed, one of each is started for it, with its settings
+for tests: no syncs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import secrets
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import pytest
 from benchmarks.measure import heading, rounds, row
+from tests.live.databases import Postgres
+from tests.live.valkeys import Valkey
 
 from deltaweir.accounts import Opened, Tally
 from deltaweir.allowances import KeyRecord, KeyTerms, digest_of, quotas_of
+from deltaweir.gateway.config.store import StoreConfig
 from deltaweir.gateway.keys.keys import Key, KeyRing
 from deltaweir.gateway.keys.limits import Limits
 from deltaweir.gateway.ledger.ledger import Ledger
@@ -73,7 +80,7 @@ def stream(limits: Limits, key: Key) -> None:
     )
 
 
-def admitting(path: Path, name: str) -> None:
+def admitting(url: str, name: str, store: StoreConfig = StoreConfig()) -> None:
     """Measure whole streams, as the thread that asks sees them."""
     kinds = {
         "no limits": KeyTerms(),
@@ -87,11 +94,12 @@ def admitting(path: Path, name: str) -> None:
         ),
     }
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
-    with Limits.open(f"sqlite:///{path}") as limits:
+    with Limits.open(url, store) as limits:
         for number in rounds("admitting", ROUNDS):
             for kind, terms in kinds.items():
                 key = Key(id=f"{number}-{kind}-{name}", name="n", terms=terms)
-                calls = 200 if terms.quotas and terms.quotas[0].amount < 10**6 else CALLS
+                few = store.shared or "sqlite" not in url
+                calls = 200 if few or (terms.quotas and terms.quotas[0].amount < 10**6) else CALLS
                 times[kind].append(each(lambda _, key=key: stream(limits, key), calls))  # type: ignore[misc]
     heading(f"a stream admitted and ended, {name}", "us")
     for kind, taken in times.items():
@@ -136,10 +144,24 @@ def beside_a_ledger(path: Path) -> None:
         thread = threading.Thread(target=write, args=(ledger,))
         thread.start()
         try:
-            admitting(path, "beside a ledger that commits all the time")
+            admitting(f"sqlite:///{path}", "beside a ledger that commits all the time")
         finally:
             over.set()
             thread.join()
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[list[tuple[str, str, StoreConfig]]]:
+    """Start the servers that this machine has; yield how each is opened, and what it is called."""
+    found = list[tuple[str, str, StoreConfig]]()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(pytest.skip.Exception):
+            database = stack.enter_context(Postgres(folder / "postgres"))
+            found.append((database.url, "in PostgreSQL", StoreConfig()))
+        with contextlib.suppress(pytest.skip.Exception):
+            server = stack.enter_context(Valkey(folder / "valkey", append_only=False))
+            found.append(("", "in Valkey or Redis", StoreConfig(url=server.url)))
+        yield found
 
 
 def main() -> None:
@@ -149,9 +171,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         ring(Path(directory) / "keys.db")
-        admitting(Path(directory) / "alone.db", "alone")
+        admitting(f"sqlite:///{directory}/alone.db", "alone")
         growing(Path(directory) / "growing.db")
         beside_a_ledger(Path(directory) / "beside.db")
+        with started(Path(directory)) as servers:
+            for url, name, store in servers:
+                admitting(url, name, store)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,17 @@ def test_a_queue_needs_a_folder_around_it(tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_away_is_noted() -> None:
-    """The server would start, so it is no mistake; a file is not asked."""
+    """It is no mistake, though a server that has keys there would end; a file is not asked."""
     pytest.importorskip("psycopg", reason="needs the package's extra postgres")
     url = f"postgresql://ann:secret@127.0.0.1:{unused_port()}/ledger"
     note = ledger_notes(LedgerConfig(url=url))
     assert note is not None
     assert "Connection refused" in note
+    assert "would start" in note
     assert "secret" not in note
+    keys = ledger_notes(LedgerConfig(url=url), has_keys=True)
+    assert keys is not None
+    assert "would not start" in keys
     assert ledger_notes(LedgerConfig()) is None
 
 

@@ -33,15 +33,6 @@ def ledger_of(given: Path | None) -> LedgerConfig:
     return LedgerConfig() if path is None else ledger_in(path)
 
 
-def ledger_url(given: Path | None) -> str:
-    """Return the URL of the ledger; nobody needs for it what a server needs.
-
-    Raises:
-        InvalidRequest: The file is not there, or names no ledger.
-    """
-    return ledger_of(given).address
-
-
 def store_of(given: Path | None) -> StoreConfig:
     """Return the store, in which machines share keys and limits; nobody needs more for it.
 
@@ -53,13 +44,3 @@ def store_of(given: Path | None) -> StoreConfig:
 
     path = configuration(given)
     return StoreConfig() if path is None else store_in(path)
-
-
-def absolute(url: str) -> str:
-    """Return where a ledger lies, from the root on, since commands run in several folders.
-
-    Args:
-        url: The ledger's; an empty text, for none, stays one.
-    """
-    path = url.removeprefix("sqlite:///")
-    return path if path in {"", ":memory:"} else str(Path(path).absolute())

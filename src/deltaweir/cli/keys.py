@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deltaweir.cli.configured import DEFAULT, absolute, configuration, ledger_url, store_of
+from deltaweir.cli.configured import DEFAULT, configuration, ledger_of, store_of
 from deltaweir.cli.help import Command, Group, help_when_alone
 from deltaweir.cli.key_notes import doubts, kept_in, kept_in_store
 from deltaweir.cli.key_rows import TITLES, as_dict, cells, limits, moment, table
@@ -137,8 +137,9 @@ def _place(config: Path | None) -> str:
     store = store_of(config)
     if store.shared:
         return kept_in_store(store.address.shown, store.prefix)
-    ledger = absolute(ledger_url(config))
-    return kept_in(ledger, config, new=not Path(ledger).exists())
+    ledger = ledger_of(config)
+    new = not (ledger.remote or Path(ledger.shown).exists())
+    return kept_in(ledger.shown, config, new=new)
 
 
 def _kept(name: str, terms: KeyTerms, config: Path | None, now: float) -> str:
@@ -227,20 +228,19 @@ def _tell_names(given: str, config: Path | None) -> None:
         raise typer.BadParameter(f"{given!r} is a name; {its} {', '.join(ids)}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _store(config: Path | None, *, create: bool = False) -> Iterator[KeyStore]:
-    """Open the store of a configuration, or without one its ledger's file."""
+    """Open the store of a configuration, or without one its ledger."""
+    # heavy: only these commands pay for it
     from deltaweir.errors import InvalidRequest
     from deltaweir.gateway.config.file import ledger_path
-    from deltaweir.stores.sqlite_keys import SqliteKeys
-    from deltaweir.stores.valkey_keys import ValkeyKeys
+    from deltaweir.gateway.keys.places import are_shared, key_store
 
-    shared = store_of(config)
-    if shared.shared:
-        with ValkeyKeys(shared.line(), prefix=shared.prefix) as there:
+    shared, url = store_of(config), ledger_of(config).address
+    if are_shared(url, shared):
+        with contextlib.closing(key_store(url, shared, begin=create)) as there:
             yield there
         return
-    url = ledger_url(config)
     if not url:
         raise InvalidRequest(
             "keys need a ledger, and this configuration keeps none: set [ledger] url"
@@ -254,5 +254,5 @@ def _store(config: Path | None, *, create: bool = False) -> Iterator[KeyStore]:
             f"{where}; --config FILE names the server's configuration, and "
             "`deltaweir keys create --name NAME` makes a ledger",
         )
-    with SqliteKeys(path) as store:
+    with contextlib.closing(key_store(url)) as store:
         yield store

@@ -73,8 +73,12 @@ def _ledgers_folder(ledger: LedgerConfig) -> Path | None:
     return Path(ledger.shown).parent if ledger.shown else None
 
 
-def ledger_notes(ledger: LedgerConfig) -> str | None:
+def ledger_notes(ledger: LedgerConfig, *, has_keys: bool = False) -> str | None:
     """Return a warning where a ledger in PostgreSQL is away; None where it is there.
+
+    Args:
+        ledger: The ledger.
+        has_keys: Whether a server reads its keys there.
 
     Raises:
         InvalidRequest: It refuses what is configured, or a newer version wrote it.
@@ -95,6 +99,8 @@ def ledger_notes(ledger: LedgerConfig) -> str | None:
     except (LedgerDamaged, LedgerMisconfigured, LedgerTooNew) as error:
         raise InvalidRequest(error.message, param="ledger.url") from error
     except LedgerUnavailable as error:
+        if has_keys:
+            return f"WARNING: {error.message}; a server would not start, for want of its keys"
         return f"WARNING: {error.message}; a server would start, and keep its rows meanwhile"
     return None
 

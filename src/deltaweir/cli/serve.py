@@ -257,14 +257,17 @@ def _check(settings: Config, path: Path | None) -> None:
                 f"what runs the embedded model {name} is not installed: "
                 "pip install 'deltaweir[local,gateway]'"
             )
+    keys_there = settings.server.auth == "keys" and not settings.store.shared
     try:
-        note = ledger_notes(settings.ledger)
+        note = ledger_notes(settings.ledger, has_keys=keys_there)
     except InvalidRequest as error:
         raise typer.BadParameter(error.message) from error
     typer.echo(f"{path.absolute() if path else 'the configuration'} is right. It would serve")
     typer.echo(served(settings))
     if settings.store.shared:
         typer.echo(f"keys, limits and streams are shared in {settings.store.address.shown}")
+    elif keys_there and settings.ledger.remote:
+        typer.echo(f"keys and limits are shared in {settings.ledger.shown}")
     if note is not None:
         say(note)
 

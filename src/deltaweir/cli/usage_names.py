@@ -11,34 +11,24 @@ if TYPE_CHECKING:
 
     from deltaweir.gateway.config.ledger import LedgerConfig
     from deltaweir.gateway.config.store import StoreConfig
-    from deltaweir.stores.books import KeyStore
 
 
 def names_of_keys(ledger: LedgerConfig, store: StoreConfig) -> dict[str, str]:
     """Return the names of keys by their ids; none where they cannot be read.
 
     Args:
-        ledger: The ledger, in whose file keys are.
+        ledger: The ledger, with which keys are.
         store: The store, in which they are if there is one.
     """
     # heavy: only a report by keys pays for it
     from deltaweir.errors import DeltaweirError
+    from deltaweir.gateway.keys.places import key_store
 
     try:
-        with contextlib.closing(_keys(ledger, store)) as keys:
+        with contextlib.closing(key_store(ledger.address, store, begin=False)) as keys:
             return {record.id: record.name for record in keys.records()}
     except DeltaweirError:  # a file that one may only read, say: the ids are enough
         return {}
-
-
-def _keys(ledger: LedgerConfig, store: StoreConfig) -> KeyStore:
-    from deltaweir.gateway.config.ledger import ledger_path
-    from deltaweir.stores.sqlite_keys import SqliteKeys
-    from deltaweir.stores.valkey_keys import ValkeyKeys
-
-    if store.shared:
-        return ValkeyKeys(store.line(), prefix=store.prefix)
-    return SqliteKeys(ledger_path(ledger.address))
 
 
 def shown_names(names: Mapping[str, str]) -> dict[str, str]:

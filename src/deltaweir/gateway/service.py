@@ -81,7 +81,7 @@ class Gateway:
         self.metrics.known = self.routing.models
         self._log = StreamLog(config.server.log)
         self.access = (
-            Access(config.ledger.url, config.store) if config.server.auth == "keys" else None
+            Access(config.ledger.address, config.store) if config.server.auth == "keys" else None
         )
         self._keeper: asyncio.Task[None] | None = None
         self.book = AccountBook(config.ledger, self.access)

@@ -78,5 +78,8 @@ class LeaseStore(Protocol):
     def losses(self) -> int:
         """How often what was written for this process was found to be lost."""
 
+    def now(self) -> float:
+        """Return the time by which leases last, the same for all, in seconds since 1970."""
+
     def close(self) -> None:
         """Let go of it."""

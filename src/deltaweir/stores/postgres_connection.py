@@ -28,8 +28,15 @@ from deltaweir.stores.postgres_address import shown
 
 CONNECT_S = 3
 """Seconds that an attempt to connect may take; libpq takes no less than 2."""
+_LOOK_S = 0.1
+"""How often a deadline is looked at, in seconds."""
 
-_LATER = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+_LATER = (
+    errors.DeadlockDetected,
+    errors.IdleInTransactionSessionTimeout,
+    errors.LockNotAvailable,
+    errors.SerializationFailure,
+)
 _MISTAKES = (
     errors.InsufficientPrivilege,
     errors.InvalidAuthorizationSpecification,
@@ -64,6 +71,8 @@ class Timed(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         """Wait for the server, until the deadline."""
+        left = self.deadline - time.monotonic()
+        options.setdefault("interval", min(_LOOK_S, max(0.001, left)))
         return super().wait(_until(gen, self.deadline), *args, **options)
 
     def within(self, seconds: float) -> None:
@@ -84,7 +93,7 @@ def _until(waiting: Generator[Any, Any, Any], deadline: float) -> Generator[Any,
             raise Slow("the server does not answer")
 
 
-def connect(url: str, *, within_s: float) -> Timed:
+def connect(url: str, *, within_s: float, connect_s: int = CONNECT_S) -> Timed:
     """Return a connection on which each call is a transaction, unless one is begun.
 
     Several statements of one call are one transaction, which takes one round trip and leaves
@@ -94,6 +103,7 @@ def connect(url: str, *, within_s: float) -> Timed:
     Args:
         url: The database's.
         within_s: Seconds that what follows may take in all.
+        connect_s: Seconds that connecting may take, unless the URL says.
 
     Raises:
         psycopg.Error: There is no connection to be had.
@@ -106,7 +116,7 @@ def connect(url: str, *, within_s: float) -> Timed:
             f"the URL of the ledger {shown(url)} has a part that PostgreSQL does not know"
         ) from None
     told.setdefault("application_name", "deltaweir")
-    told.setdefault("connect_timeout", CONNECT_S)
+    told.setdefault("connect_timeout", connect_s)
     told |= {"client_encoding": "utf8"}
     connection = Timed.connect(**told, autocommit=True, cursor_factory=psycopg.ClientCursor)
     assert isinstance(connection, Timed)

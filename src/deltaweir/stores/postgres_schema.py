@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from deltaweir.stores.failures import LedgerTooNew, LedgerUnavailable
 from deltaweir.stores.postgres_connection import Timed
+from deltaweir.stores.postgres_functions import functions
 
 SCHEMA = "deltaweir"
 """Where all tables are."""
@@ -52,6 +53,32 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"""CREATE TABLE {SCHEMA}.writers (
     writer TEXT NOT NULL PRIMARY KEY, expires TIMESTAMPTZ NOT NULL
 )""",
+    ),
+    # Clients' keys. Whoever knows them by heart asks for `number` only, which is another one
+    # after each change of a key, whoever makes it and by whatever program. It is a random one,
+    # so that a standby that takes over cannot come by a number that was seen before.
+    (
+        f"""CREATE TABLE {SCHEMA}.keys (
+    key_id TEXT NOT NULL PRIMARY KEY, digest BYTEA NOT NULL, name TEXT NOT NULL,
+    terms JSONB NOT NULL, created DOUBLE PRECISION NOT NULL, revoked DOUBLE PRECISION
+)""",
+        f"CREATE TABLE {SCHEMA}.key_changes (number BIGINT NOT NULL)",
+        f"INSERT INTO {SCHEMA}.key_changes VALUES (0)",  # noqa: S608  # a constant
+        f"""CREATE FUNCTION {SCHEMA}.key_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE {SCHEMA}.key_changes SET number = floor(random() * 9007199254740992);
+    RETURN NULL;
+END $$""",  # noqa: S608  # a constant
+        f"""CREATE TRIGGER key_changed AFTER INSERT OR UPDATE OR DELETE ON {SCHEMA}.keys
+    FOR EACH ROW EXECUTE FUNCTION {SCHEMA}.key_changed()""",
+        # What is spent and held of their budgets, and their rates: small records that are
+        # written as a whole, if they are still of the version that was seen. They change with
+        # requests: room on their page, and no index on what changes, keep that cheap.
+        f"""CREATE TABLE {SCHEMA}.key_books (
+    name TEXT COLLATE "C" NOT NULL PRIMARY KEY, version TEXT NOT NULL DEFAULT '',
+    fields JSONB NOT NULL DEFAULT '{{}}',
+    expires TIMESTAMPTZ DEFAULT now() + interval '1 day'
+) WITH (fillfactor = 50)""",
+        *functions(SCHEMA),
     ),
 )
 """The statements that lead from each version to the next, from 0, where nothing is."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,11 @@ class SqliteLeases:
         """
         with self._file.writing(wait_s=wait_s) as connection:
             yield Books(connection, self._holder)
+
+    @staticmethod
+    def now() -> float:
+        """Return the machine's time, in seconds since 1970."""
+        return time.time()
 
     def close(self) -> None:
         """Close the file."""

@@ -290,8 +290,14 @@ class Clock:
 
 
 def named(prefix: str, *parts: str) -> str:
-    """Return a name in the store; all of one prefix lie in one slot of a cluster."""
-    return f"{{{prefix}}}:{':'.join(parts)}"
+    """Return a name in the store; all of one prefix lie in one slot of a cluster.
+
+    Args:
+        prefix: How it begins; empty where the store is nobody else's.
+        *parts: What it is made of.
+    """
+    name = ":".join(parts)
+    return f"{{{prefix}}}:{name}" if prefix else name
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:

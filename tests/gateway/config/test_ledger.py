@@ -73,15 +73,13 @@ def test_mistakes_are_named(told: dict[str, str], said: str) -> None:
         LedgerConfig(**told)  # type: ignore[arg-type]
 
 
-def test_keys_are_not_in_a_database() -> None:
-    """They need a store, or a ledger in a file; both messages name it."""
+def test_keys_may_be_in_a_database() -> None:
+    """Without a store too; whoever wants a file's path of it is told what has one."""
     remote = LedgerConfig(url="postgresql://host/ledger")
-    with pytest.raises(InvalidRequest, match=r"\[store\] url"):
-        Config(server=ServerConfig(auth="keys"), ledger=remote)
-    with pytest.raises(InvalidRequest, match=r"\[store\] url"):
+    for store in (StoreConfig(), StoreConfig(url="valkey://127.0.0.1:1/0")):
+        assert Config(server=ServerConfig(auth="keys"), ledger=remote, store=store).ledger.remote
+    with pytest.raises(InvalidRequest, match=r"sqlite:///file\.db"):
         ledger_path(remote.address)
-    store = StoreConfig(url="valkey://127.0.0.1:1/0")
-    assert Config(server=ServerConfig(auth="keys"), ledger=remote, store=store).ledger.remote
 
 
 def test_without_a_ledger_there_is_nothing_to_read() -> None:

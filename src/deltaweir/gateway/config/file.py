@@ -75,12 +75,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 'server: auth = "keys" needs a ledger or a store, since keys are kept there',
                 param="server",
             )
-        if self.server.auth == "keys" and self.ledger.remote and not self.store.shared:
-            raise InvalidRequest(
-                'server: auth = "keys" with a ledger in PostgreSQL needs a store, where keys and '
-                'limits are shared: [store] url = "valkey://127.0.0.1:6379/0"',
-                param="server",
-            )
         guards = Guards(self.guards)
         guards.prepare()
         for model in self.models:

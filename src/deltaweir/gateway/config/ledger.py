@@ -32,12 +32,6 @@ def ledger_path(url: str) -> str:
     Raises:
         InvalidRequest: The URL names no file.
     """
-    if is_postgres(url):
-        raise InvalidRequest(
-            "a ledger in PostgreSQL keeps no keys: they need [store] url, such as "
-            '"valkey://127.0.0.1:6379/0", or a ledger in a file, sqlite:///file.db',
-            param="ledger.url",
-        )
     path = url.removeprefix(SQLITE)
     if path in {"", url}:
         # not the URL itself: it may hold a password

@@ -1,4 +1,4 @@
-"""The table ``[store]``: where several machines share keys, limits and leases."""
+"""The table ``[store]``: where several machines share streams, keys, limits and leases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deltaweir.stores.valkey import ValkeyLine
 from deltaweir.stores.valkey_url import ENCRYPTED, Address, address_of
 
 MEMORY = "memory:"
-"""The URL of no store: each machine keeps its own, in its ledger's file."""
+"""The URL of no store: keys and limits are kept with the ledger."""
 STALE_S = 10.0
 """How long keys are believed that could not be looked at again, in seconds, unless told."""
 
@@ -38,6 +38,9 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             ``closed`` refuses it, ``open`` lets it pass, and books what it used afterwards.
         stale_s: Seconds that keys are believed while the store cannot be reached; a key that is
             revoked meanwhile is let in until then.
+
+    Without a store, ``limits`` and ``stale_s`` say the same of a ledger in PostgreSQL, where keys
+    and limits are kept then.
     """
 
     url: str = MEMORY

@@ -67,7 +67,7 @@ class Access:
     """Let in who has a key, within its limits.
 
     Args:
-        url: Where keys and limits are kept, as for the ledger.
+        url: The ledger's, where keys and limits are kept.
         store: The store where they are kept instead, if it is one.
 
     Attributes:

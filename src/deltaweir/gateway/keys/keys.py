@@ -21,11 +21,9 @@ from deltaweir.errors import (
     PermissionDenied,
     ServiceUnavailable,
 )
-from deltaweir.gateway.config.file import ledger_path
 from deltaweir.gateway.config.store import STALE_S, StoreConfig
+from deltaweir.gateway.keys.places import are_shared, key_store
 from deltaweir.stores.books import KeyStore
-from deltaweir.stores.sqlite_keys import SqliteKeys
-from deltaweir.stores.valkey_keys import ValkeyKeys
 
 _NOBODY = KeyRecord(id="", digest=bytes(32), name="", terms=KeyTerms(), created=0, revoked=0)
 _BEARER = b"bearer "
@@ -105,17 +103,15 @@ class KeyRing:
         """Return the keys in the ledger that a configuration names, or in its store.
 
         Args:
-            url: As for `deltaweir.gateway.ledger.ledger.Ledger.open`; without a store there must
-                be one.
-            store: The store.
+            url: As for `deltaweir.gateway.keys.places.key_store`.
+            store: The store; what it says of one that is away holds for a ledger in PostgreSQL.
 
         Raises:
             InvalidRequest: The URL names no file; or the store's extra is not installed.
             LedgerUnavailable: It cannot be opened, or is damaged or too new.
         """
-        if store.shared:
-            return cls(ValkeyKeys(store.line(), prefix=store.prefix), stale_s=store.stale_s)
-        return cls(SqliteKeys(ledger_path(url)))
+        stale_s = store.stale_s if are_shared(url, store) else STALE_S
+        return cls(key_store(url, store), stale_s=stale_s)
 
     @property
     def stale(self) -> bool:

@@ -1,12 +1,12 @@
 """How much a key may use: rates when a request comes, budgets while its stream runs.
 
 Rates (requests and tokens a minute) are read and filled in the file that all processes share, or
-the store that all machines do, by each request. Budgets are leased: this process holds a small
-share of each that is in use (`deltaweir.gateway.keys.shares`), its streams take blocks from that,
-and what they used is booked by a thread. While the file cannot be written nothing is let in, and
-streams end when all is used that this process held: a limit that cannot be checked is one that is
-reached. Where the operator says so (`[store] limits = "open"`) it is none meanwhile, and what was
-used is booked afterwards.
+the store or database that all machines do, by each request. Budgets are leased: this process
+holds a small share of each that is in use (`deltaweir.gateway.keys.shares`), its streams take
+blocks from that, and what they used is booked by a thread. While the file cannot be written
+nothing is let in, and streams end when all is used that this process held: a limit that cannot be
+checked is one that is reached. Where the operator says so (`[store] limits = "open"`) it is none
+meanwhile, and what was used is booked afterwards.
 
 A process that stood still for longer than a lease lasts, on a machine that was suspended or whose
 clock was set forward say, may find that others were granted what its streams still hold. What
@@ -27,10 +27,10 @@ from typing import Self
 
 from deltaweir.allowances import Quota
 from deltaweir.errors import ServiceUnavailable
-from deltaweir.gateway.config.file import ledger_path
 from deltaweir.gateway.config.store import StoreConfig
 from deltaweir.gateway.keys.allowance import Allowance
 from deltaweir.gateway.keys.keys import Key
+from deltaweir.gateway.keys.places import are_shared, lease_store
 from deltaweir.gateway.keys.refusals import Headers, LimitReached, check_rates, quota_spent
 from deltaweir.gateway.keys.reserve import needs_of
 from deltaweir.gateway.keys.shares import Shares
@@ -38,8 +38,6 @@ from deltaweir.gateway.keys.trips import OVER_A_NETWORK, Pace
 from deltaweir.leases import Part, SpentError
 from deltaweir.stores.books import Books, LeaseStore
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
-from deltaweir.stores.sqlite_key_leases import SqliteLeases
-from deltaweir.stores.valkey_leases import ValkeyLeases
 
 _log = logging.getLogger("deltaweir.gateway.keys.limits")
 
@@ -85,18 +83,16 @@ class Limits:
         """Return the limits of the keys in the ledger that a configuration names, or in its store.
 
         Args:
-            url: As for `deltaweir.gateway.ledger.ledger.Ledger.open`; without a store there must
-                be one.
-            store: The store.
+            url: As for `deltaweir.gateway.keys.places.key_store`.
+            store: The store; what it says of one that is away holds for a ledger in PostgreSQL.
 
         Raises:
             InvalidRequest: The URL names no file; or the store's extra is not installed.
             LedgerUnavailable: It cannot be opened, or is damaged or too new.
         """
-        holder = secrets.token_hex(8)
-        if not store.shared:
-            return cls(SqliteLeases(ledger_path(url), holder=holder))
-        leases = ValkeyLeases(store.line(), prefix=store.prefix, holder=holder)
+        leases = lease_store(url, store, holder=secrets.token_hex(8))
+        if not are_shared(url, store):
+            return cls(leases)
         lenient = store.limits == "open"
         return cls(leases, clock=leases.now, pace=OVER_A_NETWORK, lenient=lenient)
 

@@ -25,8 +25,8 @@ def watch(gateway: Gateway) -> None:
     if shared is not None:
         metrics.watch("store_up", lambda: _reaches(shared, access))
         metrics.watch("streams_unwritten", lambda: shared.unwritten)
-        if access is not None:
-            metrics.watch("unchecked_streams", lambda: access.unchecked)
+    if access is not None and (shared is not None or gateway.config.ledger.remote):
+        metrics.watch("unchecked_streams", lambda: access.unchecked)
     metrics.watch_pools(
         lambda: [(one.name, one.active, one.idle) for one in gateway.routing.upstreams.values()]
     )
@@ -46,10 +46,15 @@ def _kept_bytes(gateway: Gateway) -> int:
 
 def _reaches(shared: Shared, access: Access | None) -> bool:
     """Tell whether the store was reached the last time, by all that need it."""
-    keys = access is None or (access.is_open and access.available)
-    return keys and shared.since is None
+    return _has_keys(access) and shared.since is None
 
 
 def _is_up(gateway: Gateway) -> bool:
+    """Tell whether the ledger was reached the last time, also by who reads keys there."""
     ledger = gateway.book.opened
-    return ledger is not None and ledger.unavailable_since is None
+    written = ledger is not None and ledger.unavailable_since is None
+    return written and (gateway.shared is not None or _has_keys(gateway.access))
+
+
+def _has_keys(access: Access | None) -> bool:
+    return access is None or (access.is_open and access.available)
