@@ -18,10 +18,10 @@ from deltaweir.gateway.keys.keys import Key
 from deltaweir.gateway.keys.limits import Limits
 from deltaweir.gateway.keys.trips import Pace
 from deltaweir.stores.valkey import ValkeyLine
-from deltaweir.stores.valkey_books import fields_of
 from deltaweir.stores.valkey_keys import ValkeyKeys
 from deltaweir.stores.valkey_leases import ValkeyLeases
 from deltaweir.stores.valkey_url import address_of
+from deltaweir.stores.versioned_books import fields_of
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 

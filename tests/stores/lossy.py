@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deltaweir.stores.failures import StoreUnavailable, StoreUnsure
 from deltaweir.stores.valkey import Script, ValkeyLine
-from deltaweir.stores.valkey_books import Fields
+from deltaweir.stores.versioned_books import Fields
 
 Fate = Literal["heard", "refused", "unheard", "lost", "late"]
 """What becomes of a command: all is well; it is not sent; its answer is lost; it is lost itself;

@@ -12,12 +12,12 @@ pytest.importorskip("psycopg", reason="needs the package's extra postgres")
 from deltaweir.leases import Pot
 from deltaweir.rates import Bucket
 from deltaweir.stores import postgres_books as sql
-from deltaweir.stores.valkey_books import Memory, ValkeyBooks
+from deltaweir.stores.versioned_books import Memory, VersionedBooks
 
 POT = Pot("k", "tokens", "day", 86_400)
 
 
-def told_of(books: ValkeyBooks, memory: Memory, *, begun: bool = False) -> tuple[str, Any]:
+def told_of(books: VersionedBooks, memory: Memory, *, begun: bool = False) -> tuple[str, Any]:
     """Return the statements that write a transaction, and the document that they take."""
     statements, told = sql.commit(memory, books.changes(), "a:1", 1.0, begun=begun)
     return statements, json.loads(told["told"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deltaweir.stores.postgres_hot import Hot
-from deltaweir.stores.valkey_books import Fields
+from deltaweir.stores.versioned_books import Fields
 
 
 def test_what_one_request_uses_is_locked_together() -> None:

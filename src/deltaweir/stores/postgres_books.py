@@ -1,7 +1,7 @@
 """How the records of keys' budgets and rates lie in PostgreSQL: what is asked, and what it takes.
 
 A record has a name, a version, which is the commit that wrote it last, and fields, as
-`deltaweir.stores.valkey_books` knows them.
+`deltaweir.stores.versioned_books` knows them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from deltaweir.stores.postgres_schema import SCHEMA
-from deltaweir.stores.valkey_books import Change, Fields, Memory
+from deltaweir.stores.versioned_books import Change, Fields, Memory
 
 _BOOKS = f"{SCHEMA}.key_books"
 _OWN_LASTS_S = 30 * 86_400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 
-from deltaweir.stores.valkey_books import Fields
+from deltaweir.stores.versioned_books import Fields
 
 _MOST_HOT = 500
 _MOST_TOGETHER = 8

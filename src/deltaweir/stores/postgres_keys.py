@@ -13,7 +13,7 @@ from deltaweir.errors import InvalidRequest
 from deltaweir.stores.failures import LedgerDamaged
 from deltaweir.stores.postgres_line import PostgresLine
 from deltaweir.stores.postgres_schema import SCHEMA
-from deltaweir.stores.valkey_books import named
+from deltaweir.stores.versioned_books import named
 
 WAIT_S = 5.0
 """How long a call waits for the database, in seconds."""

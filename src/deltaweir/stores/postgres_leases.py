@@ -4,7 +4,7 @@ A transaction works on records as this process has seen them last, and is then o
 server locks the records in the order of their names, and writes them if each is still of the
 version that was seen; otherwise it answers with all of them as they are. So where nobody else
 writes, one trip does, and nothing is locked while anybody thinks. It is the way of
-`deltaweir.stores.valkey_books`, which knows what the records mean, and what became of a message
+`deltaweir.stores.versioned_books`, which knows what the records mean, and what became of a message
 whose answer got lost.
 
 Where others write the same records all the time, who thinks without a lock is always late. So
@@ -27,7 +27,7 @@ from deltaweir.stores import postgres_books as sql
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable, StoreUnsure
 from deltaweir.stores.postgres_hot import Hot
 from deltaweir.stores.postgres_line import PostgresLine
-from deltaweir.stores.valkey_books import Clock, Fields, Memory, ValkeyBooks
+from deltaweir.stores.versioned_books import Clock, Fields, Memory, VersionedBooks
 
 _OPEN_S = 5.0
 _TIDY_MS = 3_600_000
@@ -72,7 +72,7 @@ class PostgresLeases:
         return self._clock.at(time.monotonic())
 
     @contextlib.contextmanager
-    def writing(self, *, wait_s: float) -> Iterator[ValkeyBooks]:
+    def writing(self, *, wait_s: float) -> Iterator[VersionedBooks]:
         """Write all or nothing of what the block does.
 
         Args:
@@ -117,7 +117,7 @@ class PostgresLeases:
             self._tidied_ms = forgotten_ms
             self._line.ask(sql.TIDY, wait_s=reading.left_s)
 
-    def _commit(self, books: ValkeyBooks, reading: _Reading) -> None:
+    def _commit(self, books: VersionedBooks, reading: _Reading) -> None:
         memory, changes = self._memory, books.changes()
         names, commit = [one.name for one in changes], memory.name()
         wait_s = reading.left_s

@@ -12,7 +12,7 @@ from deltaweir.allowances import KeyRecord, Quota, window_of
 from deltaweir.errors import InvalidRequest
 from deltaweir.stores.failures import LedgerDamaged
 from deltaweir.stores.valkey import Script, ValkeyLine
-from deltaweir.stores.valkey_books import fields_of, named
+from deltaweir.stores.versioned_books import fields_of, named
 
 WAIT_S = 1.0
 """How long a call waits for the store, in seconds."""

@@ -1,7 +1,7 @@
 """What processes of several machines hold and book of keys' budgets and rates, in a store.
 
 A transaction is one script, written if what it was worked out from still holds
-(`deltaweir.stores.valkey_books`). An answer that does not come in time says nothing about what
+(`deltaweir.stores.versioned_books`). An answer that does not come in time says nothing about what
 was written; the next one does.
 """
 
@@ -16,7 +16,40 @@ from deltaweir.errors import DeltaweirError
 from deltaweir.leases import SpentError
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable, StoreUnsure
 from deltaweir.stores.valkey import Script, ValkeyLine
-from deltaweir.stores.valkey_books import COMMIT, Clock, Fields, Memory, ValkeyBooks, fields_of
+from deltaweir.stores.versioned_books import (
+    Clock,
+    Fields,
+    Memory,
+    VersionedBooks,
+    fields_of,
+)
+
+COMMIT = """
+local held = 1
+for at, key in ipairs(KEYS) do
+  if (redis.call('HGET', key, 'v') or '') ~= ARGV[at] then held = 0 end
+end
+local time = redis.call('TIME')
+local said = {held, time[1], time[2]}
+if held == 0 then
+  for at, key in ipairs(KEYS) do said[at + 3] = redis.call('HGETALL', key) end
+  return said
+end
+local at = #KEYS + 1
+for _, key in ipairs(KEYS) do
+  local lasts, sets, drops = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  at = at + 3
+  if sets > 0 then redis.call('HSET', key, unpack(ARGV, at, at + 2 * sets - 1)) end
+  at = at + 2 * sets
+  if drops > 0 then redis.call('HDEL', key, unpack(ARGV, at, at + drops - 1)) end
+  at = at + drops
+  if lasts > 0 then redis.call('EXPIRE', key, lasts) end
+end
+return said
+"""
+"""Writes hashes if all are as they were seen. ``KEYS`` are their names; ``ARGV`` has the ``v``
+that each was seen with, and then of each: seconds that it lasts (0 for ever), how many fields are
+set, how many are dropped, and those."""
 
 _COMMIT = Script(COMMIT)
 _OPEN_S = 2.0
@@ -58,7 +91,7 @@ class ValkeyLeases:
         return self._clock.at(time.monotonic())
 
     @contextlib.contextmanager
-    def writing(self, *, wait_s: float) -> Iterator[ValkeyBooks]:
+    def writing(self, *, wait_s: float) -> Iterator[VersionedBooks]:
         """Write all or nothing of what the block does.
 
         Args:
@@ -98,7 +131,7 @@ class ValkeyLeases:
         flat = self._line.call("HGETALL", name, wait_s=_left(deadline))
         return fields_of(flat)
 
-    def _commit(self, books: ValkeyBooks, deadline: float) -> None:
+    def _commit(self, books: VersionedBooks, deadline: float) -> None:
         commit = self._memory.name()
         names, values = books.command(commit)
         asked = time.monotonic()

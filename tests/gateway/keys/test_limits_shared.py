@@ -18,8 +18,8 @@ from deltaweir.gateway.keys.keys import Key
 from deltaweir.gateway.keys.limits import Limits
 from deltaweir.gateway.keys.trips import Pace
 from deltaweir.leases import Pot
-from deltaweir.stores.valkey_books import named
 from deltaweir.stores.valkey_leases import ValkeyLeases
+from deltaweir.stores.versioned_books import named
 
 
 class Shared(World):

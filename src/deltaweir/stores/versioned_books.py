@@ -18,33 +18,6 @@ from typing import NamedTuple
 from deltaweir.leases import Pot, Standing
 from deltaweir.rates import Bucket
 
-COMMIT = """
-local held = 1
-for at, key in ipairs(KEYS) do
-  if (redis.call('HGET', key, 'v') or '') ~= ARGV[at] then held = 0 end
-end
-local time = redis.call('TIME')
-local said = {held, time[1], time[2]}
-if held == 0 then
-  for at, key in ipairs(KEYS) do said[at + 3] = redis.call('HGETALL', key) end
-  return said
-end
-local at = #KEYS + 1
-for _, key in ipairs(KEYS) do
-  local lasts, sets, drops = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  at = at + 3
-  if sets > 0 then redis.call('HSET', key, unpack(ARGV, at, at + 2 * sets - 1)) end
-  at = at + 2 * sets
-  if drops > 0 then redis.call('HDEL', key, unpack(ARGV, at, at + drops - 1)) end
-  at = at + drops
-  if lasts > 0 then redis.call('EXPIRE', key, lasts) end
-end
-return said
-"""
-"""Writes hashes if all are as they were seen. ``KEYS`` are their names; ``ARGV`` has the ``v``
-that each was seen with, and then of each: seconds that it lasts (0 for ever), how many fields are
-set, how many are dropped, and those."""
-
 Fields = dict[bytes, bytes]
 """A hash."""
 
@@ -105,7 +78,7 @@ class Memory:
         self._unsure = set[str]()
         self._commits = 0
 
-    def begin(self, read: Callable[[str], Fields]) -> ValkeyBooks:
+    def begin(self, read: Callable[[str], Fields]) -> VersionedBooks:
         """Return a transaction.
 
         Args:
@@ -113,7 +86,7 @@ class Memory:
         """
         if len(self.known) > _MOST_KNOWN:
             self.known.clear()
-        return ValkeyBooks(self, read)
+        return VersionedBooks(self, read)
 
     def name(self) -> str:
         """Return the name of the next commit."""
@@ -124,7 +97,7 @@ class Memory:
         """Learn that nobody knows whether a commit was written."""
         self._unsure.add(commit)
 
-    def wrote(self, books: ValkeyBooks, commit: str) -> None:
+    def wrote(self, books: VersionedBooks, commit: str) -> None:
         """Learn that a transaction was written, and so none of those before it is to come."""
         self.last = commit
         self._unsure.clear()
@@ -149,7 +122,7 @@ class Memory:
             self._unsure.clear()
 
 
-class ValkeyBooks:
+class VersionedBooks:
     """What may be read and written in one transaction; made by `Memory.begin`.
 
     Args:
@@ -216,7 +189,7 @@ class ValkeyBooks:
         return [*self._changes.values()]
 
     def command(self, commit: str) -> tuple[list[str], list[bytes | str | int]]:
-        """Return the names and the values of `COMMIT`, which writes this.
+        """Return the names and the values of Valkey's script `COMMIT`, which writes this.
 
         Args:
             commit: Its name.
