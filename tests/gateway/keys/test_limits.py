@@ -394,7 +394,9 @@ def test_limits_that_cannot_be_checked_may_be_none(world: World) -> None:
         admit(limits, who, pico=10**9)
 
 
-def test_streams_wait_once_for_a_locked_file(world: World) -> None:
+def test_streams_wait_once_for_a_locked_file(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """Where nothing is at hand the first waits its moment, and those that follow not at all."""
     limits = world.process(pace=Pace(look_s=3600, gather_s=3600, more_s=0.25))
     who = key("2000tok")
@@ -408,6 +410,7 @@ def test_streams_wait_once_for_a_locked_file(world: World) -> None:
             had = one.granted
             assert one.more(had.tokens or 0, None) == had
         assert time.monotonic() - began < 2.5
+    assert not caplog.records  # nothing is wrong with a file that somebody writes
     limits.flush(LIMIT_S)
     for one in streams:  # the rest is over with the lock
         granted = one.granted.tokens or 0

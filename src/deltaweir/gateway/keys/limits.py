@@ -138,6 +138,8 @@ class Limits:
         """Grant a stream more, as far as there is any; for `Allowance`."""
         try:
             return not self._shares.more(key.id, told) and self._lenient
+        except LedgerBusy:  # for a moment; where it is for longer, the thread tells
+            return self._lenient
         except LedgerUnavailable as error:
             self._tell(error)
             return self._lenient
