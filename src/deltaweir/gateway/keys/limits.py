@@ -41,7 +41,7 @@ from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
 from deltaweir.stores.sqlite_key_leases import SqliteLeases
 from deltaweir.stores.valkey_leases import ValkeyLeases
 
-_log = logging.getLogger("deltaweir.gateway.keys.limits")
+_log = logging.getLogger("deltaweir.gateway.limits")
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 
