@@ -761,6 +761,16 @@ def test_usage_everywhere_also_on_a_cut() -> None:
     assert [shown.usage.completion_tokens for shown in out if shown.usage] == [77, 4, 4]
 
 
+def test_zeros_while_the_answer_goes_on_give_way_to_the_count() -> None:
+    """Who asked for running figures gets them from servers too that have none yet (LocalAI)."""
+    weir: Weir[Chunk] = Weir(Chunk, meter=Counting(), usage_asked=True, usage_everywhere=True)
+    theirs = [chunk(said("a")), chunk(said("bc"))]
+    for one in theirs:
+        one.usage = Usage()
+    out = passed(weir, [*theirs, chunk(done())])
+    assert [shown.usage.completion_tokens for shown in out if shown.usage] == [1, 3, 3, 3]
+
+
 def test_a_chunk_whose_text_was_cut_is_told_anew() -> None:
     """Its bytes stay, for all that stands around the text; one that passes whole is as it came."""
     weir: Weir[ForwardedChunk] = Weir(ForwardedChunk, budget=Allowance(3))

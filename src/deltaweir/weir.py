@@ -30,7 +30,7 @@ from typing import Any, Generic, TypeVar
 from deltaweir.control import Control
 from deltaweir.endings import Ending, State
 from deltaweir.last_usage import LastUsage
-from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk
+from deltaweir.schema.chunk import Choice, Chunk, TextChoice, TextChunk, has_figures
 from deltaweir.schema.ends import is_cut
 from deltaweir.schema.forwarding import ForwardedChunk, ForwardedTextChunk
 from deltaweir.schema.texts import only_text, says_something, take_out
@@ -205,11 +205,11 @@ class Weir(Generic[ChunkT]):
         return ()
 
     def _with_usage(self, chunks: Sequence[ChunkT]) -> Sequence[ChunkT]:
-        """Put the usage so far on chunks that have none, where every chunk shall carry it."""
+        """Put the usage so far on chunks that tell none, where every chunk shall carry it."""
         if self.usage_everywhere and chunks and self._meter is not None:
             usage = self._meter.usage
             for chunk in chunks:
-                if chunk.usage is None and usage is not None:
+                if usage is not None and not has_figures(chunk):
                     chunk.usage = usage
                     _rewritten(chunk)
         return chunks

@@ -19,6 +19,7 @@ from deltaweir.cli.folding import folded
         ("in /a/path/that/is/long", 10, "in\n/a/path/that/is/long"),
         ("one\n\ntwo words", 8, "one\n\ntwo\nwords"),
         ("first  token 0.1 s", 12, "first  token\n0.1 s"),
+        ("  eleven  12", 8, "  eleven\n  12"),
         ("田中田中 田中田中", 10, "田中田中\n田中田中"),
         ("too narrow for it", 5, "too narrow for it"),
         ("", 20, ""),

@@ -80,14 +80,6 @@ def test_a_server_that_cannot_resume(run: Run) -> None:
     assert ["x-deltaweir" in request.headers for request in peer.requests] == [True, False]
 
 
-def test_a_refusal_used_nothing(run: Run) -> None:
-    """No tokens are told of a request that was not answered."""
-    with Peer(error_answer(400, "not today", code="no")) as peer:
-        ended = run("chat", *where(peer), "Say it.")
-    assert (ended.code, ended.out) == (1, "")
-    assert ended.err.splitlines()[1:] == ["deltaweir: the server answered 400: not today"]
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption(number: signal.Signals) -> None:
     """It stops the generation on the server too, before the command has ended."""

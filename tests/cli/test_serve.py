@@ -103,6 +103,18 @@ def test_an_embedded_model_that_does_not_exist(path: Path) -> None:
     _check(embedded_config(str(path)), None)
 
 
+def test_an_embedded_model_below_the_home_folder(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``~`` stands for it, as it does where the model is loaded."""
+    monkeypatch.setenv("HOME", str(path.parent))
+    monkeypatch.setenv("USERPROFILE", str(path.parent))
+    _check(embedded_config(f"~/{path.name}"), None)
+    missing = path.parent / "none.gguf"
+    with pytest.raises(typer.BadParameter, match=re.escape(f"no weights file {missing}")):
+        _check(embedded_config("~/none.gguf"), None)
+
+
 def test_a_providers_model(run: Any) -> None:
     """Without a configuration nobody knows its address."""
     ended = run("serve", "--model", "gpt-4o")

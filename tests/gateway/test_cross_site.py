@@ -47,6 +47,7 @@ def test_everybody_else(headers: list[tuple[bytes, bytes]]) -> None:
         (b"http://[fd00::5]:8080", {b"host": b"[fd00::5]:8080"}),
         (b"http://[fd00::5]", {b"host": b"[fd00::5]:8080"}),
         (b"http://chat.lan", {b"host": b"127.0.0.1:8080", b"x-forwarded-host": b"chat.lan"}),
+        (b"http://chat.lan", {b"host": b"h", b"x-forwarded-host": b"chat.lan, inner.lan:80"}),
     ],
 )
 def test_our_own_page_where_browsers_say_less(origin: bytes, called: dict[bytes, bytes]) -> None:
@@ -54,7 +55,9 @@ def test_our_own_page_where_browsers_say_less(origin: bytes, called: dict[bytes,
     check_site("POST", [(b"origin", origin), *called.items()], ())
 
 
-@pytest.mark.parametrize("origin", [b"http://evil.example", b"null", b"http://[fd00::6]:8080"])
+@pytest.mark.parametrize(
+    "origin", [b"http://evil.example", b"null", b"file://", b"http://[fd00::6]:8080"]
+)
 @pytest.mark.parametrize("host", [b"192.168.1.5:8080", b"[fd00::5]:8080", b""])
 def test_a_page_of_another_site_where_browsers_say_less(origin: bytes, host: bytes) -> None:
     """An origin of another name is refused, and let in like any other by the configuration."""

@@ -670,6 +670,8 @@ def test_what_is_being_written_outlives_a_reload(front: Front, page: Any) -> Non
     page.reload()
     expect(area).to_have_value("a long question,\nnot sent yet")
     expect(area).to_be_focused()
+    # as when a page is left and comes back as it was
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
     area.press("Enter")
     expect(answer(page)).to_contain_text("You said: a long question")
     ended(page)

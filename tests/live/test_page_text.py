@@ -108,3 +108,18 @@ def test_a_conversation_is_printed_whole(front: Front, page: Any) -> None:
     expect(page.get_by_label("Message")).to_be_hidden()
     height = page.evaluate("document.documentElement.scrollHeight")
     assert height > 2 * page.viewport_size["height"]
+
+
+def test_what_is_printed_can_be_read(front: Front, page: Any) -> None:
+    """In dark letters though the screen is dark, and with all columns of a table."""
+    ask(page, front, "print me in the dark", WIDE)
+    columns = "|" + " some words |" * 12
+    answer = ask(page, front, "and a wide one", f"{columns}\n{'|---' * 12}|\n{columns}\n")
+    page.emulate_media(media="print", color_scheme="dark")
+    for theme in (None, "dark"):
+        if theme:
+            page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
+        assert styled(page.locator("body"), "color") == "rgb(28, 31, 33)"
+    for box in page.locator(".table-box").all():
+        assert box.evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
+    expect(answer).to_be_visible()

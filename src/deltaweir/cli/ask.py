@@ -204,11 +204,7 @@ class Asking:
             code, failure = self._show(stream)
             if failure is not None and _is_unheard(failure):
                 return Answered(code, error=failure)
-            if (
-                self.stats
-                and not self._is_asked_anew(failure)
-                and (stream.usage is not None or stream.complete)
-            ):
+            if self.stats and (stream.usage is not None or stream.complete):
                 (say_faint if self.markdown else say)(statistics(stream))
             message = stream.reply().choices[0].message if self._is_chat(stream) else None
             return Answered(code, message, failure, stream)

@@ -27,7 +27,7 @@ def _folded(line: str, columns: int) -> str:
     margin = line[: len(line) - len(line.lstrip(" "))]
     rows, row = [], ""
     for word in line[len(margin) :].split(" "):
-        longer = f"{row} {word}" if row else f"{margin}{word}"
+        longer = f"{row} {word}" if row.strip() else f"{margin}{word}"
         if row.strip() and _cells(longer) > columns:
             rows.append(row.rstrip(" "))
             longer = f"{margin}{word}"

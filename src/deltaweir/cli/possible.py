@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,11 @@ def check_embedded(name: str, *, hint: str = "") -> None:
     from deltaweir.models.catalogue import catalogue, find
     from deltaweir.models.weights import is_embedded
 
-    if name in catalogue() or Path(name).is_file():
+    path = Path(os.path.expanduser(name))  # noqa: PTH111  never raises, unlike pathlib's
+    if name in catalogue() or path.is_file():
         return
     if is_embedded(name):
-        raise InvalidRequest(f"there is no weights file {Path(name).absolute()}", param="model")
+        raise InvalidRequest(f"there is no weights file {path.absolute()}", param="model")
     try:
         find(name)
     except ModelNotFound as error:

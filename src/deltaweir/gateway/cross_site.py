@@ -52,11 +52,14 @@ def _from_elsewhere(said: Mapping[bytes, bytes]) -> bool:
     site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
     if site is not None or origin is None:
         return site == b"cross-site"
-    # no page can set the second, which proxies do that call this server by another name
-    called = [said[name] for name in (b"host", b"x-forwarded-host") if name in said]
-    return _host_in(origin.rpartition(b"://")[2]) not in map(_host_in, called)
+    # no page can set the second, which proxies do that call this server by another name; each
+    # further one adds its own behind a comma
+    names = b",".join(said[name] for name in (b"host", b"x-forwarded-host") if name in said)
+    host = _host_in(origin.rpartition(b"://")[2])
+    return not host or host not in map(_host_in, names.split(b","))
 
 
 def _host_in(address: bytes) -> bytes:
     """Return the host of an address without its port, which makes no other site of it."""
+    address = address.strip()
     return (address if address.endswith(b"]") else address.rpartition(b":")[0] or address).lower()

@@ -17,7 +17,7 @@ from deltaweir.meter.account import COUNTED, ESTIMATED, PROVIDER, Account
 from deltaweir.meter.prices import Price
 from deltaweir.meter.prompt import PromptCount
 from deltaweir.meter.tokens import TokenCounter, Tokenizer
-from deltaweir.schema.chunk import AnyChunk, Choice, Chunk, PartialUsage, Usage
+from deltaweir.schema.chunk import AnyChunk, Choice, Chunk, PartialUsage, Usage, has_figures
 from deltaweir.schema.texts import heads, texts
 
 
@@ -128,7 +128,7 @@ class Meter:
             for part in chunk.choices:
                 if part.text:
                     self._texts[part.index].append(part.text)
-        if chunk.usage is not None and not _placeholder(chunk, chunk.usage):
+        if chunk.usage is not None and has_figures(chunk):
             self._latest = chunk.usage
             self._closed.append((self._texts, chunk.usage))
             self._texts = _Texts(list)
@@ -282,13 +282,4 @@ def _grown(usage: Usage, more: int) -> Usage:
         prompt_tokens=usage.prompt_tokens,
         prompt_tokens_details=usage.prompt_tokens_details,
         total_tokens=usage.prompt_tokens + completion,
-    )
-
-
-def _placeholder(chunk: AnyChunk, usage: Usage) -> bool:
-    """Tell whether a usage says nothing yet: zeros, while the answer goes on (LocalAI)."""
-    return (
-        not (usage.prompt_tokens or usage.completion_tokens or usage.total_tokens)
-        and bool(chunk.choices)
-        and not any(choice.finish_reason for choice in chunk.choices)
     )

@@ -157,3 +157,12 @@ class TextChunk(Record):
 
 AnyChunk = Chunk | TextChunk
 """A chunk of either endpoint."""
+
+
+def has_figures(chunk: AnyChunk) -> bool:
+    """Tell whether a chunk says what was used; zeros while its answer goes on do not (LocalAI)."""
+    usage = chunk.usage
+    if usage is None:
+        return False
+    known = usage.prompt_tokens or usage.completion_tokens or usage.total_tokens
+    return bool(known or not chunk.choices or any(one.finish_reason for one in chunk.choices))

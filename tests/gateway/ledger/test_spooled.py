@@ -135,6 +135,7 @@ def test_what_is_told_meanwhile_is_written_when_it_is_back(
     store.close()
     assert list(folder.iterdir()) == []
     assert faulty.closed.is_set()
+    assert {record.name for record in caplog.records} == {"deltaweir.gateway.ledger"}
     said = [record.getMessage() for record in caplog.records]
     assert len([one for one in said if "nobody answers" in one]) == 1
     assert len([one for one in said if "is back" in one]) == 1

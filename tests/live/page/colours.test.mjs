@@ -29,9 +29,21 @@ test("words, texts, figures and comments", () => {
     ["html", '<p class="x">if</p><!-- no\nno -->', ["word p", 'text "x"', "word p", "comment <!-- no", "comment no -->"]],
     ["json", '{"a": [1.5e3, true]}', ['text "a"', "figure 1.5e3", "word true"]],
     ["rust", "fn f<'a>(x: &'a str) {}", ["word fn"]],
+    ["rust", "let q = '\"'; let z = '\\''; // 'a", ["word let", "text '\"'", "word let", "text '\\''", "comment // 'a"]],
     ["python", "x = 'open", ["text 'open"]],
+    ["html", "<p title='a b'>Don't if it's / so</p>", ["word p", "text 'a b'", "word p"]],
+    ["bash", "echo don't # why\necho 'it'", ["comment # why", "text 'it'"]],
+    ["yaml", "note: it's here # why", ["comment # why"]],
+    ["cpp", "int a = 1'000'000; char b = 'c';", ["word int", "figure 1", "figure 000", "figure 000", "word char", "text 'c'"]],
+    ["python", "r'a' + f'b'", ["text 'a'", "text 'b'"]],
   ];
   for (const [name, text, wanted] of cases) assert.deepEqual(coloured(name, text), wanted, name);
+});
+
+test("browsers without lookbehind can read the patterns", () => {
+  for (const name of ["python", "html", "js", "rust", "sql"]) {
+    assert.doesNotMatch(languageNamed(name).pattern.source, /\(\?<[=!]/, name);
+  }
 });
 
 test("what is no language stays plain", () => {

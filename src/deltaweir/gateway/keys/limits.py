@@ -39,7 +39,7 @@ from deltaweir.leases import Part, SpentError
 from deltaweir.stores.books import Books, LeaseStore
 from deltaweir.stores.failures import LedgerBusy, LedgerUnavailable
 
-_log = logging.getLogger("deltaweir.gateway.keys.limits")
+_log = logging.getLogger("deltaweir.gateway.limits")
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 

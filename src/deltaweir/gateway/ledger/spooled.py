@@ -26,7 +26,7 @@ from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.stores.spool import Portion, Spool
 from deltaweir.usage_report import Line
 
-_log = logging.getLogger("deltaweir.gateway.ledger.ledger")
+_log = logging.getLogger("deltaweir.gateway.ledger")
 
 PORTION = 2000
 """Entries of the queue that are written at once."""

@@ -22,7 +22,7 @@ from deltaweir.stores.failures import LedgerUnavailable
 from deltaweir.stores.ledger_columns import RunningRow
 from deltaweir.usage_report import Line
 
-_log = logging.getLogger("deltaweir.gateway.ledger.ledger")
+_log = logging.getLogger("deltaweir.gateway.ledger")
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 

@@ -27,7 +27,7 @@ from typing import Protocol
 
 from deltaweir.stores.liveness import Life, dead
 
-_log = logging.getLogger("deltaweir.gateway.metrics.metrics")
+_log = logging.getLogger("deltaweir.gateway.metrics")
 
 Name = tuple[str, ...]
 """A metric's name, then the values of its labels."""

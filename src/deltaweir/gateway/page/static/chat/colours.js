@@ -11,9 +11,13 @@ const LONGEST_LINE = 1000;
 const FIGURE = "\\b(?:0[xXbBoO][\\da-fA-F_]+|\\d[\\d_]*(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)[a-zA-Z]{0,3}\\b";
 const WORD = "[A-Za-z_$@][\\w$]*";
 
+/** What stands before an apostrophe that begins a text: no letter (don't), and no figure (1'000). */
+const NO_WORD = /(?:^|[^\w\\])$/;
+const BLANK = /(?:^|\s)$/;
+
 const C_BLOCK = { "/*": { kind: "comment", end: "*/" } };
 const C_LIKE = { line: "\\/\\/.*", opens: C_BLOCK, quotes: "\"'" };
-const HASH = { line: "(?<=^|\\s)#.*", opens: {}, quotes: "\"'" };
+const HASH = { line: "#.*", opens: {}, quotes: "\"'", behind: { comment: BLANK, text: NO_WORD } };
 const long = (...marks) =>
   Object.fromEntries(marks.map((mark) => [mark, { kind: "text", end: mark }]));
 const SCRIPT = "async await break case catch class const continue default delete do else export extends "
@@ -27,7 +31,7 @@ const C_WORDS = "auto bool break case char const continue default do double else
 
 /** Names of languages, what they look like, and their words. */
 const KNOWN = [
-  ["python py python3", { ...HASH, opens: long('"""', "'''") },
+  ["python py python3", { ...HASH, opens: long('"""', "'''"), behind: { comment: BLANK } },
     "and as assert async await break case class continue def del elif else except False finally for from global "
     + "if import in is lambda match None nonlocal not or pass raise return self True try while with yield"],
   ["javascript js jsx mjs node", { ...C_LIKE, opens: { ...C_BLOCK, ...long("`") } }, SCRIPT],
@@ -42,7 +46,7 @@ const KNOWN = [
   ["go golang", { ...C_LIKE, opens: { ...C_BLOCK, ...long("`") } },
     "any bool break byte case chan const continue default defer else error fallthrough false float64 for func go if "
     + "import int int64 interface iota map nil package range return rune select string struct switch true type var"],
-  ["rust rs", { ...C_LIKE, quotes: '"' },
+  ["rust rs", { ...C_LIKE, quotes: '"', letter: "'(?:\\\\.|[^'\\\\])'", behind: {} },
     "as async await break const continue crate dyn else enum extern false fn for if impl in let loop match mod move "
     + "mut pub ref return self Self static struct super trait true type unsafe use where while"],
   ["php", C_LIKE, `${SCRIPT} abstract array as echo fn foreach implements interface namespace private protected `
@@ -61,7 +65,7 @@ const KNOWN = [
     + "union unique update using values view when where with"],
   ["css scss less", { line: null, opens: C_BLOCK, quotes: "\"'" }, "@media @import @supports @keyframes important"],
   ["html xml svg vue", { line: null, opens: { "<!--": { kind: "comment", end: "-->" } }, quotes: "\"'",
-    word: "(?<=<\\/?)[A-Za-z][\\w-]*" }, null],
+    word: "[A-Za-z][\\w-]*", behind: { text: NO_WORD, word: /<\/?$/ } }, null],
   ["lua", { line: "--.*", opens: {}, quotes: "\"'" },
     "and break do else elseif end false for function if in local nil not or repeat return then true until while"],
 ];
@@ -114,28 +118,35 @@ export function colouredLine(language, line, open) {
     if (found === null) break;
     const { opening } = found.groups;
     if (opening !== undefined) open = language.opens[opening];
-    put(opening === undefined ? kindOf(language, found.groups) : open.kind, found[0]);
-    at = language.pattern.lastIndex;
+    const kind = opening === undefined ? kindOf(language, found, line) : open.kind;
+    const text = kind === null ? found[0][0] : found[0];
+    put(kind ?? "", text);
+    at = found.index + text.length;
   }
   return { parts, open };
 }
 
-function kindOf({ words, folds }, { comment, text, figure, word }) {
-  if (comment !== undefined) return "comment";
-  if (text !== undefined) return "text";
-  if (figure !== undefined) return "figure";
-  return words === null || words.has(folds ? word.toLowerCase() : word) ? "word" : "";
+/** What was found; null where it cannot begin there, and only looks like it. */
+function kindOf({ words, folds, behind }, { 0: text, index, groups }, line) {
+  const kind = ["comment", "text", "figure", "word"].find((one) => groups[one] !== undefined);
+  // not by lookbehind, which browsers of 2022 cannot read
+  const placed = behind[kind]?.test(line.slice(Math.max(0, index - 2), index)) ?? true;
+  if (kind === "word") {
+    return placed && (words?.has(folds ? text.toLowerCase() : text) ?? true) ? kind : "";
+  }
+  return placed || (kind === "text" && text[0] !== "'") ? kind : null;
 }
 
 function made({ look, words }) {
-  const { line, opens, quotes, folds = false, word = WORD } = look;
+  const { line, opens, quotes, letter, folds = false, word = WORD, behind = { text: NO_WORD } } = look;
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
   const texts = [...quotes].map((quote) => `${quote}(?:\\\\.|[^${quote}\\\\])*${quote}?`);
+  if (letter) texts.push(letter);
   const starts = Object.keys(opens).map(escaped);
   const groups = [
     starts.length ? `(?<opening>${starts.join("|")})` : "(?<opening>(?!))",
     `(?<comment>${line ?? "(?!)"})`, `(?<text>${texts.join("|")})`, `(?<figure>${FIGURE})`, `(?<word>${word})`,
   ];
   const known = words === null ? null : new Set(words.split(" "));
-  return { pattern: new RegExp(groups.join("|"), "g"), opens, words: known, folds };
+  return { pattern: new RegExp(groups.join("|"), "g"), opens, words: known, folds, behind };
 }

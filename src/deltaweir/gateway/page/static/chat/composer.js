@@ -32,7 +32,8 @@ export class Composer {
     this.area.addEventListener("input", () => this.#fit());
     this.area.addEventListener("keydown", (event) => this.#pressed(event));
     this.running = false;
-    this.area.value ||= takeDraft();
+    const draft = takeDraft();  // also where the browser has kept the text by itself
+    this.area.value ||= draft;
     // only then: a long text takes long to keep
     addEventListener("pagehide", () => keepDraft(this.editing.hidden ? this.area.value : this.draft));
     this.#fit();
@@ -110,7 +111,8 @@ export class Composer {
 
 function keepDraft(text) {
   try {
-    if (text !== "") sessionStorage.setItem(DRAFT, text);
+    if (text === "") sessionStorage.removeItem(DRAFT);
+    else sessionStorage.setItem(DRAFT, text);
   } catch {
     // storage is off, or full
   }
