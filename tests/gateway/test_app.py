@@ -171,6 +171,24 @@ def test_other_routes_and_methods(gateway: Running, path: str, method: str, stat
     assert set(json.loads(raw)["error"]) == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/models", "let the base_url end with /v1"),
+        ("/v1/models/", "leave out the slash at its end"),
+        ("/v1/streams/", "leave out the slash at its end"),
+        ("/v1/embeddings", "can pass it on by [server] passthrough"),
+        ("/dashboard", "it is on the page, at /#/dashboard"),
+    ],
+)
+def test_where_a_path_leads_that_is_not_there(gateway: Running, path: str, hint: str) -> None:
+    """What was likely meant is said."""
+    _, _, raw = request(gateway, path, method="GET")
+    message = json.loads(raw)["error"]["message"]
+    assert message.startswith(f"there is no {path}; ")
+    assert hint in message
+
+
 def test_heartbeats_have_one_newline_and_stand_between_events() -> None:
     """Silence is filled with comments that no client takes for an event."""
     long = "word " * 200  # some tenths of a second, several heartbeats

@@ -169,8 +169,11 @@ class _Control:
 
     @refusing
     async def model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if not name:
+            return await self.not_found(request)
         caller = await self._gateway.caller_of(request.scope)
-        route = self._gateway.routing.route_to(request.path_params["name"])
+        route = self._gateway.routing.route_to(name)
         self._gateway.permit(caller, route.name)
         return as_json(_model(route.name))
 
@@ -197,13 +200,13 @@ class _Control:
     async def openapi(self, _request: Request) -> Response:
         return as_json(document(self._gateway.routing.models))
 
-    async def not_found(self, request: Request, _error: Exception) -> Response:
+    async def not_found(self, request: Request, _error: Exception | None = None) -> Response:
         path = request.url.path
         hint = ""
-        if f"/v1{path}" in OWN_ROUTES:
+        if path == "/dashboard" and self._gateway.config.server.page:
+            hint = "; it is on the page, at /#/dashboard"
+        elif f"/v1{path}" in OWN_ROUTES:
             hint = "; let the base_url end with /v1"
-        elif f"{path}/" in OWN_ROUTES or path in OWN_ROUTES:
-            hint = "; it takes an id behind it"
         elif path.removesuffix("/") in OWN_ROUTES:
             hint = "; leave out the slash at its end"
         elif path.startswith("/v1/"):
