@@ -23,6 +23,9 @@ settings.register_profile("quick", max_examples=40)
 settings.register_profile("thorough", max_examples=400)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# programs that tests start are compiled once, not each time anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # no test may reach a provider that the developer's own environment names
 for _name in (
     "DELTAWEIR_API_KEY",
