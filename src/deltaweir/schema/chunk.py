@@ -7,8 +7,10 @@ the order in which the embedded model's chunks are printed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from deltaweir.schema import content_parts
 from deltaweir.schema.record import Record, always, null
 
 
@@ -64,6 +66,11 @@ class Delta(Record):
     refusal: str | None = None
     role: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
+
+    @classmethod
+    def adapted(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return plain data whose content is one text; see `deltaweir.schema.content_parts`."""
+        return content_parts.joined(value)
 
 
 class Choice(Record):

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from deltaweir.schema import content_parts
 from deltaweir.schema.chunk import Choice, Chunk, Delta, TextChoice, TextChunk
 from deltaweir.schema.text_frames import Frame, filling_of, place_of_text
 from deltaweir.schema.texts import ELSEWHERE
@@ -121,7 +122,7 @@ class Forwarder:
         if chunk.raw is not None:  # a field of the peer's has the name that ours has in JSON
             chunk = self._kind.model_validate(msgspec.json.decode(data))
         chunk.retold = False
-        chunk.raw = data if _has_all_keys(chunk, data) else None
+        chunk.raw = data if _is_usual(chunk, data) else None
         if self._guarded and not _says_once(chunk, data):
             chunk.raw = None
         # one without unknown fields is read faster than compared
@@ -264,8 +265,13 @@ def _says_once(chunk: AnyForwarded, data: bytes) -> bool:
     )
 
 
-def _has_all_keys(chunk: AnyForwarded, data: bytes) -> bool:
-    """Tell whether a chunk has the key that typed clients fail without, and many servers forget."""
+def _is_usual(chunk: AnyForwarded, data: bytes) -> bool:
+    """Tell whether a chunk's bytes are what typed clients take.
+
+    Many servers forget the key that these fail without, and some have content in parts.
+    """
+    if content_parts.are_in(data):
+        return False
     if not chunk.choices:
         return b'"choices":[]' in data or b'"choices": []' in data
     return data.count(b'"finish_reason"') >= len(chunk.choices)

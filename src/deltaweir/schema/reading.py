@@ -162,6 +162,7 @@ def _split(
 ) -> dict[str, Any]:
     """Return the known part of a mapping, and note the rest with the way to it."""
     known: dict[str, Any] = {}
+    value = cls.adapted(value)
     fields = {field.name: field for field in fields_of(cls)}
     rest = {name: inner for name, inner in value.items() if name not in fields}
     if any(not isinstance(name, str) for name in rest):

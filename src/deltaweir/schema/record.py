@@ -71,6 +71,11 @@ class Record(msgspec.Struct, omit_defaults=True, dict=True, forbid_unknown_field
         """
         return read(cls, text)
 
+    @classmethod
+    def adapted(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return plain data in the form that is known here; records of odd peers have their own."""
+        return value
+
     @property
     def model_extra(self) -> dict[str, Any]:
         """The unknown fields, by the name that pydantic gives them; change a record, not this."""

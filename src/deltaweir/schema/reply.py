@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from deltaweir.schema import content_parts
 from deltaweir.schema.chunk import (
     AnyChunk,
     Choice,
@@ -45,6 +47,11 @@ class Message(Record):
     refusal: str | None = None
     role: str = always(lambda: "assistant")
     tool_calls: list[ToolCall] | None = None
+
+    @classmethod
+    def adapted(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return plain data whose content is one text; see `deltaweir.schema.content_parts`."""
+        return content_parts.joined(value)
 
 
 class ReplyChoice(Record):

@@ -106,6 +106,28 @@ def test_sizes_of_pieces_in_every_form(front: Front, size: str) -> None:
     assert told(front, sized(stream_answer(EVENTS), size)) == WHOLE
 
 
+@pytest.mark.parametrize("guarded", [False, True])
+def test_content_in_parts(front: Front, guarded: bool) -> None:
+    """Mistral's reasoning models answer so; clients get texts, counted and guarded as such."""
+    event = EVENTS[1]
+    assert isinstance(event, bytes)
+    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "I see."}]}]
+    parts = [
+        thinking,
+        [{"type": "text", "text": LEAK[:9]}],
+        LEAK[9:],
+        [{"type": "text", "text": "."}],
+    ]
+    sent = [event.replace(b'"Hel"', json.dumps(one).encode()) for one in parts]
+    with Peer(stream_answer([EVENTS[0], *sent, *EVENTS[-3:]])) as peer:
+        front.before(peer, model={"guard": "secret"} if guarded else None)
+        answer = front.ask()
+    assert (answer.finish_reasons, answer.done) == (["stop"], True)
+    deltas = [one["choices"][0]["delta"] for one in answer.chunks if one["choices"]]
+    assert "".join(one.get("reasoning_content") or "" for one in deltas) == "I see."
+    assert answer.text == ("[REDACTED:aws_key_id]." if guarded else f"{LEAK}.")
+
+
 def test_trailers_of_a_body(front: Front) -> None:
     """They are read, and the connection serves again."""
     answer = [*stream_answer(EVENTS)[:-1], b"0\r\nx-checksum: 1\r\n\r\n"]
