@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import psycopg
 
-from deltaweir.allowances import KeyRecord, KeyTerms, Quota, window_of
+from deltaweir.allowances import KeyRecord, Quota, window_of
 from deltaweir.errors import InvalidRequest
-from deltaweir.stores.failures import LedgerDamaged
+from deltaweir.stores.key_rows import key_of
 from deltaweir.stores.postgres_line import PostgresLine
 from deltaweir.stores.postgres_schema import SCHEMA
 from deltaweir.stores.versioned_books import named
@@ -30,8 +30,6 @@ _ALL = f"SELECT {_COLUMNS} FROM {SCHEMA}.keys ORDER BY created, key_id"  # noqa:
 _CHANGES = f"SELECT number FROM {SCHEMA}.key_changes"  # noqa: S608  # a constant
 _SPENT = f"""SELECT name, fields ->> 'spent' FROM {SCHEMA}.key_books
     WHERE name = ANY(%(names)s)"""  # noqa: S608  # a constant
-
-_terms = msgspec.json.Decoder(KeyTerms)
 
 
 class PostgresKeys:
@@ -83,7 +81,7 @@ class PostgresKeys:
                 status=404,
                 code="key_not_found",
             )
-        return self._record(found[0])
+        return key_of(found[0], ledger=self._line.name)
 
     def records(self) -> list[KeyRecord]:
         """Return all keys, the oldest first.
@@ -92,7 +90,7 @@ class PostgresKeys:
             LedgerDamaged: One cannot be read.
             LedgerUnavailable: They cannot be read.
         """
-        return [self._record(row) for row in self._line.ask(_ALL, wait_s=WAIT_S)]
+        return [key_of(row, ledger=self._line.name) for row in self._line.ask(_ALL, wait_s=WAIT_S)]
 
     def changes(self) -> tuple[object, ...]:
         """Return what is another pair after each change of a key; costs one trip.
@@ -127,15 +125,3 @@ class PostgresKeys:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _record(self, row: tuple[Any, ...]) -> KeyRecord:
-        key_id, digest, name, terms, created, revoked = row
-        try:
-            read = _terms.decode(terms)
-        except msgspec.DecodeError as error:
-            raise LedgerDamaged(
-                f"the ledger {self._line.name} has terms of the key {key_id!r} that cannot be read"
-            ) from error
-        return KeyRecord(
-            id=key_id, digest=digest, name=name, terms=read, created=created, revoked=revoked
-        )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
-from deltaweir.allowances import KeyRecord, KeyTerms, Quota, window_of
+from deltaweir.allowances import KeyRecord, Quota, window_of
 from deltaweir.errors import InvalidRequest
-from deltaweir.stores.failures import LedgerDamaged
+from deltaweir.stores.key_rows import key_of
 from deltaweir.stores.sqlite_key_file import KeyFile
 
 _BUSY_S = 5.0
@@ -21,8 +21,6 @@ _ONE = "SELECT key_id, digest, name, terms, created, revoked FROM keys WHERE key
 _ALL = "SELECT key_id, digest, name, terms, created, revoked FROM keys ORDER BY created, key_id"
 _CHANGES = "SELECT number FROM key_changes"
 _SPENT = "SELECT spent FROM key_spending WHERE key_id = ? AND unit = ? AND period = ? AND began = ?"
-
-_terms = msgspec.json.Decoder(KeyTerms)
 
 
 class SqliteKeys:
@@ -77,7 +75,7 @@ class SqliteKeys:
                 status=404,
                 code="key_not_found",
             )
-        return self._record(found)
+        return key_of(found, ledger=self.path)
 
     def records(self) -> list[KeyRecord]:
         """Return all keys, the oldest first.
@@ -87,7 +85,7 @@ class SqliteKeys:
         """
         with self._file.reading() as connection:
             found = connection.execute(_ALL).fetchall()
-        return [self._record(row) for row in found]
+        return [key_of(row, ledger=self.path) for row in found]
 
     def changes(self) -> tuple[int, int]:
         """Return what is another pair after each change of a key; costs some microseconds.
@@ -122,15 +120,3 @@ class SqliteKeys:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _record(self, row: tuple[Any, ...]) -> KeyRecord:
-        key_id, digest, name, terms, created, revoked = row
-        try:
-            read = _terms.decode(terms)
-        except msgspec.DecodeError as error:
-            raise LedgerDamaged(
-                f"the ledger {self.path} has terms of the key {key_id!r} that cannot be read"
-            ) from error
-        return KeyRecord(
-            id=key_id, digest=digest, name=name, terms=read, created=created, revoked=revoked
-        )
